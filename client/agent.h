@@ -1,0 +1,72 @@
+/* The client daemon's brain, without I/O: (state, event, now) -> (state, outputs). libuv (client.c), the simulator and tests are its shells.
+ * Reconnects with exponential back-off and full jitter (1 s doubling to 5 min, reset by a Welcome). A trained update is kept and offered again
+ * after a reconnect until a receipt settles it. */
+#ifndef CLIENT_AGENT_H
+#define CLIENT_AGENT_H
+
+#include "base/err.h"
+#include "base/spec.h"
+#include "base/tensorset.h"
+#include "proto/msg.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef int64_t agent_time; /* ms, monotonic */
+#define AGENT_NEVER INT64_MAX
+
+enum agent_out_kind {
+    AGENT_CONNECT,   /* dial the server */
+    AGENT_SEND,      /* msg; params inside stay valid until the next call but agent_next */
+    AGENT_DISCONNECT,
+    AGENT_PREPARE,   /* a Welcome came: open model, peft and data for welcome->spec, then agent_prepared() or agent_unfit() */
+    AGENT_TRAIN,     /* train from job->params (packed), then agent_trained() or agent_failed() */
+    AGENT_FINISHED,  /* the run is over: finish->params are the final values; save the adapter */
+    AGENT_STOPPED,   /* nothing more will happen (refused for good, or asked to stop) */
+};
+struct agent_job {
+    char run_id[17];
+    uint32_t round, index; /* names the random streams, with spec->federation.seed */
+    const unsigned char *params;
+    size_t len;
+};
+/* What training gave; params packed. */
+struct agent_result {
+    const unsigned char *params;
+    size_t len;
+    uint64_t samples, steps;
+    double train_loss, seconds;
+    size_t n_metrics;
+    struct msg_metric metric[MSG_MAX_METRICS];
+};
+struct agent_out {
+    enum agent_out_kind kind;
+    struct msg msg;                      /* AGENT_SEND */
+    const struct msg_welcome *welcome;   /* AGENT_PREPARE */
+    const struct agent_job *job;         /* AGENT_TRAIN */
+    const struct msg_finish *finish;     /* AGENT_FINISHED */
+    struct err why;                      /* AGENT_STOPPED */
+};
+
+struct agent;
+/* `name`: this client's certificate name. `jitter_seed`: for back-off only. */
+int agent_open(struct agent **out, const char *name, uint64_t jitter_seed, agent_time now, struct err *e) MUST_CHECK;
+void agent_close(struct agent *a);
+
+void agent_connected(struct agent *a, agent_time now);
+void agent_disconnected(struct agent *a, const struct err *why, agent_time now);
+void agent_message(struct agent *a, const struct msg *m, agent_time now);
+/* AGENT_PREPARE's answers: the schema and model this client has and its number of training samples; or why it cannot take part. */
+void agent_prepared(struct agent *a, struct hash schema, size_t packed, struct hash model, uint64_t samples, agent_time now);
+void agent_unfit(struct agent *a, enum msg_reason reason, const char *text, agent_time now);
+/* AGENT_TRAIN's answers; the result is copied. */
+void agent_trained(struct agent *a, const struct agent_result *r, agent_time now);
+void agent_failed(struct agent *a, const struct err *why, agent_time now);
+void agent_tick(struct agent *a, agent_time now);
+void agent_stop(struct agent *a, agent_time now);
+
+bool agent_next(struct agent *a, struct agent_out *out);
+agent_time agent_deadline(const struct agent *a);
+size_t agent_limit(const struct agent *a, uint8_t type);
+void agent_status(const struct agent *a, agent_time now, char *text, size_t size);
+
+#endif

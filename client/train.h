@@ -1,0 +1,53 @@
+/* Local training and evaluation: the only place where a data set meets a peft. Threads over micro-batches, BLAS single-threaded inside each;
+ * gradients are added in micro-batch order, so the result has the same bits for any number of threads. */
+#ifndef CLIENT_TRAIN_H
+#define CLIENT_TRAIN_H
+
+#include "base/err.h"
+#include "base/spec.h"
+#include "peft/peft.h"
+#include "text/dataset.h"
+#include "text/metrics.h"
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/* A pool of workers, each with its own tape. One trainer runs one job at a time. */
+struct trainer;
+/* threads >= 1; memory_limit caps the sum of the tapes in bytes, 0: none. Sets OpenBLAS to one thread. ERR_NOMEM. */
+int trainer_open(struct trainer **out, unsigned threads, size_t memory_limit, struct err *e) MUST_CHECK;
+void trainer_close(struct trainer *t);
+
+struct train_progress {
+    uint32_t step, steps, epoch;
+    uint64_t tokens; /* since the start of the job */
+    double loss, lr;
+};
+struct train_job {
+    const struct peft *peft;
+    const struct dataset *data;
+    const uint32_t *index; /* the client's examples, n of them; NULL: all of data, n = data->n */
+    size_t n;
+    const struct local_spec *local;
+    uint64_t seed;
+    uint32_t round, client; /* name the random streams */
+    void (*progress)(const struct train_progress *p, void *ctx); /* after each step, on the calling thread; may be NULL */
+    void *ctx;
+    const atomic_bool *cancel; /* checked at each step boundary; may be NULL */
+};
+struct train_result {
+    uint32_t steps;
+    double loss; /* mean over the examples seen */
+    uint64_t tokens;
+    double seconds;
+};
+/* Trains theta (schema->count) in place. Fresh optimiser state. ERR_NOMEM; ERR_STATE when cancelled; ERR_DATA when n is 0;
+ * ERR_INTERNAL when the loss is not finite (with a hint to lower lr). theta is untouched on error. */
+int trainer_fit(struct trainer *t, const struct train_job *job, float *theta, struct train_result *r, struct err *e) MUST_CHECK;
+
+/* Scores theta on examples index[0..n) (NULL: all). `predicted`, when not NULL, gets n classes (or rounded values for regression);
+ * `logits`, when not NULL, n * n_labels values. */
+int trainer_eval(struct trainer *t, const struct peft *peft, const struct dataset *data, const uint32_t *index, size_t n,
+                 const float *theta, struct score *score, int32_t *predicted, float *logits, struct err *e) MUST_CHECK;
+size_t trainer_peak_bytes(const struct trainer *t);
+
+#endif

@@ -1,0 +1,51 @@
+# A module is a folder: its *.c files make one static library. New files are found by themselves.
+
+# fedpet_library(NAME DEPS...): fedpet_NAME from the sources of this folder, but for main.c.
+function(fedpet_library name)
+    file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
+    list(FILTER sources EXCLUDE REGEX "/main\\.c$")
+    fedpet_add_library(fedpet_${name} "${sources}" ${ARGN})
+endfunction()
+
+# The same sources once more, in double precision, for gradient checks: fedpet64_NAME.
+function(fedpet_library64 name)
+    if(NOT FEDPET_TESTS)
+        return()
+    endif()
+    file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
+    fedpet_add_library(fedpet64_${name} "${sources}" ${ARGN})
+    if(sources)
+        target_compile_definitions(fedpet64_${name} PUBLIC FEDPET_DOUBLE)
+    endif()
+endfunction()
+
+function(fedpet_add_library target sources)
+    if(sources)
+        add_library(${target} STATIC ${sources})
+        target_link_libraries(${target} PUBLIC fedpet_flags ${ARGN})
+    else()
+        add_library(${target} INTERFACE)
+        target_link_libraries(${target} INTERFACE fedpet_flags ${ARGN})
+    endif()
+endfunction()
+
+# fedpet_program(NAME DEPS...): an executable from this folder's main.c.
+function(fedpet_program name)
+    if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/main.c)
+        add_executable(${name} main.c)
+        target_link_libraries(${name} PRIVATE ${ARGN})
+    endif()
+endfunction()
+
+# fedpet_test(FOLDER DEPS...): one Criterion program, test_FOLDER, from tests/FOLDER/test_*.c.
+function(fedpet_test folder)
+    file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/test_*.c)
+    if(sources)
+        string(REPLACE "/" "_" target test_${folder})
+        add_executable(${target} ${sources})
+        target_link_libraries(${target} PRIVATE ${ARGN} PkgConfig::CRITERION)
+        target_compile_definitions(${target} PRIVATE FEDPET_TEST_DIR="${CMAKE_CURRENT_SOURCE_DIR}"
+                                                     FEDPET_BUILD_DIR="${CMAKE_BINARY_DIR}")
+        add_test(NAME ${folder} COMMAND ${target} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+    endif()
+endfunction()

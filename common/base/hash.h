@@ -1,0 +1,24 @@
+/* SHA-256 (FIPS 180-4) through OpenSSL. */
+#ifndef BASE_HASH_H
+#define BASE_HASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define HASH_BYTES 32
+#define HASH_HEX 65 /* with the NUL */
+
+struct hash {
+    uint8_t byte[HASH_BYTES];
+};
+
+struct hash hash_of(const void *bytes, size_t len);
+/* Incremental: begin, feed any number of times, end (which frees the state). Aborts only when OpenSSL has no memory. */
+struct hash_state;
+struct hash_state *hash_begin(void);
+void hash_feed(struct hash_state *h, const void *bytes, size_t len);
+struct hash hash_end(struct hash_state *h);
+/* Lower-case hexadecimal. */
+void hash_hex(const struct hash *h, char out[HASH_HEX]);
+
+#endif

@@ -1,0 +1,49 @@
+/* The safetensors file format: 8-byte little-endian header length, JSON header, raw tensors. Hostile files are refused: every offset,
+ * shape and length is checked against the file before use. Nothing is executed, nothing is trusted. */
+#ifndef MODEL_SAFETENSORS_H
+#define MODEL_SAFETENSORS_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/file.h"
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SAFETENSORS_MAX_DIMS = 8, SAFETENSORS_MAX_HEADER = 100 << 20 };
+enum dtype { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_OTHER };
+
+struct st_tensor {
+    const char *name;
+    enum dtype dtype;
+    int ndim;
+    int64_t dim[SAFETENSORS_MAX_DIMS];
+    size_t count;             /* product of dim */
+    const unsigned char *raw; /* inside the map */
+    size_t bytes;
+};
+
+struct safetensors {
+    struct file_map map;
+    struct arena mem;
+    struct st_tensor *tensor; /* sorted by name */
+    size_t n;
+};
+
+/* Maps and checks the file. ERR_IO; ERR_MODEL naming file, tensor and fault (truncated, overlapping, wrong size, bad JSON). */
+int safetensors_open(struct safetensors *st, const char *path, struct err *e) MUST_CHECK;
+void safetensors_close(struct safetensors *st);
+const struct st_tensor *safetensors_find(const struct safetensors *st, const char *name);
+/* Converts F32, F16 or BF16 to float; count values. ERR_MODEL on another dtype. */
+int st_tensor_floats(const struct st_tensor *t, float *out, struct err *e) MUST_CHECK;
+
+/* One tensor to write. */
+struct st_out {
+    const char *name;
+    int ndim;
+    int64_t dim[SAFETENSORS_MAX_DIMS];
+    const float *x;
+};
+/* Writes F32 tensors, names sorted, metadata {"format":"pt"}, data 8-byte aligned; atomic and durable (file_write). ERR_IO, ERR_NOMEM. */
+int safetensors_write(const char *path, const struct st_out *t, size_t n, struct err *e) MUST_CHECK;
+
+#endif

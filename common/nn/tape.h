@@ -1,0 +1,66 @@
+/* Tape: define-by-run reverse-mode differentiation over memory that lives for one step.
+ *
+ * A `val` is a row-major matrix [rows, cols]. Ops (ops.h) compute values at once and, when some input wants a gradient, append a
+ * record; tape_backward runs the records in reverse. An op none of whose inputs wants a gradient records nothing and holds nothing.
+ *
+ * Memory. Each val's data lives in the tape's pool while somebody needs it: the forward scope that created it, or a record that will
+ * read it again. tape_enter/tape_leave bracket a piece of forward code (a sub-layer, a layer): on leaving, every val created since
+ * entering, but for the one returned, loses its forward claim, and what no record retained goes back to the pool. So evaluation needs
+ * the memory of one layer, and training keeps only what backward reads. Gradients are allocated at their first contribution and given
+ * back once their record has run.
+ *
+ * A tape belongs to one thread. No op can fail: when the pool exceeds its cap the whole step is abandoned through tape_run. */
+#ifndef NN_TAPE_H
+#define NN_TAPE_H
+
+#include "base/err.h"
+#include "base/rng.h"
+#include "nn/real.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+struct val {
+    const real *x; /* [rows, cols]; pool memory, or borrowed (constants, parameters) */
+    int rows, cols;
+    bool wants_grad;
+    /* the rest belongs to tape.c */
+    real *g;        /* gradient: NULL until the first contribution; for parameters the caller's accumulator */
+    unsigned claims;
+    struct val *next;
+    size_t bytes;
+    bool borrowed;
+};
+
+struct tape;
+
+/* max_bytes caps the pool; 0: no cap. ERR_NOMEM. */
+int tape_open(struct tape **out, size_t max_bytes, struct err *e) MUST_CHECK;
+void tape_close(struct tape *t);
+
+/* Runs `step(t, arg)` on a cleared tape. `training`: dropout is applied and gradients are recorded. Dropout masks are a pure function of
+ * `dropout` and the order of the op in the step. ERR_NOMEM when the step needs more than the cap; nothing of it then remains.
+ * The pool's memory is kept for the next step. */
+int tape_run(struct tape *t, bool training, struct rng dropout, void (*step)(struct tape *t, void *arg), void *arg,
+             struct err *e) MUST_CHECK;
+
+/* Inside a step: */
+bool tape_training(const struct tape *t);
+/* A borrowed constant: x stays the caller's and must outlive the step. */
+struct val *tape_const(struct tape *t, const real *x, int rows, int cols);
+/* A parameter: as a constant when g is NULL; else backward ADDS its gradient to g [rows, cols]. */
+struct val *tape_param(struct tape *t, const real *x, real *g, int rows, int cols);
+
+struct tape_scope {
+    struct val *first;
+};
+struct tape_scope tape_enter(struct tape *t);
+/* Ends the scope; `keep` (may be NULL, may be older than the scope) survives in the enclosing scope. Returns keep. */
+struct val *tape_leave(struct tape *t, struct tape_scope s, struct val *keep);
+
+/* Seeds d loss / d loss = 1 for a [1,1] val and runs the records in reverse; parameter gradients are then complete. */
+void tape_backward(struct tape *t, struct val *loss);
+
+/* Most bytes the pool has held since tape_open. */
+size_t tape_peak_bytes(const struct tape *t);
+
+#endif

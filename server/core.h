@@ -1,0 +1,94 @@
+/* The aggregation server's brain: a function of (state, event, now) -> (state, outputs). No socket, no clock, no disk, no thread.
+ * libuv (server.c), the simulator (sim/) and scripted tests are shells around it: they report events by calls, then drain core_next().
+ *
+ * A run: wait for enough ready clients; select per_round of them (a pure function of seed and round over the sorted client names); send the
+ * task; fold each accepted update into the aggregate as it arrives; at all updates, or at the deadline with quorum, close the round: the shell
+ * commits it durably (OUT_COMMIT), reports core_committed, and the next round begins. A deadline without quorum restarts the same
+ * round with a fresh selection. Selected clients that disconnect may come back and deliver until the deadline. */
+#ifndef SERVER_CORE_H
+#define SERVER_CORE_H
+
+#include "base/err.h"
+#include "base/spec.h"
+#include "base/tensorset.h"
+#include "proto/msg.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Milliseconds of a monotonic clock. */
+typedef int64_t core_time;
+#define CORE_NEVER INT64_MAX
+
+struct core_config {
+    const struct run_spec *spec;   /* borrowed */
+    const struct schema *schema;   /* borrowed */
+    struct hash model;
+    char run_id[17];
+    uint32_t round;      /* first round to do: 0, or where a stored run goes on */
+    const float *params; /* schema->count values: initial, or of the last commit; copied */
+};
+
+/* What one client contributed to a round, for the record. */
+struct core_contribution {
+    const char *client;
+    uint64_t samples, steps;
+    double train_loss, seconds;
+    uint64_t bytes_up, bytes_down; /* on the wire between task and receipt; 0 when the shell does not count */
+    struct hash update_id;
+};
+struct core_commit {
+    uint32_t round;      /* the round now complete, from 0 */
+    const float *params; /* schema->count: global values after it; valid until core_committed */
+    struct hash hash;    /* tensorset_hash of params */
+    size_t n;            /* contributions, sorted by client name */
+    const struct core_contribution *contribution;
+    uint64_t samples;
+    double train_loss; /* sample-weighted mean */
+    uint32_t selected, refused;
+    core_time started, ended;
+};
+
+enum core_out_kind {
+    OUT_SEND,     /* msg to conn; params inside point into core memory, valid until the next call but core_next */
+    OUT_CLOSE,    /* end conn after what was sent */
+    OUT_COMMIT,   /* store this round durably, then core_committed() */
+    OUT_FINISHED, /* all rounds done */
+};
+struct core_out {
+    enum core_out_kind kind;
+    uint64_t conn;
+    struct msg msg;
+    const struct core_commit *commit;
+};
+
+struct core;
+int core_open(struct core **out, const struct core_config *c, core_time now, struct err *e) MUST_CHECK;
+void core_close(struct core *c);
+
+/* Events. `conn` is the shell's number for a connection, never reused; `client` the certificate's name. */
+void core_connected(struct core *c, uint64_t conn, const char *client, core_time now);
+void core_message(struct core *c, uint64_t conn, const struct msg *m, core_time now);
+void core_disconnected(struct core *c, uint64_t conn, core_time now);
+void core_committed(struct core *c, core_time now);
+/* Wire bytes of a connection so far (link_bytes_in/out); call before core_message and after sending. */
+void core_traffic(struct core *c, uint64_t conn, uint64_t in, uint64_t out);
+void core_tick(struct core *c, core_time now);
+/* SIGTERM: select no more, finish nothing new; goodbye with retry to all. */
+void core_drain(struct core *c, core_time now);
+
+/* The next output; false when there is none. */
+bool core_next(struct core *c, struct core_out *out);
+/* When core_tick wants to be called next; CORE_NEVER. */
+core_time core_deadline(const struct core *c);
+/* The longest payload of a type now acceptable from conn; 0: none (net/link). */
+size_t core_limit(const struct core *c, uint64_t conn, uint8_t type);
+
+/* What the run is waiting for, in words: "round 3 of 20: 7 of 10 updates, 42 s left", "waiting for clients: 3 of 5 ready". */
+void core_status(const struct core *c, core_time now, char *text, size_t size);
+const float *core_params(const struct core *c);
+uint32_t core_round(const struct core *c);
+bool core_finished(const struct core *c);
+/* Refusals so far by enum msg_reason; REASONS entries. */
+const uint64_t *core_refusals(const struct core *c);
+
+#endif
