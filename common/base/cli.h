@@ -68,7 +68,7 @@ struct cli_args {
 };
 
 struct cli_command;
-/* argv[0] is the command's name. Returns 0 or an error code, as every function. */
+/* argv[0] is "PROGRAM COMMAND". Returns 0 or an error code, as every function. */
 typedef int (*cli_run_fn)(const struct cli_command *self, int argc, char **argv, struct err *e);
 
 /* One command. A table of them ends with name NULL. */
@@ -82,8 +82,7 @@ struct cli_command {
 
 struct cli_program {
     const char *name, *what;
-    const char
-        *more; /* text below the list of commands in --help: a first session, say; may be NULL */
+    const char *more; /* text below the list of commands in --help: a first session; may be NULL */
     const struct cli_command *command;
 };
 
