@@ -20,6 +20,7 @@ enum agent_out_kind {
     AGENT_DISCONNECT,
     AGENT_PREPARE,   /* a Welcome came: open model, peft and data for welcome->spec, then agent_prepared() or agent_unfit() */
     AGENT_TRAIN,     /* train from job->params (packed), then agent_trained() or agent_failed() */
+    AGENT_CANCEL,    /* the outstanding TRAIN is no longer wanted: answer it early if you can; ignoring this is right, only slower */
     AGENT_FINISHED,  /* the run is over: finish->params are the final values; save the adapter */
     AGENT_STOPPED,   /* nothing more will happen (refused for good, or asked to stop) */
 };
