@@ -1,0 +1,312 @@
+#include "sim/fleet.h"
+#include "client/agent.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct member {
+    struct fleet *fleet;
+    struct agent *agent;
+    struct wire *wire; /* NULL while not connected */
+    uint64_t conn;
+    struct member *next_dirty;
+    bool dirty;
+};
+
+struct fleet {
+    const struct fleet_config *config;
+    struct core *core;
+    struct workers *workers;
+    struct trust *trust;
+    struct member *member; /* partition->clients */
+    uint32_t n;
+    struct member *dirty; /* agents that may have outputs, a stack */
+    int64_t now;          /* virtual milliseconds: computing takes no time, waiting does */
+    uint64_t conns;
+    uint32_t done; /* updates of the present round */
+    bool finished;
+};
+
+static void mark(struct member *m)
+{
+    if (m->dirty)
+        return;
+    m->dirty = true;
+    m->next_dirty = m->fleet->dirty;
+    m->fleet->dirty = m;
+}
+
+static void name_of(uint32_t k, char name[32])
+{
+    snprintf(name, 32, "client-%05u", k);
+}
+
+/* Connection numbers are never reused: the k-th client's are those congruent to k. */
+static struct member *member_of(struct fleet *f, uint64_t conn)
+{
+    struct member *m = &f->member[conn % f->n];
+    return m->conn == conn && m->wire ? m : NULL;
+}
+
+static void hang_up(struct member *m)
+{
+    struct err clean = {0};
+    wire_close(m->wire);
+    m->wire = NULL;
+    core_disconnected(m->fleet->core, m->conn, m->fleet->now);
+    agent_disconnected(m->agent, &clean, m->fleet->now);
+    mark(m);
+}
+
+static void at_client(void *ctx, const struct msg *msg)
+{
+    struct member *m = ctx;
+    agent_message(m->agent, msg, m->fleet->now);
+    mark(m);
+}
+
+static void at_server(void *ctx, const struct msg *msg)
+{
+    struct member *m = ctx;
+    core_traffic(m->fleet->core, m->conn, wire_bytes(m->wire, WIRE_CLIENT),
+                 wire_bytes(m->wire, WIRE_SERVER));
+    core_message(m->fleet->core, m->conn, msg, m->fleet->now);
+}
+
+static int connect_member(struct member *m, struct err *e)
+{
+    struct fleet *f = m->fleet;
+    uint32_t k = (uint32_t)(m - f->member);
+    char name[32];
+    name_of(k, name);
+    int rc = wire_open(&m->wire, f->config->wire, f->trust, name,
+                       peft_schema(f->config->peft)->packed, e);
+    if (rc)
+        return rc;
+    m->conn = ++f->conns * f->n + k;
+    core_connected(f->core, m->conn, name, f->now);
+    agent_connected(m->agent, f->now);
+    return 0;
+}
+
+static int start_training(struct member *m, const struct agent_job *job, struct err *e)
+{
+    struct fleet *f = m->fleet;
+    const struct partition *p = f->config->partition;
+    size_t k = (size_t)(m - f->member);
+    return workers_push(f->workers, job->index, job->round, p->index + p->off[k],
+                        p->off[k + 1] - p->off[k], job->params, e);
+}
+
+static int obey_agent(struct member *m, const struct agent_out *out, struct err *e)
+{
+    struct fleet *f = m->fleet;
+    const struct partition *p = f->config->partition;
+    const struct schema *s = peft_schema(f->config->peft);
+    size_t k = (size_t)(m - f->member);
+    switch (out->kind) {
+    case AGENT_CONNECT:
+        return connect_member(m, e);
+    case AGENT_SEND:
+        return m->wire ? wire_carry(m->wire, WIRE_CLIENT, &out->msg, at_server, m, e) : 0;
+    case AGENT_DISCONNECT:
+        if (m->wire)
+            hang_up(m);
+        return 0;
+    case AGENT_PREPARE:
+        agent_prepared(m->agent, s->hash, s->packed, peft_model(f->config->peft)->hash,
+                       p->off[k + 1] - p->off[k], f->now);
+        return 0;
+    case AGENT_TRAIN:
+        return start_training(m, out->job, e);
+    case AGENT_FINISHED:
+        return 0;
+    case AGENT_STOPPED:
+        if (f->finished || !out->why.code)
+            return 0;
+        *e = out->why;
+        return err_wrap(e, "client %zu", k);
+    }
+    return 0;
+}
+
+static int drain_agents(struct fleet *f, struct err *e)
+{
+    while (f->dirty) {
+        struct member *m = f->dirty;
+        f->dirty = m->next_dirty;
+        m->dirty = false;
+        struct agent_out out;
+        while (agent_next(m->agent, &out)) {
+            int rc = obey_agent(m, &out, e);
+            if (rc)
+                return rc;
+        }
+    }
+    return 0;
+}
+
+static int obey_core(struct fleet *f, const struct core_out *out, struct err *e)
+{
+    struct member *m;
+    int rc;
+    switch (out->kind) {
+    case OUT_SEND:
+        m = member_of(f, out->conn);
+        return m ? wire_carry(m->wire, WIRE_SERVER, &out->msg, at_client, m, e) : 0;
+    case OUT_CLOSE:
+        m = member_of(f, out->conn);
+        if (m)
+            hang_up(m);
+        return 0;
+    case OUT_COMMIT:
+        rc = f->config->committed(f->config->ctx, out->commit, e);
+        if (rc)
+            return rc;
+        f->done = 0;
+        core_committed(f->core, f->now);
+        return 0;
+    case OUT_FINISHED:
+        f->finished = true;
+        return 0;
+    }
+    return 0;
+}
+
+/* Carries out decisions on both sides until there are none. */
+static int settle(struct fleet *f, struct err *e)
+{
+    struct core_out out;
+    int rc = 0;
+    while (!rc && core_next(f->core, &out)) {
+        rc = obey_core(f, &out, e);
+        if (!rc)
+            rc = drain_agents(f, e);
+    }
+    return rc;
+}
+
+static int take_result(struct fleet *f, struct err *e)
+{
+    const struct work *w = workers_pop(f->workers);
+    if (w->error.code) {
+        *e = w->error;
+        return err_wrap(e, "client %u, round %u", w->client, w->round);
+    }
+    struct agent_result r = {.params = w->params,
+                             .len = 4 * peft_schema(f->config->peft)->packed,
+                             .samples = w->n,
+                             .steps = w->result.steps,
+                             .train_loss = w->result.loss,
+                             .seconds = w->result.seconds};
+    struct member *m = &f->member[w->client];
+    agent_trained(m->agent, &r, f->now);
+    mark(m);
+    f->done++;
+    if (f->config->progress)
+        f->config->progress(f->config->ctx, w->round, f->done,
+                            f->config->spec->federation.per_round);
+    return 0;
+}
+
+/* Nobody trains and nothing is to be said: time passes until the next deadline. */
+static int let_time_pass(struct fleet *f, struct err *e)
+{
+    int64_t next = core_deadline(f->core);
+    for (uint32_t k = 0; k < f->n; k++) {
+        int64_t at = agent_deadline(f->member[k].agent);
+        next = at < next ? at : next;
+    }
+    if (next == CORE_NEVER) {
+        char why[256];
+        core_status(f->core, f->now, why, sizeof why);
+        return err_set(e, ERR_INTERNAL, "the simulation stands still: %s", why);
+    }
+    f->now = next > f->now ? next : f->now;
+    core_tick(f->core, f->now);
+    for (uint32_t k = 0; k < f->n; k++) {
+        agent_tick(f->member[k].agent, f->now);
+        mark(&f->member[k]);
+    }
+    return 0;
+}
+
+static int fleet_loop(struct fleet *f, struct err *e)
+{
+    for (;;) {
+        int rc = drain_agents(f, e);
+        if (!rc)
+            rc = settle(f, e);
+        if (rc || f->finished)
+            return rc;
+        if (f->config->cancel && atomic_load(f->config->cancel))
+            return err_set(e, ERR_STATE, "interrupted in round %u of %u", core_round(f->core),
+                           f->config->spec->federation.rounds);
+        if (f->dirty)
+            continue;
+        rc = workers_busy(f->workers) ? take_result(f, e) : let_time_pass(f, e);
+        if (rc)
+            return rc;
+    }
+}
+
+static void fleet_release(struct fleet *f)
+{
+    workers_close(f->workers);
+    for (uint32_t k = 0; f->member && k < f->n; k++) {
+        wire_close(f->member[k].wire);
+        agent_close(f->member[k].agent);
+    }
+    free(f->member);
+    trust_close(f->trust);
+    core_close(f->core);
+}
+
+static int open_members(struct fleet *f, struct err *e)
+{
+    f->member = calloc(f->n, sizeof *f->member);
+    if (!f->member)
+        return err_set(e, ERR_NOMEM, "no memory for %u clients", f->n);
+    for (uint32_t k = f->n;
+         k-- > 0;) { /* backwards: the stack of dirty members then starts with client 0 */
+        struct member *m = &f->member[k];
+        char name[32];
+        name_of(k, name);
+        m->fleet = f;
+        int rc = agent_open(&m->agent, name, f->config->spec->federation.seed + k, f->now, e);
+        if (rc)
+            return rc;
+        mark(m);
+    }
+    return 0;
+}
+
+int fleet_run(const struct fleet_config *c, float *theta, struct err *e)
+{
+    struct fleet f = {.config = c, .n = c->partition->clients};
+    const struct schema *s = peft_schema(c->peft);
+    struct core_config core = {
+        .spec = c->spec, .schema = s, .model = peft_model(c->peft)->hash, .params = theta};
+    struct workers_config workers = {.peft = c->peft,
+                                     .data = c->train,
+                                     .spec = c->spec,
+                                     .initial = theta,
+                                     .threads = c->threads,
+                                     .memory_limit = c->memory_limit,
+                                     .cancel = c->cancel};
+    snprintf(core.run_id, sizeof core.run_id, "%016llx",
+             (unsigned long long)c->spec->federation.seed);
+    int rc = core_open(&f.core, &core, f.now, e);
+    if (!rc && c->wire == WIRE_TLS)
+        rc = trust_open(&f.trust, e);
+    if (!rc)
+        rc = workers_open(&f.workers, &workers, e);
+    if (!rc)
+        rc = open_members(&f, e);
+    if (!rc)
+        rc = fleet_loop(&f, e);
+    if (!rc)
+        memcpy(theta, core_params(f.core), s->count * sizeof *theta);
+    fleet_release(&f);
+    return rc;
+}

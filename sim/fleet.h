@@ -1,0 +1,34 @@
+/* The fleet: N virtual clients (real agents) around the real server core, in one process on a
+ * virtual clock. Just another shell beside server.c and client.c: it reports events and carries out
+ * decisions. */
+#ifndef SIM_FLEET_H
+#define SIM_FLEET_H
+
+#include "base/err.h"
+#include "server/core.h"
+#include "sim/partition.h"
+#include "sim/wire.h"
+#include "sim/workers.h"
+
+struct fleet_config {
+    const struct run_spec *spec; /* borrowed, as all below */
+    const struct peft *peft;
+    const struct dataset *train;
+    const struct partition *partition;
+    enum wire_depth wire; /* not WIRE_PROCESS */
+    unsigned threads;
+    size_t memory_limit;
+    /* After each round, on the calling thread, while no client trains. Non-zero ends the run with
+     * *e. */
+    int (*committed)(void *ctx, const struct core_commit *c, struct err *e);
+    /* After each update: how many of the round's clients are done. May be NULL. */
+    void (*progress)(void *ctx, uint32_t round, uint32_t done, uint32_t selected);
+    void *ctx;
+    const atomic_bool *cancel; /* may be NULL; then ERR_STATE */
+};
+
+/* Runs all rounds from theta (schema->count, e.g. peft_init); theta holds the final values on
+ * success. */
+int fleet_run(const struct fleet_config *c, float *theta, struct err *e) MUST_CHECK;
+
+#endif

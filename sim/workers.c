@@ -1,0 +1,211 @@
+#include "sim/workers.h"
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* First in, first out. */
+struct queue {
+    struct work *head, **tail;
+};
+
+struct worker {
+    struct workers *pool;
+    struct trainer *trainer;
+    float *theta;
+    pthread_t thread;
+    bool running;
+};
+
+struct workers {
+    struct workers_config config;
+    const struct schema *schema;
+    pthread_mutex_t lock; /* guards the queues and stopping */
+    pthread_cond_t pushed, finished;
+    struct queue todo, done;
+    bool stopping;
+    size_t busy;            /* touched by the owner's thread alone */
+    struct work *popped;    /* lent to the owner until the next pop */
+    struct worker worker[]; /* config.threads */
+};
+
+static void queue_init(struct queue *q)
+{
+    q->head = NULL;
+    q->tail = &q->head;
+}
+
+static void queue_put(struct queue *q, struct work *w)
+{
+    w->next = NULL;
+    *q->tail = w;
+    q->tail = &w->next;
+}
+
+static struct work *queue_get(struct queue *q)
+{
+    struct work *w = q->head;
+    if (w) {
+        q->head = w->next;
+        if (!q->head)
+            q->tail = &q->head;
+    }
+    return w;
+}
+
+static void work_free(struct work *w)
+{
+    if (w)
+        free(w->params);
+    free(w);
+}
+
+static void do_work(struct worker *self, struct work *w)
+{
+    const struct workers_config *c = &self->pool->config;
+    const struct schema *s = self->pool->schema;
+    memcpy(self->theta, c->initial, s->count * sizeof *self->theta);
+    struct train_job job = {.peft = c->peft,
+                            .data = c->data,
+                            .index = w->index,
+                            .n = w->n,
+                            .local = &c->spec->local,
+                            .seed = c->spec->federation.seed,
+                            .round = w->round,
+                            .client = w->client,
+                            .cancel = c->cancel};
+    if (tensorset_unpack(s, w->params, 4 * s->packed, self->theta, &w->error))
+        return;
+    if (trainer_fit(self->trainer, &job, self->theta, &w->result, &w->error))
+        return;
+    tensorset_pack(s, self->theta, w->params);
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *self = arg;
+    struct workers *pool = self->pool;
+    pthread_mutex_lock(&pool->lock);
+    while (!pool->stopping) {
+        struct work *w = queue_get(&pool->todo);
+        if (!w) {
+            pthread_cond_wait(&pool->pushed, &pool->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&pool->lock);
+        do_work(self, w);
+        pthread_mutex_lock(&pool->lock);
+        queue_put(&pool->done, w);
+        pthread_cond_signal(&pool->finished);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return NULL;
+}
+
+static int worker_open(struct worker *self, struct workers *pool, struct err *e)
+{
+    self->pool = pool;
+    int rc = trainer_open(&self->trainer, 1, pool->config.memory_limit / pool->config.threads, e);
+    if (rc)
+        return rc;
+    self->theta = malloc(pool->schema->count * sizeof *self->theta);
+    if (!self->theta)
+        return err_set(e, ERR_NOMEM, "no memory for %zu trainable parameters", pool->schema->count);
+    int no = pthread_create(&self->thread, NULL, worker_main, self);
+    if (no)
+        return err_sys(e, ERR_INTERNAL, no, "cannot start a worker thread");
+    self->running = true;
+    return 0;
+}
+
+int workers_open(struct workers **out, const struct workers_config *c, struct err *e)
+{
+    struct workers *w = calloc(1, sizeof *w + c->threads * sizeof w->worker[0]);
+    if (!w)
+        return err_set(e, ERR_NOMEM, "no memory for %u workers", c->threads);
+    w->config = *c;
+    w->schema = peft_schema(c->peft);
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->pushed, NULL);
+    pthread_cond_init(&w->finished, NULL);
+    queue_init(&w->todo);
+    queue_init(&w->done);
+    for (unsigned i = 0; i < c->threads; i++) {
+        int rc = worker_open(&w->worker[i], w, e);
+        if (rc) {
+            workers_close(w);
+            return rc;
+        }
+    }
+    *out = w;
+    return 0;
+}
+
+void workers_close(struct workers *w)
+{
+    if (!w)
+        return;
+    pthread_mutex_lock(&w->lock);
+    w->stopping = true;
+    pthread_cond_broadcast(&w->pushed);
+    pthread_mutex_unlock(&w->lock);
+    for (unsigned i = 0; i < w->config.threads; i++) {
+        if (w->worker[i].running)
+            pthread_join(w->worker[i].thread, NULL);
+        trainer_close(w->worker[i].trainer);
+        free(w->worker[i].theta);
+    }
+    struct work *left;
+    while ((left = queue_get(&w->todo)) || (left = queue_get(&w->done)))
+        work_free(left);
+    work_free(w->popped);
+    pthread_cond_destroy(&w->finished);
+    pthread_cond_destroy(&w->pushed);
+    pthread_mutex_destroy(&w->lock);
+    free(w);
+}
+
+int workers_push(struct workers *w, uint32_t client, uint32_t round, const uint32_t *index,
+                 size_t n, const unsigned char *params, struct err *e)
+{
+    struct work *work = calloc(1, sizeof *work);
+    unsigned char *copy = malloc(4 * w->schema->packed);
+    if (!work || !copy) {
+        free(work);
+        free(copy);
+        return err_set(e, ERR_NOMEM, "no memory for the task of client %u", client);
+    }
+    memcpy(copy, params, 4 * w->schema->packed);
+    *work = (struct work){.client = client, .round = round, .index = index, .n = n, .params = copy};
+    w->busy++;
+    pthread_mutex_lock(&w->lock);
+    queue_put(&w->todo, work);
+    pthread_cond_signal(&w->pushed);
+    pthread_mutex_unlock(&w->lock);
+    return 0;
+}
+
+size_t workers_busy(const struct workers *w)
+{
+    return w->busy;
+}
+
+const struct work *workers_pop(struct workers *w)
+{
+    work_free(w->popped);
+    pthread_mutex_lock(&w->lock);
+    while (!(w->popped = queue_get(&w->done)))
+        pthread_cond_wait(&w->finished, &w->lock);
+    pthread_mutex_unlock(&w->lock);
+    w->busy--;
+    return w->popped;
+}
+
+size_t workers_peak_bytes(const struct workers *w)
+{
+    size_t peak = 0;
+    for (unsigned i = 0; i < w->config.threads; i++) {
+        size_t bytes = trainer_peak_bytes(w->worker[i].trainer);
+        peak = bytes > peak ? bytes : peak;
+    }
+    return peak;
+}

@@ -1,0 +1,49 @@
+/* Worker threads that train virtual clients: each has its own single-threaded trainer, so that a
+ * core is busy with one client at a time and results do not depend on the number of threads. */
+#ifndef SIM_WORKERS_H
+#define SIM_WORKERS_H
+
+#include "base/err.h"
+#include "client/train.h"
+#include "peft/peft.h"
+#include <stdatomic.h>
+
+/* One client's round. Owned by the pool from push to the next pop. */
+struct work {
+    uint32_t client; /* its number: names the random streams */
+    uint32_t round;
+    const uint32_t *index; /* its examples, n of them; borrowed until popped */
+    size_t n;
+    unsigned char *params; /* in: packed global values; out: packed result. schema->packed floats */
+    struct train_result result;
+    struct err error; /* code 0: trained */
+    struct work *next;
+};
+
+struct workers_config {
+    const struct peft *peft; /* borrowed, as all below */
+    const struct dataset *data;
+    const struct run_spec *spec;
+    const float *initial; /* values of tensors that do not travel; schema->count */
+    unsigned threads;
+    size_t memory_limit;       /* bytes of all tapes together; 0: none */
+    const atomic_bool *cancel; /* may be NULL */
+};
+
+struct workers;
+/* ERR_NOMEM, ERR_INTERNAL (no thread). */
+int workers_open(struct workers **out, const struct workers_config *c, struct err *e) MUST_CHECK;
+/* Waits for running work; drops what is queued. */
+void workers_close(struct workers *w);
+/* Queues a copy of the packed params (len = 4 * schema->packed). ERR_NOMEM. */
+int workers_push(struct workers *w, uint32_t client, uint32_t round, const uint32_t *index,
+                 size_t n, const unsigned char *params, struct err *e) MUST_CHECK;
+/* How many are pushed and not yet popped. */
+size_t workers_busy(const struct workers *w);
+/* Waits for a finished work; it stays valid until the next pop or close. Call only while
+ * workers_busy. */
+const struct work *workers_pop(struct workers *w);
+/* Most bytes held by one worker's tape. */
+size_t workers_peak_bytes(const struct workers *w);
+
+#endif
