@@ -1,13 +1,15 @@
-/* Messages between client and server: plain structs, and their protobuf form (fedpet.proto). The only file that sees *.pb-c.h is msg.c.
+/* Messages between client and server: plain structs, and their protobuf form (fedpet.proto). The
+ * only file that sees *.pb-c.h is msg.c.
  *
  * A connection's life, client C and server S, after mutual TLS (the certificate names the client):
  *   C Hello -> S Welcome (run spec, schema hash, base model hash)         or S Goodbye (reason)
- *   C Ready (schema hash, samples)                                        or C Goodbye (reason: wrong model, no data ...)
- *   S Task (round, parameters)  -> C Update (parameters, samples, metrics) -> S Receipt (accepted or reason)
+ *   C Ready (schema hash, samples)                                        or C Goodbye (reason:
+ * wrong model, no data ...) S Task (round, parameters)  -> C Update (parameters, samples, metrics)
+ * -> S Receipt (accepted or reason)
  *   ... further rounds ...
- *   S Finish (final parameters, metric)                                   C keeps its adapter, stays connected or leaves
- *   either side at any time: Ping -> Pong
- * Enrolment has its own port: C Enroll (token, CSR) -> S Identity (certificate, CA) or Goodbye. */
+ *   S Finish (final parameters, metric)                                   C keeps its adapter,
+ * stays connected or leaves either side at any time: Ping -> Pong Enrolment has its own port: C
+ * Enroll (token, CSR) -> S Identity (certificate, CA) or Goodbye. */
 #ifndef PROTO_MSG_H
 #define PROTO_MSG_H
 
@@ -20,20 +22,51 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MSG_PROTOCOL = 1, MSG_MAX_METRICS = 16, MSG_MAX_LABELS = 1024, MSG_MAX_TEXT = 1024, MSG_MAX_PEM = 16384 };
+enum {
+    MSG_PROTOCOL = 1,
+    MSG_MAX_METRICS = 16,
+    MSG_MAX_LABELS = 1024,
+    MSG_MAX_TEXT = 1024,
+    MSG_MAX_PEM = 16384
+};
 
 /* Frame types; the numbers are on the wire. */
 enum msg_type {
-    MSG_HELLO = 1, MSG_WELCOME = 2, MSG_READY = 3, MSG_TASK = 4, MSG_UPDATE = 5, MSG_RECEIPT = 6, MSG_FINISH = 7, MSG_GOODBYE = 8,
-    MSG_PING = 9, MSG_PONG = 10, MSG_ENROLL = 11, MSG_IDENTITY = 12,
+    MSG_HELLO = 1,
+    MSG_WELCOME = 2,
+    MSG_READY = 3,
+    MSG_TASK = 4,
+    MSG_UPDATE = 5,
+    MSG_RECEIPT = 6,
+    MSG_FINISH = 7,
+    MSG_GOODBYE = 8,
+    MSG_PING = 9,
+    MSG_PONG = 10,
+    MSG_ENROLL = 11,
+    MSG_IDENTITY = 12,
     MSG_TYPES
 };
 
 /* Why something was refused: counted, shown and documented. */
 enum msg_reason {
-    REASON_NONE = 0, REASON_VERSION = 1, REASON_RUN = 2, REASON_ROUND = 3 /* stale or future */, REASON_SCHEMA = 4, REASON_SHAPE = 5,
-    REASON_NOT_FINITE = 6, REASON_DUPLICATE = 7, REASON_NOT_SELECTED = 8, REASON_SAMPLES = 9, REASON_MODEL = 10, REASON_DATA = 11,
-    REASON_TOKEN = 12, REASON_IDENTITY = 13, REASON_STOPPING = 14, REASON_UNEXPECTED = 15, REASON_LATE = 16, REASON_INTERNAL = 17,
+    REASON_NONE = 0,
+    REASON_VERSION = 1,
+    REASON_RUN = 2,
+    REASON_ROUND = 3 /* stale or future */,
+    REASON_SCHEMA = 4,
+    REASON_SHAPE = 5,
+    REASON_NOT_FINITE = 6,
+    REASON_DUPLICATE = 7,
+    REASON_NOT_SELECTED = 8,
+    REASON_SAMPLES = 9,
+    REASON_MODEL = 10,
+    REASON_DATA = 11,
+    REASON_TOKEN = 12,
+    REASON_IDENTITY = 13,
+    REASON_STOPPING = 14,
+    REASON_UNEXPECTED = 15,
+    REASON_LATE = 16,
+    REASON_INTERNAL = 17,
     REASONS
 };
 const char *msg_reason_name(enum msg_reason r);
@@ -54,10 +87,10 @@ struct msg_hello {
 };
 struct msg_welcome {
     uint32_t protocol;
-    const char *run_id; /* 16 hex digits */
+    const char *run_id;   /* 16 hex digits */
     struct run_spec spec; /* task.data NULL */
     struct hash schema, model;
-    uint32_t index;     /* the client's number in the run: names its random streams */
+    uint32_t index; /* the client's number in the run: names its random streams */
     uint32_t next_round;
 };
 struct msg_ready {
@@ -67,14 +100,15 @@ struct msg_ready {
 struct msg_task {
     const char *run_id;
     uint32_t round;
-    uint64_t deadline_ms; /* time left */
+    uint64_t deadline_ms;    /* time left */
     struct msg_bytes params; /* packed tensorset */
 };
 struct msg_update {
     const char *run_id;
     uint32_t round;
     struct hash schema;
-    struct hash update_id; /* SHA-256 of run id, round, client name, params: makes a repeat recognisable */
+    struct hash
+        update_id; /* SHA-256 of run id, round, client name, params: makes a repeat recognisable */
     uint64_t samples;
     uint64_t steps;
     double train_loss;
@@ -125,13 +159,17 @@ struct msg {
 
 /* Appends the payload's protobuf form to out (whose limit must allow it). ERR_NOMEM. */
 int msg_encode(const struct msg *m, struct buf *out) MUST_CHECK;
-/* Parses a payload of `type`. Strings and params point into `mem`, which must be capped at len + 64 KiB: a message that would need more is
- * refused. ERR_PROTO naming the field: not protobuf, missing or out of range, over a MSG_MAX_* limit, run id not 16 hex digits. */
-int msg_decode(enum msg_type type, const unsigned char *payload, size_t len, struct arena *mem, struct msg *out, struct err *e) MUST_CHECK;
-/* The longest payload of a type when updates carry `packed` values (schema.packed): 4 * packed + 4 KiB for those with params, 64 KiB else. */
+/* Parses a payload of `type`. Strings and params point into `mem`, which must be capped at len + 64
+ * KiB: a message that would need more is refused. ERR_PROTO naming the field: not protobuf, missing
+ * or out of range, over a MSG_MAX_* limit, run id not 16 hex digits. */
+int msg_decode(enum msg_type type, const unsigned char *payload, size_t len, struct arena *mem,
+               struct msg *out, struct err *e) MUST_CHECK;
+/* The longest payload of a type when updates carry `packed` values (schema.packed): 4 * packed + 4
+ * KiB for those with params, 64 KiB else. */
 size_t msg_limit(enum msg_type type, size_t packed);
 const char *msg_type_name(enum msg_type t);
 /* The update id as both sides compute it. */
-struct hash msg_update_id(const char *run_id, uint32_t round, const char *client, struct msg_bytes params);
+struct hash msg_update_id(const char *run_id, uint32_t round, const char *client,
+                          struct msg_bytes params);
 
 #endif
