@@ -119,6 +119,7 @@ static int obey_agent(struct member *m, const struct agent_out *out, struct err 
         return 0;
     case AGENT_TRAIN:
         return start_training(m, out->job, e);
+    case AGENT_CANCEL: /* the result comes all the same, and the agent drops it */
     case AGENT_FINISHED:
         return 0;
     case AGENT_STOPPED:
