@@ -1,5 +1,6 @@
-/* Arena: memory that belongs to a lifetime (process, model, session, message) and is released at once.
- * Chunks double in size; the sum of them never exceeds the cap given at init. Not thread-safe. */
+/* Arena: memory that belongs to a lifetime (process, model, session, message) and is released at
+ * once. Chunks double in size; the sum of them never exceeds the cap given at init. Not
+ * thread-safe. */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
 

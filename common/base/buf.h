@@ -3,10 +3,11 @@
 #define BASE_BUF_H
 
 #include "base/err.h"
-#include <stdint.h>
 #include <stddef.h>
+#include <stdint.h>
 
-/* Invariant: start <= len <= cap <= limit; live bytes are data[start, len). Zero-initialised plus a limit is valid. */
+/* Invariant: start <= len <= cap <= limit; live bytes are data[start, len). Zero-initialised plus a
+ * limit is valid. */
 struct buf {
     unsigned char *data;
     size_t start, len, cap, limit;
@@ -19,14 +20,15 @@ void buf_clear(struct buf *b);
 
 static inline const unsigned char *buf_bytes(const struct buf *b)
 {
-    return b->data + b->start;
+    return b->data ? b->data + b->start : b->data;
 }
 static inline size_t buf_size(const struct buf *b)
 {
     return b->len - b->start;
 }
 
-/* Room for n more bytes at the end: returns where to write them, or NULL beyond limit or memory. Then buf_commit(n). */
+/* Room for n more bytes at the end: returns where to write them, or NULL beyond limit or memory.
+ * Then buf_commit(n). */
 unsigned char *buf_reserve(struct buf *b, size_t n) MUST_CHECK;
 void buf_commit(struct buf *b, size_t n);
 /* Copies n bytes to the end. ERR_NOMEM beyond limit or memory. */

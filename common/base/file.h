@@ -1,4 +1,5 @@
-/* Files: whole reads with a limit, atomic durable writes, read-only maps. Messages name the path. */
+/* Files: whole reads with a limit, atomic durable writes, read-only maps. Messages name the path.
+ */
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
 
@@ -8,13 +9,15 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Reads a whole file of at most `limit` bytes; *text is malloc'ed, NUL-terminated, the caller frees it.
- * ERR_IO when missing, unreadable or larger; ERR_NOMEM. `len` may be NULL. */
+/* Reads a whole file of at most `limit` bytes; *text is malloc'ed, NUL-terminated, the caller frees
+ * it. ERR_IO when missing, unreadable or larger; ERR_NOMEM. `len` may be NULL. */
 int file_read(const char *path, size_t limit, char **text, size_t *len, struct err *e) MUST_CHECK;
 
-/* Replaces `path` so that after a crash it holds the old or the new bytes, never a mix: temporary file in the same folder, fsync,
- * rename, fsync of the folder. Created with `mode`. ERR_IO (disk full, permission); the old file is then untouched. */
-int file_write(const char *path, const void *bytes, size_t len, mode_t mode, struct err *e) MUST_CHECK;
+/* Replaces `path` so that after a crash it holds the old or the new bytes, never a mix: temporary
+ * file in the same folder, fsync, rename, fsync of the folder. Created with `mode`. ERR_IO (disk
+ * full, permission); the old file is then untouched. */
+int file_write(const char *path, const void *bytes, size_t len, mode_t mode,
+               struct err *e) MUST_CHECK;
 
 /* mkdir -p, each new folder with `mode`. */
 int file_mkdirs(const char *path, mode_t mode, struct err *e) MUST_CHECK;

@@ -13,7 +13,8 @@ struct hash {
 };
 
 struct hash hash_of(const void *bytes, size_t len);
-/* Incremental: begin, feed any number of times, end (which frees the state). Aborts only when OpenSSL has no memory. */
+/* Incremental: begin, feed any number of times, end (which frees the state). Aborts only when
+ * OpenSSL has no memory. */
 struct hash_state;
 struct hash_state *hash_begin(void);
 void hash_feed(struct hash_state *h, const void *bytes, size_t len);

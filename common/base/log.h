@@ -1,5 +1,6 @@
-/* Log: one line an event, `message key=value ...`. Human on a terminal, JSON lines when asked. The sink is the only mutable global of
- * the product. Never log keys, tokens, parameters or training text. */
+/* Log: one line an event, `message key=value ...`. Human on a terminal, JSON lines when asked. The
+ * sink is the only mutable global of the product. Never log keys, tokens, parameters or training
+ * text. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 

@@ -1,6 +1,6 @@
-/* Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC11).
- * A stream is named by (seed, round, client, purpose): no state is carried between clients, rounds or threads, so
- * results do not depend on who computes what, or when. */
+/* Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as
+ * 1, 2, 3", SC11). A stream is named by (seed, round, client, purpose): no state is carried between
+ * clients, rounds or threads, so results do not depend on who computes what, or when. */
 #ifndef BASE_RNG_H
 #define BASE_RNG_H
 
@@ -29,7 +29,8 @@ struct rng {
 /* The stream (seed, round, client, purpose), at position 0. */
 struct rng rng_stream(uint64_t seed, uint32_t round, uint32_t client, enum rng_purpose purpose);
 
-/* A stream derived from `r`'s name and `index` (a step, a tensor, an op), independent of r's position. */
+/* A stream derived from `r`'s name and `index` (a step, a tensor, an op), independent of r's
+ * position. */
 struct rng rng_child(const struct rng *r, uint32_t index);
 
 /* Random access: the four words of block `i` of the stream named by r. Does not move r. */
