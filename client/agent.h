@@ -1,6 +1,13 @@
-/* The client daemon's brain, without I/O: (state, event, now) -> (state, outputs). libuv (client.c), the simulator and tests are its shells.
- * Reconnects with exponential back-off and full jitter (1 s doubling to 5 min, reset by a Welcome). A trained update is kept and offered again
- * after a reconnect until a receipt settles it. */
+/* The client daemon's brain, without I/O: (state, event, now) -> (state, outputs). libuv
+ * (client.c), the simulator and tests are its shells: they report events by calls, and drain
+ * agent_next() after each.
+ *
+ * Reconnects with exponential back-off and full jitter (Brooker, "Exponential Backoff And Jitter",
+ * 2015): a uniform wait up to 1 s that doubles to 5 min and is reset by a Welcome. Model and data
+ * are prepared once a run. Training goes on while the connection is away; its update is offered
+ * again after a reconnect until a receipt settles it, and kept until another task begins: the same
+ * task never trains twice. Work that a newer task, another run or the end makes useless is
+ * cancelled. */
 #ifndef CLIENT_AGENT_H
 #define CLIENT_AGENT_H
 
@@ -15,14 +22,18 @@ typedef int64_t agent_time; /* ms, monotonic */
 #define AGENT_NEVER INT64_MAX
 
 enum agent_out_kind {
-    AGENT_CONNECT,   /* dial the server */
-    AGENT_SEND,      /* msg; params inside stay valid until the next call but agent_next */
-    AGENT_DISCONNECT,
-    AGENT_PREPARE,   /* a Welcome came: open model, peft and data for welcome->spec, then agent_prepared() or agent_unfit() */
-    AGENT_TRAIN,     /* train from job->params (packed), then agent_trained() or agent_failed() */
-    AGENT_CANCEL,    /* the outstanding TRAIN is no longer wanted: answer it early if you can; ignoring this is right, only slower */
-    AGENT_FINISHED,  /* the run is over: finish->params are the final values; save the adapter */
-    AGENT_STOPPED,   /* nothing more will happen (refused for good, or asked to stop) */
+    AGENT_CONNECT,    /* dial the server */
+    AGENT_SEND,       /* msg; what it points to stays valid until the next call but agent_next */
+    AGENT_DISCONNECT, /* end the connection after what was sent; its end is no event any more */
+    AGENT_PREPARE,    /* open model, peft and data for welcome->spec, then agent_prepared() or
+                         agent_unfit(); welcome stays valid until then */
+    AGENT_TRAIN,  /* train from job->params (packed), then agent_trained() or agent_failed(); job
+                     stays valid until then */
+    AGENT_CANCEL, /* the outstanding TRAIN is no longer wanted: answer it early if you can; ignoring
+                     this is right, only slower */
+    AGENT_FINISHED, /* the run is over: finish->params are the final values, valid until the next
+                       call but agent_next; save the adapter */
+    AGENT_STOPPED,  /* nothing more will happen: refused for good, or asked to stop (why->code 0) */
 };
 struct agent_job {
     char run_id[17];
@@ -30,7 +41,7 @@ struct agent_job {
     const unsigned char *params;
     size_t len;
 };
-/* What training gave; params packed. */
+/* What training gave; params packed. metric names are at most 63 bytes. */
 struct agent_result {
     const unsigned char *params;
     size_t len;
@@ -41,33 +52,43 @@ struct agent_result {
 };
 struct agent_out {
     enum agent_out_kind kind;
-    struct msg msg;                      /* AGENT_SEND */
-    const struct msg_welcome *welcome;   /* AGENT_PREPARE */
-    const struct agent_job *job;         /* AGENT_TRAIN */
-    const struct msg_finish *finish;     /* AGENT_FINISHED */
-    struct err why;                      /* AGENT_STOPPED */
+    struct msg msg;                    /* AGENT_SEND */
+    const struct msg_welcome *welcome; /* AGENT_PREPARE */
+    const struct agent_job *job;       /* AGENT_TRAIN */
+    const struct msg_finish *finish;   /* AGENT_FINISHED */
+    struct err why;                    /* AGENT_STOPPED */
 };
 
 struct agent;
-/* `name`: this client's certificate name. `jitter_seed`: for back-off only. */
-int agent_open(struct agent **out, const char *name, uint64_t jitter_seed, agent_time now, struct err *e) MUST_CHECK;
+/* `name`: this client's certificate name. `jitter_seed`: for back-off only. Wants to connect at
+ * once: its first deadline is `now`. ERR_NOMEM. */
+int agent_open(struct agent **out, const char *name, uint64_t jitter_seed, agent_time now,
+               struct err *e) MUST_CHECK;
 void agent_close(struct agent *a);
 
 void agent_connected(struct agent *a, agent_time now);
 void agent_disconnected(struct agent *a, const struct err *why, agent_time now);
 void agent_message(struct agent *a, const struct msg *m, agent_time now);
-/* AGENT_PREPARE's answers: the schema and model this client has and its number of training samples; or why it cannot take part. */
-void agent_prepared(struct agent *a, struct hash schema, size_t packed, struct hash model, uint64_t samples, agent_time now);
+/* AGENT_PREPARE's answers: the schema, its packed size and the model that this client has, and its
+ * number of training samples; or why it cannot take part, which ends the agent. */
+void agent_prepared(struct agent *a, struct hash schema, size_t packed, struct hash model,
+                    uint64_t samples, agent_time now);
 void agent_unfit(struct agent *a, enum msg_reason reason, const char *text, agent_time now);
-/* AGENT_TRAIN's answers; the result is copied. */
+/* AGENT_TRAIN's answers; the result is copied. After a failure the server is told, and the
+ * connection made anew after a back-off. */
 void agent_trained(struct agent *a, const struct agent_result *r, agent_time now);
 void agent_failed(struct agent *a, const struct err *why, agent_time now);
 void agent_tick(struct agent *a, agent_time now);
+/* Says goodbye and ends; AGENT_STOPPED comes when outstanding work has been answered. */
 void agent_stop(struct agent *a, agent_time now);
 
+/* The next output; false when there is none. */
 bool agent_next(struct agent *a, struct agent_out *out);
+/* When agent_tick wants to be called next, or AGENT_NEVER. */
 agent_time agent_deadline(const struct agent *a);
+/* The longest payload of a frame type that is acceptable now; 0: none (net/link). */
 size_t agent_limit(const struct agent *a, uint8_t type);
+/* What the agent is doing, in words. */
 void agent_status(const struct agent *a, agent_time now, char *text, size_t size);
 
 #endif

@@ -1,0 +1,394 @@
+#include "client/agent.h"
+#include "client/agent_state.h"
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    BACKOFF_FIRST_MS = 1000,
+    BACKOFF_MAX_MS = 300 * 1000,
+    WELCOME_MS = 30 * 1000, /* how long a server may take to answer a Hello */
+};
+
+struct agent_out *agent_emit(struct agent *a, enum agent_out_kind kind)
+{
+    assert(a->queued < QUEUE);
+    struct agent_out *o = &a->queue[(a->first + a->queued++) % QUEUE];
+    *o = (struct agent_out){.kind = kind};
+    return o;
+}
+
+void agent_send(struct agent *a, const struct msg *m)
+{
+    agent_emit(a, AGENT_SEND)->msg = *m;
+}
+
+unsigned char *agent_copy(struct msg_bytes b)
+{
+    unsigned char *copy = malloc(b.len ? b.len : 1);
+    if (copy && b.len)
+        memcpy(copy, b.data, b.len);
+    return copy;
+}
+
+bool agent_same_hash(const struct hash *a, const struct hash *b)
+{
+    return memcmp(a->byte, b->byte, HASH_BYTES) == 0;
+}
+
+void agent_drop_run(struct run *r)
+{
+    if (r->known)
+        arena_release(&r->mem);
+    *r = (struct run){0};
+}
+
+void agent_drop_task(struct task *t)
+{
+    free(t->params);
+    *t = (struct task){0};
+}
+
+void agent_drop_kept(struct kept *k)
+{
+    free(k->params);
+    k->known = false;
+    k->params = NULL;
+}
+
+bool agent_linked(const struct agent *a)
+{
+    return a->state == GREETING || a->state == PREPARING || a->state == READY;
+}
+
+/* Exponential back-off with full jitter. A failed training counts as a failed connection, but is
+ * not forgiven by a Welcome: a client that cannot train must not come back every second. */
+void agent_back_off(struct agent *a, agent_time now)
+{
+    unsigned failures = a->lost + a->failed;
+    int64_t bound = failures < 9 ? (int64_t)BACKOFF_FIRST_MS << failures : BACKOFF_MAX_MS;
+    if (bound > BACKOFF_MAX_MS)
+        bound = BACKOFF_MAX_MS;
+    a->lost++;
+    a->state = WAITING;
+    a->wake = now + rng_below(&a->jitter, (uint32_t)bound + 1);
+}
+
+void agent_say_goodbye(struct agent *a, enum msg_reason reason, const char *text)
+{
+    agent_send(a, &(struct msg){.type = MSG_GOODBYE, .goodbye = {.reason = reason, .text = text}});
+    agent_emit(a, AGENT_DISCONNECT);
+}
+
+void agent_break_off(struct agent *a, enum msg_reason reason, int code, const char *text,
+                     agent_time now)
+{
+    err_set(&a->why, code, "%s", text);
+    agent_say_goodbye(a, reason, a->why.text);
+    agent_back_off(a, now);
+}
+
+void agent_cancel(struct agent *a)
+{
+    if (a->work == TRAINING && !a->cancelled) {
+        a->cancelled = true;
+        agent_emit(a, AGENT_CANCEL);
+    }
+}
+
+void agent_end(struct agent *a)
+{
+    a->state = OVER;
+    agent_drop_run(&a->next);
+    agent_drop_task(&a->then);
+    agent_cancel(a);
+    if (a->work == IDLE)
+        agent_emit(a, AGENT_STOPPED)->why = a->why;
+}
+
+void agent_go_on(struct agent *a)
+{
+    if (a->work != IDLE)
+        return;
+    if (a->state == OVER) {
+        agent_emit(a, AGENT_STOPPED)->why = a->why;
+    } else if (a->next.known) {
+        agent_drop_run(&a->run);
+        a->run = a->next;
+        a->next = (struct run){0};
+        a->work = OPENING;
+        agent_emit(a, AGENT_PREPARE)->welcome = &a->run.welcome;
+    } else if (a->then.known) {
+        agent_drop_kept(&a->kept);
+        agent_drop_task(&a->job);
+        a->job = a->then;
+        a->then = (struct task){0};
+        a->out = (struct agent_job){.round = a->job.round,
+                                    .index = a->run.welcome.index,
+                                    .params = a->job.params,
+                                    .len = a->job.len};
+        snprintf(a->out.run_id, sizeof a->out.run_id, "%s", a->run.welcome.run_id);
+        a->work = TRAINING;
+        a->cancelled = false;
+        agent_emit(a, AGENT_TRAIN)->job = &a->out;
+    }
+}
+
+void agent_offer(struct agent *a)
+{
+    a->kept.sent = true;
+    a->kept.settled = false;
+    agent_send(a, &(struct msg){.type = MSG_UPDATE, .update = a->kept.update});
+}
+
+void agent_announce(struct agent *a)
+{
+    const struct msg_welcome *w = &a->run.welcome;
+    a->state = READY;
+    agent_send(a,
+               &(struct msg){.type = MSG_READY,
+                             .ready = {w->schema, .model = w->model, .samples = a->run.samples}});
+    if (a->kept.known && !a->kept.settled && a->kept.update.round >= w->next_round)
+        agent_offer(a);
+}
+
+/* --- connection, time ----------------------------------------------------------------------- */
+
+void agent_connected(struct agent *a, agent_time now)
+{
+    if (a->state != DIALING)
+        return;
+    a->state = GREETING;
+    a->wake = now + WELCOME_MS;
+    a->kept.sent = false;
+    agent_send(a, &(struct msg){.type = MSG_HELLO,
+                                .hello = {MSG_PROTOCOL, "fedpet-client " FEDPET_VERSION}});
+}
+
+void agent_disconnected(struct agent *a, const struct err *why, agent_time now)
+{
+    if (a->state != DIALING && !agent_linked(a))
+        return;
+    a->why = *why;
+    agent_back_off(a, now);
+}
+
+void agent_tick(struct agent *a, agent_time now)
+{
+    if (now < agent_deadline(a))
+        return;
+    if (a->state == WAITING) {
+        a->state = DIALING;
+        agent_emit(a, AGENT_CONNECT);
+    } else {
+        err_set(&a->why, ERR_NET, "the server did not answer within %d s", WELCOME_MS / 1000);
+        agent_emit(a, AGENT_DISCONNECT);
+        agent_back_off(a, now);
+    }
+}
+
+agent_time agent_deadline(const struct agent *a)
+{
+    return a->state == WAITING || a->state == GREETING ? a->wake : AGENT_NEVER;
+}
+
+void agent_stop(struct agent *a, agent_time now)
+{
+    (void)now;
+    if (a->state == OVER)
+        return;
+    a->why = (struct err){0};
+    if (agent_linked(a))
+        agent_say_goodbye(a, REASON_STOPPING, "client is stopping");
+    else if (a->state == DIALING)
+        agent_emit(a, AGENT_DISCONNECT);
+    agent_end(a);
+}
+
+/* --- the shell's answers -------------------------------------------------------------------- */
+
+void agent_unfit(struct agent *a, enum msg_reason reason, const char *text, agent_time now)
+{
+    (void)now;
+    if (a->work != OPENING)
+        return;
+    a->work = IDLE;
+    if (a->state == OVER || a->next.known) {
+        agent_go_on(a);
+        return;
+    }
+    int code = reason == REASON_DATA                               ? ERR_DATA
+               : reason == REASON_MODEL || reason == REASON_SCHEMA ? ERR_MODEL
+                                                                   : ERR_INTERNAL;
+    err_set(&a->why, code, "%s", text);
+    if (agent_linked(a))
+        agent_say_goodbye(a, reason, a->why.text);
+    agent_end(a);
+}
+
+void agent_prepared(struct agent *a, struct hash schema, size_t packed, struct hash model,
+                    uint64_t samples, agent_time now)
+{
+    const struct msg_welcome *w = &a->run.welcome;
+    if (a->work != OPENING)
+        return;
+    if (!agent_same_hash(&model, &w->model)) {
+        agent_unfit(a, REASON_MODEL, "the base model's weights differ from the server's", now);
+        return;
+    }
+    if (!agent_same_hash(&schema, &w->schema)) {
+        agent_unfit(a, REASON_SCHEMA, "the trainable parameters differ from the server's", now);
+        return;
+    }
+    if (samples == 0) {
+        agent_unfit(a, REASON_DATA, "no training examples", now);
+        return;
+    }
+    a->work = IDLE;
+    a->run.prepared = true;
+    a->run.packed = packed;
+    a->run.samples = samples;
+    if (a->state == PREPARING && !a->next.known)
+        agent_announce(a);
+    agent_go_on(a);
+}
+
+static bool keep(struct agent *a, const struct agent_result *r)
+{
+    struct msg_bytes given = {r->params, r->len};
+    unsigned char *params = agent_copy(given);
+    if (!params)
+        return false;
+    struct kept *k = &a->kept;
+    const struct msg_welcome *w = &a->run.welcome;
+    struct msg_bytes own = {params, r->len};
+    k->known = true;
+    k->settled = k->sent = false;
+    k->params = params;
+    k->base = a->job.base;
+    k->update = (struct msg_update){
+        .run_id = w->run_id,
+        .round = a->job.round,
+        .schema = w->schema,
+        .update_id = msg_update_id(w->run_id, a->job.round, a->name, own),
+        .samples = r->samples,
+        .steps = r->steps,
+        .train_loss = r->train_loss,
+        .seconds = r->seconds,
+        .n_metrics = r->n_metrics,
+        .params = own,
+    };
+    for (size_t i = 0; i < r->n_metrics; i++) {
+        snprintf(k->metric_name[i], METRIC_NAME_SIZE, "%s", r->metric[i].name);
+        k->update.metric[i] = r->metric[i];
+        k->update.metric[i].name = k->metric_name[i];
+    }
+    return true;
+}
+
+static void training_failed(struct agent *a, const struct err *why, agent_time now)
+{
+    a->failed++;
+    a->why = *why;
+    if (agent_linked(a))
+        agent_break_off(a, REASON_INTERNAL, why->code, why->text, now);
+}
+
+void agent_trained(struct agent *a, const struct agent_result *r, agent_time now)
+{
+    static const struct err no_memory = {ERR_NOMEM, "out of memory for the update"};
+    if (a->work != TRAINING)
+        return;
+    assert(r->len == 4 * a->run.packed && r->n_metrics <= MSG_MAX_METRICS);
+    a->work = IDLE;
+    if (!a->cancelled) {
+        if (keep(a, r)) {
+            a->failed = 0;
+            if (a->state == READY)
+                agent_offer(a);
+        } else {
+            training_failed(a, &no_memory, now);
+        }
+    }
+    agent_go_on(a);
+}
+
+void agent_failed(struct agent *a, const struct err *why, agent_time now)
+{
+    if (a->work != TRAINING)
+        return;
+    a->work = IDLE;
+    if (!a->cancelled)
+        training_failed(a, why, now);
+    agent_go_on(a);
+}
+
+/* --- life ----------------------------------------------------------------------------------- */
+
+int agent_open(struct agent **out, const char *name, uint64_t jitter_seed, agent_time now,
+               struct err *e)
+{
+    struct agent *a = calloc(1, sizeof *a);
+    if (!a)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    snprintf(a->name, sizeof a->name, "%s", name);
+    a->jitter = rng_stream(jitter_seed, 0, 0, RNG_JITTER);
+    a->state = WAITING;
+    a->wake = now;
+    *out = a;
+    return 0;
+}
+
+void agent_close(struct agent *a)
+{
+    if (!a)
+        return;
+    agent_drop_run(&a->run);
+    agent_drop_run(&a->next);
+    agent_drop_task(&a->job);
+    agent_drop_task(&a->then);
+    agent_drop_kept(&a->kept);
+    free(a->final);
+    free(a);
+}
+
+bool agent_next(struct agent *a, struct agent_out *out)
+{
+    if (a->queued == 0)
+        return false;
+    *out = a->queue[a->first];
+    a->first = (a->first + 1) % QUEUE;
+    a->queued--;
+    return true;
+}
+
+static const char *work_text(const struct agent *a, char *text, size_t size)
+{
+    if (a->work == OPENING)
+        return "opening model and data";
+    if (a->work != TRAINING)
+        return a->finished ? "the run is finished" : "waiting for a task";
+    snprintf(text, size, "training round %" PRIu32, a->job.round);
+    return text;
+}
+
+void agent_status(const struct agent *a, agent_time now, char *text, size_t size)
+{
+    static const char *const name[STATES] = {
+        [DIALING] = "connecting",  [GREETING] = "waiting for the server's welcome",
+        [PREPARING] = "preparing", [READY] = "connected",
+        [OVER] = "stopped",
+    };
+    char work[64];
+    if (a->state == WAITING) {
+        agent_time left = a->wake > now ? a->wake - now : 0;
+        snprintf(text, size, "connecting in %" PRId64 " s%s%s", (left + 999) / 1000,
+                 a->why.text[0] ? ": " : "", a->why.text);
+    } else if (a->state == OVER) {
+        snprintf(text, size, "stopped%s%s", a->why.text[0] ? ": " : "", a->why.text);
+    } else {
+        snprintf(text, size, "%s; %s", name[a->state], work_text(a, work, sizeof work));
+    }
+}

@@ -1,0 +1,222 @@
+#include "base/arena.h"
+#include "client/agent_state.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    RUN_MEMORY = 4 << 20, /* for the strings of a run; messages are far smaller */
+};
+
+/* Moves the strings that *s points to into `mem`. */
+static bool own_strings(struct run_spec *s, struct arena *mem)
+{
+    char **string[] = {&s->task.name,  &s->task.data,   &s->task.text,   &s->task.text_pair,
+                       &s->task.label, &s->task.metric, &s->peft.method, &s->federation.column};
+    for (size_t i = 0; i < sizeof string / sizeof *string; i++) {
+        if (*string[i] && !(*string[i] = arena_strdup(mem, *string[i])))
+            return false;
+    }
+    if (!s->task.labels)
+        return true;
+    char **label = arena_calloc(mem, s->task.n_labels, sizeof *label);
+    for (uint32_t i = 0; label && i < s->task.n_labels; i++) {
+        if (!(label[i] = arena_strdup(mem, s->task.labels[i])))
+            return false;
+    }
+    s->task.labels = label;
+    return label != NULL;
+}
+
+static bool run_copy(struct run *r, const struct msg_welcome *w)
+{
+    *r = (struct run){.known = true, .welcome = *w};
+    arena_init(&r->mem, RUN_MEMORY);
+    r->welcome.run_id = arena_strdup(&r->mem, w->run_id);
+    if (r->welcome.run_id && own_strings(&r->welcome.spec, &r->mem))
+        return true;
+    agent_drop_run(r);
+    return false;
+}
+
+static bool same_run(const struct run *r, const struct msg_welcome *w)
+{
+    return r->known && strcmp(r->welcome.run_id, w->run_id) == 0 &&
+           agent_same_hash(&r->welcome.schema, &w->schema) &&
+           agent_same_hash(&r->welcome.model, &w->model) && r->welcome.index == w->index;
+}
+
+static bool is_task(const struct task *t, uint32_t round, const struct hash *base)
+{
+    return t->known && t->round == round && agent_same_hash(&t->base, base);
+}
+
+/* --- messages ------------------------------------------------------------------------------- */
+
+static void on_welcome(struct agent *a, const struct msg *m, agent_time now)
+{
+    const struct msg_welcome *w = &m->welcome;
+    if (w->protocol != MSG_PROTOCOL) {
+        err_set(&a->why, ERR_PROTO, "the server speaks protocol %" PRIu32 ", this client %d: %s",
+                w->protocol, MSG_PROTOCOL, "update the older of the two");
+        agent_say_goodbye(a, REASON_VERSION, a->why.text);
+        agent_end(a);
+        return;
+    }
+    a->lost = 0;
+    a->floor = w->next_round;
+    a->state = PREPARING;
+    agent_drop_run(&a->next);
+    if (same_run(&a->run, w)) {
+        a->run.welcome.next_round = w->next_round;
+        if (a->run.prepared)
+            agent_announce(a);
+        return;
+    }
+    if (!run_copy(&a->next, w)) {
+        agent_break_off(a, REASON_INTERNAL, ERR_NOMEM, "out of memory", now);
+        return;
+    }
+    agent_drop_task(&a->then);
+    agent_drop_kept(&a->kept);
+    a->finished = false;
+    agent_cancel(a);
+    agent_go_on(a);
+}
+
+static void on_task(struct agent *a, const struct msg *m, agent_time now)
+{
+    const struct msg_task *t = &m->task;
+    if (strcmp(t->run_id, a->run.welcome.run_id) != 0) {
+        agent_break_off(a, REASON_RUN, ERR_PROTO, "task of another run", now);
+        return;
+    }
+    if (t->round < a->floor) {
+        agent_break_off(a, REASON_ROUND, ERR_PROTO, "task of a round that is over", now);
+        return;
+    }
+    if (t->params.len != 4 * a->run.packed) {
+        agent_break_off(a, REASON_SHAPE, ERR_PROTO, "task with a wrong number of parameters", now);
+        return;
+    }
+    a->floor = t->round;
+    struct hash base = hash_of(t->params.data, t->params.len);
+    if (a->kept.known && a->kept.update.round == t->round &&
+        agent_same_hash(&a->kept.base, &base)) {
+        if (!a->kept.sent || a->kept.settled)
+            agent_offer(a);
+        return;
+    }
+    if (a->work == TRAINING && !a->cancelled && is_task(&a->job, t->round, &base))
+        return;
+    agent_drop_task(&a->then);
+    unsigned char *params = agent_copy(t->params);
+    if (!params) {
+        agent_break_off(a, REASON_INTERNAL, ERR_NOMEM, "out of memory for a task", now);
+        return;
+    }
+    a->then = (struct task){true, t->round, base, params, t->params.len};
+    agent_cancel(a);
+    agent_go_on(a);
+}
+
+static void on_receipt(struct agent *a, const struct msg *m, agent_time now)
+{
+    (void)now;
+    const struct msg_receipt *r = &m->receipt;
+    if (!a->kept.known || !agent_same_hash(&r->update_id, &a->kept.update.update_id))
+        return; /* of an update given up since */
+    a->kept.settled = true;
+    if (!r->accepted)
+        err_set(&a->why, ERR_REFUSED, "update of round %" PRIu32 " refused: %s%s%s", r->round,
+                msg_reason_name(r->reason), r->text && *r->text ? ": " : "",
+                r->text ? r->text : "");
+}
+
+static void on_finish(struct agent *a, const struct msg *m, agent_time now)
+{
+    const struct msg_finish *f = &m->finish;
+    if (strcmp(f->run_id, a->run.welcome.run_id) != 0) {
+        agent_break_off(a, REASON_RUN, ERR_PROTO, "end of another run", now);
+        return;
+    }
+    if (f->params.len != 4 * a->run.packed) {
+        agent_break_off(a, REASON_SHAPE, ERR_PROTO,
+                        "final values with a wrong number of parameters", now);
+        return;
+    }
+    agent_drop_task(&a->then);
+    agent_drop_kept(&a->kept);
+    agent_cancel(a);
+    if (a->finished)
+        return; /* said again after a reconnect */
+    unsigned char *params = agent_copy(f->params);
+    if (!params) {
+        agent_break_off(a, REASON_INTERNAL, ERR_NOMEM, "out of memory for the final values", now);
+        return;
+    }
+    free(a->final);
+    a->final = params;
+    a->finished = true;
+    a->finish = (struct msg_finish){a->run.welcome.run_id, f->rounds, {params, f->params.len}};
+    agent_emit(a, AGENT_FINISHED)->finish = &a->finish;
+}
+
+static void on_goodbye(struct agent *a, const struct msg *m, agent_time now)
+{
+    const struct msg_goodbye *g = &m->goodbye;
+    const char *text = g->text ? g->text : "";
+    err_set(&a->why, g->reason == REASON_NONE ? 0 : ERR_REFUSED, "the server says goodbye: %s%s%s",
+            msg_reason_name(g->reason), *text ? ": " : "", text);
+    agent_emit(a, AGENT_DISCONNECT);
+    if (g->retry_after_s == 0) {
+        agent_end(a);
+        return;
+    }
+    agent_back_off(a, now + 1000 * (agent_time)g->retry_after_s);
+}
+
+static void on_ping(struct agent *a, const struct msg *m, agent_time now)
+{
+    (void)m, (void)now;
+    agent_send(a, &(struct msg){.type = MSG_PONG});
+}
+
+static void on_pong(struct agent *a, const struct msg *m, agent_time now)
+{
+    (void)a, (void)m, (void)now;
+}
+
+/* What may come when: all else is a protocol violation, and its frames are refused unread. */
+typedef void (*message_fn)(struct agent *a, const struct msg *m, agent_time now);
+static const message_fn on_message[STATES][MSG_TYPES] = {
+    [GREETING] = {[MSG_WELCOME] = on_welcome,
+                  [MSG_GOODBYE] = on_goodbye,
+                  [MSG_PING] = on_ping,
+                  [MSG_PONG] = on_pong},
+    [PREPARING] = {[MSG_GOODBYE] = on_goodbye, [MSG_PING] = on_ping, [MSG_PONG] = on_pong},
+    [READY] = {[MSG_TASK] = on_task,
+               [MSG_RECEIPT] = on_receipt,
+               [MSG_FINISH] = on_finish,
+               [MSG_GOODBYE] = on_goodbye,
+               [MSG_PING] = on_ping,
+               [MSG_PONG] = on_pong},
+};
+
+void agent_message(struct agent *a, const struct msg *m, agent_time now)
+{
+    if (!agent_linked(a))
+        return; /* was under way when the connection was given up */
+    message_fn handle = m->type < MSG_TYPES ? on_message[a->state][m->type] : NULL;
+    if (handle)
+        handle(a, m, now);
+    else
+        agent_break_off(a, REASON_UNEXPECTED, ERR_PROTO, "message out of turn", now);
+}
+
+size_t agent_limit(const struct agent *a, uint8_t type)
+{
+    if (type >= MSG_TYPES || !on_message[a->state][type])
+        return 0;
+    return msg_limit((enum msg_type)type, a->run.packed);
+}
