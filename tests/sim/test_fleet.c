@@ -1,0 +1,189 @@
+/* The same experiment through every in-process depth of the wire and any number of threads: the
+ * same bits. */
+#include "base/rng.h"
+#include "sim/fleet.h"
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { EXAMPLES = 96, CLIENTS = 12, PER_ROUND = 4, ROUNDS = 3, TOKENS = 6 };
+
+/* A tiny model, toy data that can be learned (the label is whether token 7 occurs), LoRA. */
+struct world {
+    struct model *model;
+    struct peft *peft;
+    struct run_spec spec;
+    struct dataset data;
+    struct partition partition;
+    int32_t id[EXAMPLES][TOKENS], type[EXAMPLES][TOKENS];
+    uint32_t commits;
+    size_t contributions;
+    uint64_t up, down;
+    struct hash last;
+};
+
+static void world_open(struct world *w)
+{
+    struct err e;
+    memset(w, 0, sizeof *w);
+    w->spec = (struct run_spec){
+        .task = {.name = (char *)"text", .n_labels = 2},
+        .peft = {.method = (char *)"lora",
+                 .r = 4,
+                 .alpha = 8,
+                 .dropout = 0.1,
+                 .targets = 1u << LIN_QUERY | 1u << LIN_VALUE},
+        .local = {.epochs = 2,
+                  .batch_size = 3,
+                  .accumulate = 1,
+                  .max_length = 16,
+                  .lr = 1e-2,
+                  .beta1 = 0.9,
+                  .beta2 = 0.999,
+                  .eps = 1e-8,
+                  .max_grad_norm = 1,
+                  .model_dropout = 0.1},
+        .federation = {.clients = CLIENTS,
+                       .per_round = PER_ROUND,
+                       .rounds = ROUNDS,
+                       .deadline_s = 60,
+                       .partition = PARTITION_DIRICHLET,
+                       .alpha = 1,
+                       .weighted = true,
+                       .seed = 42},
+    };
+    w->data = (struct dataset){
+        .n = EXAMPLES, .n_labels = 2, .example = calloc(EXAMPLES, sizeof *w->data.example)};
+    struct rng rng = rng_stream(3, 0, 0, RNG_TEST);
+    for (int i = 0; i < EXAMPLES; i++) {
+        for (int j = 0; j < TOKENS; j++)
+            w->id[i][j] = 10 + (int32_t)rng_below(&rng, 40);
+        w->id[i][1] = i % 2 ? 7 : 8;
+        w->data.example[i] = (struct example){
+            .id = w->id[i], .type = w->type[i], .n_tokens = 2 + i % (TOKENS - 1), .label = i % 2};
+    }
+    cr_assert_eq(model_open(&w->model, FEDPET_TEST_DIR "/model/golden/bert", &e), 0, "%s", e.text);
+    cr_assert_eq(peft_open(&w->peft, w->model, &w->spec.peft, &w->spec.local, 2, &e), 0, "%s",
+                 e.text);
+    cr_assert_eq(partition_open(&w->partition, &w->data, &w->spec.federation, &e), 0, "%s", e.text);
+}
+
+static void world_close(struct world *w)
+{
+    partition_close(&w->partition);
+    peft_close(w->peft);
+    model_close(w->model);
+    free(w->data.example);
+}
+
+static int on_commit(void *ctx, const struct core_commit *c, struct err *e)
+{
+    struct world *w = ctx;
+    (void)e;
+    cr_expect_eq(c->round, w->commits);
+    cr_expect_eq(c->n, PER_ROUND);
+    w->commits++;
+    w->contributions += c->n;
+    for (size_t i = 0; i < c->n; i++) {
+        w->up += c->contribution[i].bytes_up;
+        w->down += c->contribution[i].bytes_down;
+    }
+    w->last = c->hash;
+    return 0;
+}
+
+static struct hash run(enum wire_depth wire, unsigned threads, uint64_t *up, uint64_t *down)
+{
+    struct world *w = malloc(sizeof *w);
+    struct err e = {0};
+    world_open(w);
+    size_t count = peft_schema(w->peft)->count;
+    float *theta = malloc(count * sizeof *theta);
+    peft_init(w->peft, 42, theta);
+    struct hash before = tensorset_hash(peft_schema(w->peft), theta);
+    struct fleet_config c = {.spec = &w->spec,
+                             .peft = w->peft,
+                             .train = &w->data,
+                             .partition = &w->partition,
+                             .wire = wire,
+                             .threads = threads,
+                             .committed = on_commit,
+                             .ctx = w};
+    cr_assert_eq(fleet_run(&c, theta, &e), 0, "%s", e.text);
+    struct hash after = tensorset_hash(peft_schema(w->peft), theta);
+    cr_assert_eq(w->commits, ROUNDS);
+    cr_assert_eq(w->contributions, ROUNDS * PER_ROUND);
+    cr_assert_arr_eq(after.byte, w->last.byte, HASH_BYTES);
+    cr_assert_neq(memcmp(before.byte, after.byte, HASH_BYTES), 0, "nothing was learned");
+    if (up) {
+        size_t payload = 4 * peft_schema(w->peft)->packed * ROUNDS * PER_ROUND;
+        cr_expect_geq(w->up, payload);
+        cr_expect_geq(w->down, payload);
+        cr_expect_lt(w->up, payload + ROUNDS * PER_ROUND * 1500,
+                     "more than 1500 bytes around an update");
+        cr_expect_lt(w->down, payload + ROUNDS * PER_ROUND * 1500);
+        *up = w->up;
+        *down = w->down;
+    }
+    free(theta);
+    world_close(w);
+    free(w);
+    return after;
+}
+
+static void expect_same(struct hash a, struct hash b, const char *what)
+{
+    cr_expect_arr_eq(a.byte, b.byte, HASH_BYTES, "%s changes the result", what);
+}
+
+Test(fleet, same_bits_for_any_threads)
+{
+    struct hash one = run(WIRE_NONE, 1, NULL, NULL);
+    expect_same(one, run(WIRE_NONE, 1, NULL, NULL), "repetition");
+    expect_same(one, run(WIRE_NONE, 2, NULL, NULL), "threads = 2");
+    expect_same(one, run(WIRE_NONE, 5, NULL, NULL), "threads = 5");
+}
+
+Test(fleet, same_bits_for_any_wire)
+{
+    uint64_t up, down, tls_up, tls_down;
+    struct hash none = run(WIRE_NONE, 2, NULL, NULL);
+    expect_same(none, run(WIRE_PROTO, 2, &up, &down), "--wire proto");
+    expect_same(none, run(WIRE_TLS, 2, &tls_up, &tls_down), "--wire tls");
+    cr_expect_gt(tls_up, up, "TLS has a cost");
+    cr_expect_gt(tls_down, down);
+}
+
+static int refuse_commit(void *ctx, const struct core_commit *c, struct err *e)
+{
+    (void)ctx;
+    (void)c;
+    return err_set(e, ERR_IO, "disk full");
+}
+
+Test(fleet, an_error_of_the_caller_ends_the_run)
+{
+    struct world *w = malloc(sizeof *w);
+    struct err e = {0};
+    world_open(w);
+    size_t count = peft_schema(w->peft)->count;
+    float *theta = malloc(count * sizeof *theta);
+    peft_init(w->peft, 42, theta);
+    struct fleet_config c = {.spec = &w->spec,
+                             .peft = w->peft,
+                             .train = &w->data,
+                             .partition = &w->partition,
+                             .threads = 2,
+                             .committed = refuse_commit,
+                             .ctx = w};
+    cr_assert_eq(fleet_run(&c, theta, &e), ERR_IO);
+    cr_assert_str_eq(e.text, "disk full");
+    atomic_bool cancel = true;
+    c.committed = on_commit;
+    c.cancel = &cancel;
+    cr_assert_eq(fleet_run(&c, theta, &e), ERR_STATE);
+    cr_assert(strstr(e.text, "interrupted"), "%s", e.text);
+    free(theta);
+    world_close(w);
+    free(w);
+}
