@@ -1,5 +1,6 @@
-/* Local training and evaluation: the only place where a data set meets a peft. Threads over micro-batches, BLAS single-threaded inside each;
- * gradients are added in micro-batch order, so the result has the same bits for any number of threads. */
+/* Local training and evaluation: the only place where a data set meets a peft. Threads over
+ * micro-batches, BLAS single-threaded inside each; gradients are added in micro-batch order, so the
+ * result has the same bits for any number of threads. */
 #ifndef CLIENT_TRAIN_H
 #define CLIENT_TRAIN_H
 
@@ -13,8 +14,10 @@
 
 /* A pool of workers, each with its own tape. One trainer runs one job at a time. */
 struct trainer;
-/* threads >= 1; memory_limit caps the sum of the tapes in bytes, 0: none. Sets OpenBLAS to one thread. ERR_NOMEM. */
-int trainer_open(struct trainer **out, unsigned threads, size_t memory_limit, struct err *e) MUST_CHECK;
+/* threads >= 1; memory_limit caps the sum of the tapes in bytes, 0: none. Sets OpenBLAS to one
+ * thread. ERR_NOMEM. */
+int trainer_open(struct trainer **out, unsigned threads, size_t memory_limit,
+                 struct err *e) MUST_CHECK;
 void trainer_close(struct trainer *t);
 
 struct train_progress {
@@ -30,7 +33,8 @@ struct train_job {
     const struct local_spec *local;
     uint64_t seed;
     uint32_t round, client; /* name the random streams */
-    void (*progress)(const struct train_progress *p, void *ctx); /* after each step, on the calling thread; may be NULL */
+    void (*progress)(const struct train_progress *p,
+                     void *ctx); /* after each step, on the calling thread; may be NULL */
     void *ctx;
     const atomic_bool *cancel; /* checked at each step boundary; may be NULL */
 };
@@ -40,14 +44,18 @@ struct train_result {
     uint64_t tokens;
     double seconds;
 };
-/* Trains theta (schema->count) in place. Fresh optimiser state. ERR_NOMEM; ERR_STATE when cancelled; ERR_DATA when n is 0;
- * ERR_INTERNAL when the loss is not finite (with a hint to lower lr). theta is untouched on error. */
-int trainer_fit(struct trainer *t, const struct train_job *job, float *theta, struct train_result *r, struct err *e) MUST_CHECK;
+/* Trains theta (schema->count) in place. Fresh optimiser state. ERR_NOMEM; ERR_STATE when
+ * cancelled; ERR_DATA when n is 0; ERR_INTERNAL when the loss is not finite (with a hint to lower
+ * lr). theta is untouched on error. */
+int trainer_fit(struct trainer *t, const struct train_job *job, float *theta,
+                struct train_result *r, struct err *e) MUST_CHECK;
 
-/* Scores theta on examples index[0..n) (NULL: all). `predicted`, when not NULL, gets n classes (or rounded values for regression);
+/* Scores theta on examples index[0..n), without repeats (NULL: all). The same bits for any number
+ * of threads. `predicted`, when not NULL, gets n classes (or rounded values for regression);
  * `logits`, when not NULL, n * n_labels values. */
-int trainer_eval(struct trainer *t, const struct peft *peft, const struct dataset *data, const uint32_t *index, size_t n,
-                 const float *theta, struct score *score, int32_t *predicted, float *logits, struct err *e) MUST_CHECK;
+int trainer_eval(struct trainer *t, const struct peft *peft, const struct dataset *data,
+                 const uint32_t *index, size_t n, const float *theta, struct score *score,
+                 int32_t *predicted, float *logits, struct err *e) MUST_CHECK;
 size_t trainer_peak_bytes(const struct trainer *t);
 
 #endif

@@ -1,0 +1,303 @@
+#include "client/train.h"
+#include "client/fold.h"
+#include "client/trainer.h"
+#include "nn/optim.h"
+#include "text/pack.h"
+#include <cblas.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct micro {
+    const struct batch *batch;
+    real scale;
+};
+
+/* One job. */
+struct fit {
+    struct trainer *trainer;
+    const struct train_job *job;
+    const struct schema *schema;
+    size_t n;
+    real *theta; /* a copy: the caller's stays as it is if the job fails */
+    struct optim optim;
+    struct fold grad;
+    struct rng shuffle, dropout;
+    uint32_t *order;      /* the epoch's permutation of the client's examples */
+    uint64_t batches;     /* an epoch */
+    uint64_t epoch_steps; /* an epoch */
+    uint32_t steps;
+    double loss_sum; /* over examples seen */
+    uint64_t seen, tokens;
+
+    /* The step under way. */
+    struct arena mem;
+    struct micro *micro;
+    size_t n_micro;
+    real *loss; /* n_micro */
+    struct rng step_dropout;
+    pthread_mutex_t lock;
+    struct err error;    /* of the first micro-batch that failed */
+    size_t failed_micro; /* n_micro: none */
+};
+
+/* --- a micro-batch -------------------------------------------------------------------------- */
+
+struct forward {
+    struct fit *fit;
+    size_t i;
+    real *grad;
+};
+
+static void forward_backward(struct tape *t, void *arg)
+{
+    struct forward *w = arg;
+    struct fit *f = w->fit;
+    const struct peft *p = f->job->peft;
+    const struct micro *m = &f->micro[w->i];
+    struct val *logits = peft_logits(p, t, m->batch, f->theta, w->grad);
+    struct val *loss = peft_loss(p, t, logits, m->batch, m->scale);
+    f->loss[w->i] = loss->x[0];
+    tape_backward(t, loss);
+}
+
+static void note_failure(struct fit *f, size_t i, const struct err *e)
+{
+    pthread_mutex_lock(&f->lock);
+    if (i < f->failed_micro) {
+        f->failed_micro = i;
+        f->error = *e;
+    }
+    pthread_mutex_unlock(&f->lock);
+}
+
+static void run_micro(void *ctx, unsigned worker, size_t i)
+{
+    struct fit *f = ctx;
+    struct forward w = {f, i, fold_begin(&f->grad, i)};
+    struct rng dropout = rng_child(&f->step_dropout, (uint32_t)i);
+    struct err e;
+    if (tape_run(f->trainer->tape[worker], true, dropout, forward_backward, &w, &e))
+        note_failure(f, i, &e);
+    fold_end(&f->grad, i);
+}
+
+/* --- a step --------------------------------------------------------------------------------- */
+
+/* The batches of step s of the epoch, as micro-batches. A step is `accumulate` batches, fewer at
+ * the end of an epoch; the loss is the mean over them of the mean over each one's examples. */
+static int gather(struct fit *f, uint64_t s, struct err *e)
+{
+    const struct local_spec *local = f->job->local;
+    const struct model_config *cfg = &peft_model(f->job->peft)->cfg;
+    uint64_t first = s * local->accumulate;
+    uint64_t count = f->batches - first;
+    if (count > local->accumulate)
+        count = local->accumulate;
+    struct packing *packing = arena_calloc(&f->mem, count, sizeof *packing);
+    if (!packing)
+        return err_set(e, ERR_NOMEM, "out of memory for a batch");
+    f->n_micro = 0;
+    for (uint64_t b = 0; b < count; b++) {
+        size_t at = (size_t)(first + b) * local->batch_size;
+        size_t n = f->n - at < local->batch_size ? f->n - at : local->batch_size;
+        int rc = pack_examples(f->job->data, f->order + at, n, cfg, &f->mem, &packing[b], e);
+        if (rc)
+            return rc;
+        f->n_micro += (size_t)packing[b].n;
+    }
+    f->micro = arena_calloc(&f->mem, f->n_micro, sizeof *f->micro);
+    f->loss = arena_calloc(&f->mem, f->n_micro, sizeof *f->loss);
+    if (!f->micro || !f->loss)
+        return err_set(e, ERR_NOMEM, "out of memory for a batch");
+    struct micro *m = f->micro;
+    for (uint64_t b = 0; b < count; b++) {
+        int examples = 0;
+        for (int k = 0; k < packing[b].n; k++)
+            examples += packing[b].batch[k].n;
+        real scale = (real)(1.0 / ((double)count * examples));
+        for (int k = 0; k < packing[b].n; k++)
+            *m++ = (struct micro){&packing[b].batch[k], scale};
+    }
+    return 0;
+}
+
+/* Sums up the micro-batches' losses in order; returns the step's. */
+static double count_step(struct fit *f)
+{
+    double loss = 0;
+    for (size_t i = 0; i < f->n_micro; i++) {
+        loss += f->loss[i];
+        f->loss_sum += f->loss[i] / f->micro[i].scale;
+        f->seen += (uint64_t)f->micro[i].batch->n;
+        f->tokens += (uint64_t)f->micro[i].batch->tokens;
+    }
+    return loss;
+}
+
+static void begin_epoch(struct fit *f, uint32_t epoch)
+{
+    const struct train_job *job = f->job;
+    for (size_t i = 0; i < f->n; i++)
+        f->order[i] = job->index ? job->index[i] : (uint32_t)i;
+    struct rng r = rng_child(&f->shuffle, epoch);
+    rng_shuffle(&r, f->order, f->n);
+}
+
+static int run_step(struct fit *f, uint32_t s, struct err *e)
+{
+    const struct train_job *job = f->job;
+    uint32_t epoch = (uint32_t)(s / f->epoch_steps);
+    if (s % f->epoch_steps == 0)
+        begin_epoch(f, epoch);
+    int rc = gather(f, s % f->epoch_steps, e);
+    if (rc)
+        return rc;
+    f->step_dropout = rng_child(&f->dropout, s);
+    f->failed_micro = f->n_micro;
+    fold_reset(&f->grad);
+    pool_run(f->trainer->pool, f->n_micro, run_micro, f);
+    if (f->failed_micro < f->n_micro) {
+        *e = f->error;
+        return err_wrap(e, "step %u of %u", s + 1, f->steps);
+    }
+    double loss = count_step(f);
+    double lr = lr_at(job->local, s, f->steps);
+    real norm = optim_step(&f->optim, f->theta, f->grad.sum, (real)lr);
+    if (!isfinite(loss) || !isfinite(norm))
+        return err_set(e, ERR_INTERNAL, "step %u of %u: the loss is not finite: lower local.lr",
+                       s + 1, f->steps);
+    if (job->progress) {
+        struct train_progress p = {s + 1, f->steps, epoch, f->tokens, loss, lr};
+        job->progress(&p, job->ctx);
+    }
+    return 0;
+}
+
+/* --- a job ---------------------------------------------------------------------------------- */
+
+static double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int count_steps(struct fit *f, struct err *e)
+{
+    const struct local_spec *local = f->job->local;
+    f->batches = (f->n + local->batch_size - 1) / local->batch_size;
+    f->epoch_steps = (f->batches + local->accumulate - 1) / local->accumulate;
+    uint64_t steps = local->steps ? local->steps : f->epoch_steps * local->epochs;
+    if (steps > UINT32_MAX)
+        return err_set(e, ERR_CONFIG, "local.epochs: %u epochs are too many steps", local->epochs);
+    f->steps = (uint32_t)steps;
+    return 0;
+}
+
+static int fit_open(struct fit *f, struct trainer *t, const struct train_job *job,
+                    const float *theta, struct err *e)
+{
+    *f = (struct fit){.trainer = t, .job = job, .schema = peft_schema(job->peft)};
+    f->n = job->index ? job->n : job->data->n;
+    arena_init(&f->mem, ARENA_NO_CAP);
+    pthread_mutex_init(&f->lock, NULL);
+    if (f->n == 0)
+        return err_set(e, ERR_DATA, "no training examples");
+    int rc = count_steps(f, e);
+    if (!rc)
+        rc = optim_open(&f->optim, f->schema, job->local, e);
+    if (!rc)
+        rc = fold_open(&f->grad, f->schema->count, t->threads, e);
+    if (rc)
+        return rc;
+    f->theta = malloc(f->schema->count * sizeof *f->theta);
+    f->order = malloc(f->n * sizeof *f->order);
+    if (!f->theta || !f->order)
+        return err_set(e, ERR_NOMEM, "out of memory for training");
+    memcpy(f->theta, theta, f->schema->count * sizeof *f->theta);
+    f->shuffle = rng_stream(job->seed, job->round, job->client, RNG_SHUFFLE);
+    f->dropout = rng_stream(job->seed, job->round, job->client, RNG_DROPOUT);
+    return 0;
+}
+
+static void fit_close(struct fit *f)
+{
+    optim_close(&f->optim);
+    fold_close(&f->grad);
+    free(f->theta);
+    free(f->order);
+    arena_release(&f->mem);
+    pthread_mutex_destroy(&f->lock);
+}
+
+int trainer_fit(struct trainer *t, const struct train_job *job, float *theta,
+                struct train_result *r, struct err *e)
+{
+    struct fit f;
+    double began = seconds_now();
+    int rc = fit_open(&f, t, job, theta, e);
+    for (uint32_t s = 0; !rc && s < f.steps; s++) {
+        if (job->cancel && atomic_load(job->cancel))
+            rc = err_set(e, ERR_STATE, "cancelled after %u of %u steps", s, f.steps);
+        else
+            rc = run_step(&f, s, e);
+        arena_release(&f.mem);
+    }
+    if (!rc) {
+        memcpy(theta, f.theta, f.schema->count * sizeof *theta);
+        *r = (struct train_result){.steps = f.steps,
+                                   .loss = f.seen ? f.loss_sum / (double)f.seen : 0,
+                                   .tokens = f.tokens,
+                                   .seconds = seconds_now() - began};
+    }
+    fit_close(&f);
+    return rc;
+}
+
+/* --- the trainer ---------------------------------------------------------------------------- */
+
+int trainer_open(struct trainer **out, unsigned threads, size_t memory_limit, struct err *e)
+{
+    struct trainer *t = calloc(1, sizeof *t);
+    struct tape **tape = calloc(threads, sizeof *tape);
+    if (!t || !tape) {
+        free(t);
+        free(tape);
+        return err_set(e, ERR_NOMEM, "out of memory");
+    }
+    /* Threads work on micro-batches; OpenBLAS must not start its own beneath them. */
+    openblas_set_num_threads(1);
+    t->threads = threads;
+    t->tape = tape;
+    int rc = pool_open(&t->pool, threads, e);
+    for (unsigned i = 0; !rc && i < threads; i++)
+        rc = tape_open(&tape[i], memory_limit / threads, e);
+    if (rc) {
+        trainer_close(t);
+        return rc;
+    }
+    *out = t;
+    return 0;
+}
+
+void trainer_close(struct trainer *t)
+{
+    if (!t)
+        return;
+    pool_close(t->pool);
+    for (unsigned i = 0; i < t->threads; i++)
+        tape_close(t->tape[i]);
+    free(t->tape);
+    free(t);
+}
+
+size_t trainer_peak_bytes(const struct trainer *t)
+{
+    size_t sum = 0;
+    for (unsigned i = 0; i < t->threads; i++)
+        sum += tape_peak_bytes(t->tape[i]);
+    return sum;
+}
