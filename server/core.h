@@ -1,10 +1,29 @@
-/* The aggregation server's brain: a function of (state, event, now) -> (state, outputs). No socket, no clock, no disk, no thread.
- * libuv (server.c), the simulator (sim/) and scripted tests are shells around it: they report events by calls, then drain core_next().
+/* The aggregation server's brain: a function of (state, event, now) -> (state, outputs). No socket,
+ * no clock, no disk, no thread. libuv (server.c), the simulator (sim/) and scripted tests are
+ * shells around it: they report events by calls, then drain core_next().
  *
- * A run: wait for enough ready clients; select per_round of them (a pure function of seed and round over the sorted client names); send the
- * task; fold each accepted update into the aggregate as it arrives; at all updates, or at the deadline with quorum, close the round: the shell
- * commits it durably (OUT_COMMIT), reports core_committed, and the next round begins. A deadline without quorum restarts the same
- * round with a fresh selection. Selected clients that disconnect may come back and deliver until the deadline. */
+ * A run: wait for enough ready clients; select per_round of them; send the task; fold each accepted
+ * update into the aggregate as it arrives; at all updates, or at the deadline with quorum, close
+ * the round: the shell commits it durably (OUT_COMMIT), reports core_committed, and the next round
+ * begins.
+ *
+ * Determinism. The first round waits until federation.clients are ready, so that all shells select
+ * from the same population, whoever connected first. The selection is a pure function of (seed,
+ * round, attempt) over the sorted names of all clients that have ever been ready in this run,
+ * whether or not they are here just now. A client's index, which names its random streams, comes
+ * from its name: the decimal number at its end ("client-0042" -> 42), or else 32 bits of its hash.
+ * The sum is exact, so the order of arrival does not matter.
+ *
+ * Robustness. Later rounds begin as soon as a quorum is ready (quorum 0 = all selected). A selected
+ * client that is away gets its task when it comes back, and one that disconnects may come back and
+ * deliver, until the deadline. A deadline without quorum restarts the same round as its next
+ * attempt, with a selection among the clients that are then ready; a client selected again delivers
+ * the update it has kept. An update refused for its content is not waited for until the deadline if
+ * the others make a quorum. A second connection under a name replaces the first. A connection must
+ * say Hello within 30 s and be Ready within 30 minutes.
+ *
+ * Memory is bounded by the members, the connections, per_round and the parameters. Outputs are
+ * derived from the state when they are asked for; the shell drains core_next() after each event. */
 #ifndef SERVER_CORE_H
 #define SERVER_CORE_H
 
@@ -20,12 +39,15 @@ typedef int64_t core_time;
 #define CORE_NEVER INT64_MAX
 
 struct core_config {
-    const struct run_spec *spec;   /* borrowed */
-    const struct schema *schema;   /* borrowed */
+    const struct run_spec *spec; /* borrowed */
+    const struct schema *schema; /* borrowed */
     struct hash model;
     char run_id[17];
-    uint32_t round;      /* first round to do: 0, or where a stored run goes on */
-    const float *params; /* schema->count values: initial, or of the last commit; copied */
+    uint32_t round;            /* first round to do: 0, or where a stored run goes on */
+    const float *params;       /* schema->count values: initial, or of the last commit; copied */
+    const char *const *client; /* names that were ready earlier in this run (core_clients), when a
+                                  stored run goes on; copied */
+    size_t n_clients;
 };
 
 /* What one client contributed to a round, for the record. */
@@ -33,25 +55,31 @@ struct core_contribution {
     const char *client;
     uint64_t samples, steps;
     double train_loss, seconds;
-    uint64_t bytes_up, bytes_down; /* on the wire between task and receipt; 0 when the shell does not count */
+    uint64_t bytes_up,
+        bytes_down; /* on the wire between task and receipt; 0 when the shell does not count */
     struct hash update_id;
 };
 struct core_commit {
     uint32_t round;      /* the round now complete, from 0 */
+    uint32_t attempt;    /* deadlines without quorum that this round has seen */
     const float *params; /* schema->count: global values after it; valid until core_committed */
     struct hash hash;    /* tensorset_hash of params */
     size_t n;            /* contributions, sorted by client name */
     const struct core_contribution *contribution;
     uint64_t samples;
     double train_loss; /* sample-weighted mean */
+    size_t n_metrics;  /* what clients measured, weighted means by name (server/tally.h) */
+    struct msg_metric metric[MSG_MAX_METRICS];
     uint32_t selected, refused;
     core_time started, ended;
 };
 
 enum core_out_kind {
-    OUT_SEND,     /* msg to conn; params inside point into core memory, valid until the next call but core_next */
-    OUT_CLOSE,    /* end conn after what was sent */
-    OUT_COMMIT,   /* store this round durably, then core_committed() */
+    OUT_SEND,   /* msg to conn; params inside point into core memory, valid until the next call but
+                   core_next */
+    OUT_CLOSE,  /* end conn after what was sent */
+    OUT_COMMIT, /* store this round durably, then core_committed(); the commit does not change until
+                   then */
     OUT_FINISHED, /* all rounds done */
 };
 struct core_out {
@@ -62,15 +90,18 @@ struct core_out {
 };
 
 struct core;
-int core_open(struct core **out, const struct core_config *c, core_time now, struct err *e) MUST_CHECK;
+int core_open(struct core **out, const struct core_config *c, core_time now,
+              struct err *e) MUST_CHECK;
 void core_close(struct core *c);
 
-/* Events. `conn` is the shell's number for a connection, never reused; `client` the certificate's name. */
+/* Events. `conn` is the shell's number for a connection, never reused; `client` the certificate's
+ * name. */
 void core_connected(struct core *c, uint64_t conn, const char *client, core_time now);
 void core_message(struct core *c, uint64_t conn, const struct msg *m, core_time now);
 void core_disconnected(struct core *c, uint64_t conn, core_time now);
 void core_committed(struct core *c, core_time now);
-/* Wire bytes of a connection so far (link_bytes_in/out); call before core_message and after sending. */
+/* Wire bytes of a connection so far (link_bytes_in/out); call before core_message and after
+ * sending. */
 void core_traffic(struct core *c, uint64_t conn, uint64_t in, uint64_t out);
 void core_tick(struct core *c, core_time now);
 /* SIGTERM: select no more, finish nothing new; goodbye with retry to all. */
@@ -83,11 +114,15 @@ core_time core_deadline(const struct core *c);
 /* The longest payload of a type now acceptable from conn; 0: none (net/link). */
 size_t core_limit(const struct core *c, uint64_t conn, uint8_t type);
 
-/* What the run is waiting for, in words: "round 3 of 20: 7 of 10 updates, 42 s left", "waiting for clients: 3 of 5 ready". */
+/* What the run is waiting for, in words: "round 3 of 20: 7 of 10 updates, 42 s left", "waiting for
+ * clients: 3 of 5 ready". */
 void core_status(const struct core *c, core_time now, char *text, size_t size);
 const float *core_params(const struct core *c);
 uint32_t core_round(const struct core *c);
 bool core_finished(const struct core *c);
+/* Names of all clients that have been ready in this run, sorted: up to `room` of them to `name`;
+ * returns how many there are. The strings live as long as the core. */
+size_t core_clients(const struct core *c, const char **name, size_t room);
 /* Refusals so far by enum msg_reason; REASONS entries. */
 const uint64_t *core_refusals(const struct core *c);
 

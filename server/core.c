@@ -1,0 +1,540 @@
+#include "server/core.h"
+#include "server/round.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    HELLO_MS = 30 * 1000,
+    PREPARE_MS = 30 * 60 * 1000, /* a small device reads its model and data */
+    RETRY_S = 60,                /* when a fault may pass */
+    RESTART_S = 10,              /* when the server is going to be back */
+};
+
+struct core {
+    struct core_config config;
+    struct round round;
+    struct roster who;
+    core_time now; /* of the last event */
+    bool draining, commit_due, commit_out, finish_due;
+    uint64_t refusals[REASONS];
+};
+
+/* What a person reads about a refusal. */
+static const char *const reason_text[REASONS] = {
+    [REASON_NONE] = "",
+    [REASON_VERSION] =
+        "the server speaks another version of the protocol: install the same release",
+    [REASON_RUN] = "this update belongs to another run",
+    [REASON_ROUND] = "this update is not for the present round",
+    [REASON_SCHEMA] =
+        "the tunable parameters differ from the server's: check model, method and release",
+    [REASON_SHAPE] = "the update does not have the right number of parameters",
+    [REASON_NOT_FINITE] = "a number of the update is not finite or not below 2^20 in magnitude: "
+                          "lower the learning rate",
+    [REASON_DUPLICATE] = "another update of this client is already counted in this round",
+    [REASON_NOT_SELECTED] = "this client is not selected in this round",
+    [REASON_SAMPLES] = "the number of samples must be 1 to 2^32",
+    [REASON_MODEL] = "the base model differs from the server's: fetch the same model files",
+    [REASON_DATA] = "the client cannot use its data",
+    [REASON_TOKEN] = "the token is not valid",
+    [REASON_IDENTITY] = "the update's identity does not match its content and sender",
+    [REASON_STOPPING] = "the server is stopping",
+    [REASON_UNEXPECTED] = "this message cannot come now",
+    [REASON_LATE] = "too late: the round was closed, or the client took too long",
+    [REASON_INTERNAL] = "the server is out of resources",
+};
+
+/* --- telling clients --- */
+
+static void move(struct session *s, enum session_state state, core_time expires)
+{
+    s->state = state;
+    s->expires = expires;
+}
+
+/* Goodbye, and nothing else any more. */
+static void dismiss(struct core *c, struct session *s, enum msg_reason reason, const char *text,
+                    uint32_t retry_s)
+{
+    if (s->state == SESSION_LEAVING)
+        return;
+    move(s, SESSION_LEAVING, CORE_NEVER);
+    s->goodbye = (struct msg_goodbye){reason, text, retry_s};
+    s->due &= DUE_RECEIPT | DUE_FINISH; /* what settles something is still said */
+    roster_due(&c->who, s, DUE_GOODBYE | DUE_CLOSE);
+}
+
+static void refuse(struct core *c, struct session *s, enum msg_reason reason, uint32_t retry_s)
+{
+    c->refusals[reason]++;
+    dismiss(c, s, reason, reason_text[reason], retry_s);
+}
+
+static void give_task(struct core *c, struct member *m)
+{
+    if (m->session != NULL && m->session->state == SESSION_READY && m->slot != NULL &&
+        !m->slot->delivered)
+        roster_due(&c->who, m->session, DUE_TASK);
+}
+
+static void withdraw_tasks(struct core *c)
+{
+    for (size_t i = 0; i < c->who.sessions; i++)
+        c->who.session[i]->due &= ~(unsigned)DUE_TASK;
+}
+
+static void finish(struct core *c)
+{
+    c->finish_due = true;
+    for (size_t i = 0; i < c->who.sessions; i++)
+        if (c->who.session[i]->state == SESSION_READY)
+            roster_due(&c->who, c->who.session[i], DUE_FINISH);
+}
+
+/* --- the round goes on --- */
+
+static void begin_if_possible(struct core *c)
+{
+    struct round *r = &c->round;
+    if (r->state != ROUND_GATHERING || c->draining || roster_ready(&c->who) < round_needs(r))
+        return;
+    round_begin(r, &c->who, c->now);
+    for (size_t i = 0; i < r->n; i++)
+        give_task(c, r->slot[i].member);
+}
+
+static void close_round(struct core *c)
+{
+    withdraw_tasks(c);
+    round_close(&c->round, c->now);
+    c->commit_due = true;
+}
+
+static void deadline(struct core *c)
+{
+    struct round *r = &c->round;
+    if (r->state != ROUND_OPEN || c->draining || c->now < r->deadline)
+        return;
+    if (r->delivered >= round_quorum(r)) {
+        close_round(c);
+        return;
+    }
+    withdraw_tasks(c);
+    round_restart(r);
+    begin_if_possible(c);
+}
+
+/* --- messages --- */
+
+static void on_hello(struct core *c, struct session *s, const struct msg *m)
+{
+    if (m->hello.protocol != MSG_PROTOCOL) {
+        refuse(c, s, REASON_VERSION, 0);
+        return;
+    }
+    move(s, SESSION_WELCOMED, c->now + PREPARE_MS);
+    roster_due(&c->who, s, DUE_WELCOME);
+}
+
+static void on_ready(struct core *c, struct session *s, const struct msg *m)
+{
+    const struct msg_ready *ready = &m->ready;
+    if (memcmp(&ready->model, &c->config.model, sizeof ready->model) != 0) {
+        refuse(c, s, REASON_MODEL, 0);
+    } else if (memcmp(&ready->schema, &c->config.schema->hash, sizeof ready->schema) != 0) {
+        refuse(c, s, REASON_SCHEMA, 0);
+    } else if (ready->samples < 1) {
+        refuse(c, s, REASON_DATA, 0);
+    } else {
+        move(s, SESSION_READY, CORE_NEVER);
+        s->member->known = true;
+        if (c->round.state == ROUND_OVER)
+            roster_due(&c->who, s, DUE_FINISH);
+        else if (c->round.state == ROUND_OPEN)
+            give_task(c, s->member);
+        begin_if_possible(c);
+    }
+}
+
+static void on_update(struct core *c, struct session *s, const struct msg *m)
+{
+    const struct msg_update *u = &m->update;
+    enum msg_reason reason = round_update(&c->round, s->member, u);
+    if (reason != REASON_NONE)
+        c->refusals[reason]++;
+    else
+        s->due &= ~(unsigned)DUE_TASK; /* a kept update may come before the task is sent again */
+    s->receipt = (struct msg_receipt){
+        .round = u->round,
+        .update_id = u->update_id,
+        .accepted = reason == REASON_NONE,
+        .reason = reason,
+        .text = reason_text[reason],
+    };
+    roster_due(&c->who, s, DUE_RECEIPT);
+    if (round_complete(&c->round))
+        close_round(c);
+}
+
+static void on_ping(struct core *c, struct session *s, const struct msg *m)
+{
+    (void)m;
+    roster_due(&c->who, s, DUE_PONG);
+}
+
+/* The client ends the conversation; its reason counts when it could not take part. */
+static void on_goodbye(struct core *c, struct session *s, const struct msg *m)
+{
+    if (m->goodbye.reason > REASON_NONE && m->goodbye.reason < REASONS)
+        c->refusals[m->goodbye.reason]++;
+    move(s, SESSION_LEAVING, CORE_NEVER);
+    s->due = 0;
+    roster_due(&c->who, s, DUE_CLOSE);
+}
+
+static void on_nothing(struct core *c, struct session *s, const struct msg *m)
+{
+    (void)c;
+    (void)s;
+    (void)m;
+}
+
+/* What may come when. NULL: it may not, and ends the connection. */
+typedef void (*message_fn)(struct core *c, struct session *s, const struct msg *m);
+static const message_fn allowed[SESSION_STATES][MSG_TYPES] = {
+    [SESSION_NEW] = {[MSG_HELLO] = on_hello,
+                     [MSG_GOODBYE] = on_goodbye,
+                     [MSG_PING] = on_ping,
+                     [MSG_PONG] = on_nothing},
+    [SESSION_WELCOMED] = {[MSG_READY] = on_ready,
+                          [MSG_GOODBYE] = on_goodbye,
+                          [MSG_PING] = on_ping,
+                          [MSG_PONG] = on_nothing},
+    [SESSION_READY] = {[MSG_UPDATE] = on_update,
+                       [MSG_GOODBYE] = on_goodbye,
+                       [MSG_PING] = on_ping,
+                       [MSG_PONG] = on_nothing},
+    [SESSION_LEAVING] = {[MSG_READY] = on_nothing,
+                         [MSG_UPDATE] = on_nothing,
+                         [MSG_GOODBYE] = on_nothing,
+                         [MSG_PING] = on_nothing,
+                         [MSG_PONG] = on_nothing},
+};
+
+/* --- events --- */
+
+int core_open(struct core **out, const struct core_config *config, core_time now, struct err *e)
+{
+    struct core *c = calloc(1, sizeof *c);
+    if (c == NULL)
+        return err_set(e, ERR_NOMEM, "no memory for the run");
+    *c = (struct core){.config = *config, .now = now};
+    roster_init(&c->who);
+    int rc = round_init(&c->round, config, e);
+    for (size_t i = 0; rc == 0 && i < config->n_clients; i++) {
+        struct member *m = roster_member(&c->who, config->client[i]);
+        if (m == NULL)
+            rc = err_set(e, ERR_NOMEM, "no memory for %zu clients", config->n_clients);
+        else
+            m->known = true;
+    }
+    if (rc != 0) {
+        core_close(c);
+        return rc;
+    }
+    c->finish_due = c->round.state == ROUND_OVER;
+    *out = c;
+    return 0;
+}
+
+void core_close(struct core *c)
+{
+    if (c == NULL)
+        return;
+    round_release(&c->round);
+    roster_release(&c->who);
+    free(c);
+}
+
+void core_connected(struct core *c, uint64_t conn, const char *client, core_time now)
+{
+    c->now = now;
+    struct member *m = roster_member(&c->who, client);
+    struct session *s = roster_open(&c->who, conn, m);
+    if (s == NULL)
+        return;
+    s->expires = now + HELLO_MS;
+    if (m == NULL) {
+        refuse(c, s, REASON_INTERNAL, RETRY_S);
+        return;
+    }
+    if (m->session != NULL) /* the network may have lost the old connection without telling us */
+        dismiss(c, m->session, REASON_DUPLICATE, "another connection took over this client's name",
+                RETRY_S);
+    m->session = s;
+    if (c->draining)
+        dismiss(c, s, REASON_STOPPING, reason_text[REASON_STOPPING], RESTART_S);
+}
+
+void core_message(struct core *c, uint64_t conn, const struct msg *m, core_time now)
+{
+    c->now = now;
+    struct session *s = roster_find(&c->who, conn);
+    if (s == NULL)
+        return;
+    message_fn handle = m->type > 0 && m->type < MSG_TYPES ? allowed[s->state][m->type] : NULL;
+    if (handle != NULL)
+        handle(c, s, m);
+    else
+        refuse(c, s, REASON_UNEXPECTED, RETRY_S);
+}
+
+void core_disconnected(struct core *c, uint64_t conn, core_time now)
+{
+    c->now = now;
+    struct session *s = roster_find(&c->who, conn);
+    if (s != NULL)
+        roster_close(&c->who, s);
+}
+
+void core_committed(struct core *c, core_time now)
+{
+    c->now = now;
+    if (c->round.state != ROUND_CLOSED || !c->commit_out)
+        return;
+    c->commit_out = false;
+    round_advance(&c->round);
+    if (c->round.state == ROUND_OVER)
+        finish(c);
+    else
+        begin_if_possible(c);
+}
+
+void core_traffic(struct core *c, uint64_t conn, uint64_t in, uint64_t out)
+{
+    struct session *s = roster_find(&c->who, conn);
+    if (s == NULL || s->member == NULL)
+        return;
+    struct slot *slot = s->member->slot;
+    if (slot != NULL && s->member->session == s) {
+        slot->record.bytes_up += in - s->in;
+        slot->record.bytes_down += out - s->out;
+    }
+    s->in = in;
+    s->out = out;
+}
+
+void core_tick(struct core *c, core_time now)
+{
+    c->now = now;
+    for (size_t i = 0; i < c->who.sessions; i++)
+        if (c->who.session[i]->expires <= now)
+            refuse(c, c->who.session[i], REASON_LATE, RETRY_S);
+    deadline(c);
+}
+
+void core_drain(struct core *c, core_time now)
+{
+    c->now = now;
+    c->draining = true;
+    bool over = core_finished(c);
+    for (size_t i = 0; i < c->who.sessions; i++)
+        dismiss(c, c->who.session[i], REASON_STOPPING,
+                over ? "the run is complete" : reason_text[REASON_STOPPING], over ? 0 : RESTART_S);
+}
+
+/* --- outputs --- */
+
+static struct msg_bytes packed(const struct core *c)
+{
+    return (struct msg_bytes){c->round.packed, c->round.wire.count * sizeof(float)};
+}
+
+static struct msg task(const struct core *c)
+{
+    core_time left = c->round.deadline - c->now;
+    return (struct msg){
+        .type = MSG_TASK,
+        .task = {c->config.run_id, c->round.number, left > 0 ? (uint64_t)left : 0, packed(c)},
+    };
+}
+
+static struct msg welcome(const struct core *c, const struct session *s)
+{
+    struct msg m = {
+        .type = MSG_WELCOME,
+        .welcome =
+            {
+                .protocol = MSG_PROTOCOL,
+                .run_id = c->config.run_id,
+                .spec = *c->config.spec,
+                .schema = c->config.schema->hash,
+                .model = c->config.model,
+                .index = s->member->index,
+                .next_round = c->round.number,
+            },
+    };
+    m.welcome.spec.task.data = NULL;
+    return m;
+}
+
+static void say(const struct core *c, const struct session *s, enum due due, struct core_out *out)
+{
+    *out = (struct core_out){.kind = OUT_SEND, .conn = s->conn};
+    switch (due) {
+    case DUE_PONG:
+        out->msg.type = MSG_PONG;
+        break;
+    case DUE_WELCOME:
+        out->msg = welcome(c, s);
+        break;
+    case DUE_RECEIPT:
+        out->msg = (struct msg){.type = MSG_RECEIPT, .receipt = s->receipt};
+        break;
+    case DUE_TASK:
+        out->msg = task(c);
+        break;
+    case DUE_FINISH:
+        out->msg = (struct msg){
+            .type = MSG_FINISH,
+            .finish = {c->config.run_id, c->round.number, packed(c)},
+        };
+        break;
+    case DUE_GOODBYE:
+        out->msg = (struct msg){.type = MSG_GOODBYE, .goodbye = s->goodbye};
+        break;
+    case DUE_CLOSE:
+        out->kind = OUT_CLOSE;
+        break;
+    }
+}
+
+bool core_next(struct core *c, struct core_out *out)
+{
+    enum due due;
+    const struct session *s = roster_next(&c->who, &due);
+    if (s != NULL) {
+        say(c, s, due, out);
+    } else if (c->commit_due) { /* after the receipts, whose bytes belong to the round */
+        c->commit_due = false;
+        c->commit_out = true;
+        round_record(&c->round);
+        *out = (struct core_out){.kind = OUT_COMMIT, .commit = &c->round.commit};
+    } else if (c->finish_due) {
+        c->finish_due = false;
+        *out = (struct core_out){.kind = OUT_FINISHED};
+    } else {
+        return false;
+    }
+    return true;
+}
+
+core_time core_deadline(const struct core *c)
+{
+    core_time t = c->round.state == ROUND_OPEN && !c->draining ? c->round.deadline : CORE_NEVER;
+    for (size_t i = 0; i < c->who.sessions; i++)
+        if (c->who.session[i]->expires < t)
+            t = c->who.session[i]->expires;
+    return t;
+}
+
+size_t core_limit(const struct core *c, uint64_t conn, uint8_t type)
+{
+    const struct session *s = roster_find(&c->who, conn);
+    if (s == NULL || type >= MSG_TYPES || allowed[s->state][type] == NULL)
+        return 0;
+    return msg_limit((enum msg_type)type, c->round.wire.count);
+}
+
+/* Appends to a text of fixed size; what does not fit is cut. */
+static void append(char *text, size_t size, const char *fmt, ...) PRINTF_LIKE(3, 4);
+static void append(char *text, size_t size, const char *fmt, ...)
+{
+    size_t len = strlen(text);
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text + len, size - len, fmt, args);
+    va_end(args);
+}
+
+static void name_missing(const struct round *r, char *text, size_t size)
+{
+    enum { SHOWN = 3 };
+    size_t missing = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        const struct slot *s = &r->slot[i];
+        if (s->delivered || missing++ >= SHOWN)
+            continue;
+        const struct session *at = s->member->session;
+        bool here = at != NULL && at->state == SESSION_READY;
+        append(text, size, "%s %s%s", missing == 1 ? "; waits for" : ",", s->member->name,
+               s->failed ? " (refused)"
+               : here    ? ""
+                         : " (away)");
+    }
+    if (missing > SHOWN)
+        append(text, size, " and %zu more", missing - SHOWN);
+}
+
+void core_status(const struct core *c, core_time now, char *text, size_t size)
+{
+    const struct round *r = &c->round;
+    if (size == 0)
+        return;
+    text[0] = '\0';
+    if (c->draining)
+        append(text, size, "stopping; ");
+    if (r->state == ROUND_OVER) {
+        append(text, size, "all %u rounds are done", r->spec->rounds);
+        return;
+    }
+    append(text, size, "round %u of %u", r->number + 1, r->spec->rounds);
+    if (r->attempt > 0)
+        append(text, size, ", attempt %u", r->attempt + 1);
+    if (r->state == ROUND_GATHERING) {
+        append(text, size, ": waiting for clients: %zu of %zu ready", roster_ready(&c->who),
+               round_needs(r));
+    } else if (r->state == ROUND_CLOSED) {
+        append(text, size, ": storing the result");
+    } else {
+        core_time left = r->deadline > now ? (r->deadline - now + 999) / 1000 : 0;
+        append(text, size, ": %zu of %zu updates, %lld s left", r->delivered, r->n,
+               (long long)left);
+        name_missing(r, text, size);
+    }
+}
+
+const float *core_params(const struct core *c)
+{
+    return c->round.params;
+}
+
+uint32_t core_round(const struct core *c)
+{
+    return c->round.number;
+}
+
+bool core_finished(const struct core *c)
+{
+    return c->round.state == ROUND_OVER;
+}
+
+size_t core_clients(const struct core *c, const char **name, size_t room)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->who.members; i++) {
+        if (!c->who.member[i]->known)
+            continue;
+        if (n < room)
+            name[n] = c->who.member[i]->name;
+        n++;
+    }
+    return n;
+}
+
+const uint64_t *core_refusals(const struct core *c)
+{
+    return c->refusals;
+}

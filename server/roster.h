@@ -1,0 +1,90 @@
+/* Who is known and who is connected: the members of a run, sorted by name, and the sessions, sorted
+ * by connection number. Plain tables; what messages do to them is core.c's business. */
+#ifndef SERVER_ROSTER_H
+#define SERVER_ROSTER_H
+
+#include "base/arena.h"
+#include "server/core.h"
+
+/* A private CA vouches for every member; this only bounds memory (some 300 MB) if it should sign
+ * without end. */
+enum { ROSTER_MAX_MEMBERS = 1 << 20 };
+
+/* A client by its certificate's name. Lives until the roster is released. */
+struct member {
+    const char *name;
+    uint32_t index;           /* names its random streams (select_index) */
+    bool known;               /* has been ready in this run: can be selected */
+    struct session *session;  /* NULL while away */
+    struct slot *slot;        /* its place in the present round; NULL when not selected */
+    uint32_t selected_rounds; /* 1 + the last round it was selected for; 0: never */
+    bool accepted;            /* an update of it counted in accepted_round */
+    uint32_t accepted_round;
+    struct hash accepted_id;
+};
+
+enum session_state {
+    SESSION_NEW,      /* TLS is up: a Hello must come */
+    SESSION_WELCOMED, /* it prepares model and data: a Ready must come */
+    SESSION_READY,    /* takes tasks */
+    SESSION_LEAVING,  /* told to go; whatever it still sends is ignored */
+    SESSION_STATES
+};
+
+/* What a session must be told, in the order in which it is told. */
+enum due {
+    DUE_PONG = 1,
+    DUE_WELCOME = 2,
+    DUE_RECEIPT = 4,
+    DUE_TASK = 8,
+    DUE_FINISH = 16,
+    DUE_GOODBYE = 32,
+    DUE_CLOSE = 64
+};
+
+struct session {
+    uint64_t conn;
+    enum session_state state;
+    struct member *member;
+    core_time expires;          /* the present state must end before; CORE_NEVER */
+    uint64_t in, out;           /* wire bytes as last reported */
+    unsigned due;               /* set of enum due */
+    bool listed;                /* in the list of sessions with something due */
+    struct session *next;       /* in that list */
+    struct msg_receipt receipt; /* DUE_RECEIPT; text is static */
+    struct msg_goodbye goodbye; /* DUE_GOODBYE; text is static */
+};
+
+struct roster {
+    struct arena mem; /* members and their names */
+    struct member **member;
+    size_t members, member_cap;
+    struct member **candidate; /* scratch for selection, as long as `member` ... */
+    uint32_t *order;           /* ... so that opening a round allocates nothing */
+    struct session **session;
+    size_t sessions, session_cap;
+    struct session *due_first, *due_last;
+};
+
+void roster_init(struct roster *r);
+void roster_release(struct roster *r);
+/* The member of that name, new if need be; NULL without memory. */
+struct member *roster_member(struct roster *r, const char *name);
+/* A new session in SESSION_NEW; NULL when conn is taken, or without memory. */
+struct session *roster_open(struct roster *r, uint64_t conn, struct member *m);
+struct session *roster_find(const struct roster *r, uint64_t conn);
+/* Ends and frees a session; what was due is dropped. */
+void roster_close(struct roster *r, struct session *s);
+
+/* Adds to what the session must be told. */
+void roster_due(struct roster *r, struct session *s, unsigned due);
+/* The first session with something due, and the first such thing, which is then done; NULL when
+ * there is none. */
+struct session *roster_next(struct roster *r, enum due *due);
+
+/* Fills r->candidate with the members that have been ready in this run, in name order, and returns
+ * their number; `now`: only those that are ready now. */
+size_t roster_candidates(struct roster *r, bool now);
+size_t roster_ready(const struct roster *r);
+
+#endif

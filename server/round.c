@@ -1,0 +1,283 @@
+#include "server/round.h"
+#include "server/select.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_SAMPLES                                                                                \
+    ((uint64_t)1 << 32) /* of one client: 2^8 of the largest fill the sum's weight */
+
+static int check_numbers(const struct federation_spec *f, struct err *e)
+{
+    if (f->clients < 1 || f->per_round < 1 || f->rounds < 1 || f->deadline_s < 1)
+        return err_set(e, ERR_CONFIG,
+                       "federation: clients, per_round, rounds and deadline_s must be at least 1");
+    if (f->per_round > f->clients)
+        return err_set(e, ERR_CONFIG,
+                       "federation.per_round is %u, more than federation.clients, which is %u",
+                       f->per_round, f->clients);
+    if (f->quorum > f->per_round)
+        return err_set(e, ERR_CONFIG,
+                       "federation.quorum is %u, more than federation.per_round, which is %u",
+                       f->quorum, f->per_round);
+    return 0;
+}
+
+/* The schema of what travels: aggregating nothing else, a LOCAL tensor cannot even be touched. */
+static int wire_schema(struct schema *wire, const struct schema *s, struct err *e)
+{
+    int rc = 0;
+    schema_init(wire);
+    for (size_t i = 0; rc == 0 && i < s->n; i++) {
+        const struct tensor_spec *t = &s->tensor[i];
+        if (t->scope == SCOPE_GLOBAL || t->scope == SCOPE_GROUP)
+            rc = schema_add(wire, t->name, t->scope, t->decay, t->ndim, t->dim, e);
+    }
+    if (rc == 0)
+        schema_seal(wire);
+    return rc;
+}
+
+int round_init(struct round *r, const struct core_config *c, struct err *e)
+{
+    const struct federation_spec *f = &c->spec->federation;
+    *r = (struct round){.spec = f, .schema = c->schema, .aggregator = &aggregator_fedavg};
+    int rc = check_numbers(f, e);
+    if (rc != 0 || (rc = wire_schema(&r->wire, c->schema, e)) != 0)
+        goto fail;
+    r->slot = calloc(f->per_round, sizeof *r->slot);
+    r->row = calloc(f->per_round, sizeof *r->row);
+    r->contribution = calloc(f->per_round, sizeof *r->contribution);
+    r->params = calloc(c->schema->count, sizeof *r->params);
+    r->next = calloc(c->schema->count, sizeof *r->next);
+    r->values = calloc(r->wire.count, sizeof *r->values);
+    r->packed = calloc(r->wire.count, sizeof(float));
+    r->sum = calloc(1, r->aggregator->state_size(r->wire.count));
+    if (r->slot == NULL || r->row == NULL || r->contribution == NULL || r->params == NULL ||
+        r->next == NULL || r->values == NULL || r->packed == NULL || r->sum == NULL) {
+        rc = err_set(e, ERR_NOMEM, "no memory for rounds of %u clients and %zu parameters",
+                     f->per_round, c->schema->count);
+        goto fail;
+    }
+    memcpy(r->run_id, c->run_id, sizeof r->run_id);
+    memcpy(r->params, c->params, c->schema->count * sizeof *r->params);
+    tensorset_pack(r->schema, r->params, r->packed);
+    r->number = c->round;
+    r->gathered = c->n_clients >= f->per_round;
+    r->state = c->round < f->rounds ? ROUND_GATHERING : ROUND_OVER;
+    return 0;
+fail:
+    round_release(r);
+    return rc;
+}
+
+void round_release(struct round *r)
+{
+    schema_release(&r->wire);
+    free(r->slot);
+    free(r->row);
+    free(r->contribution);
+    free(r->params);
+    free(r->next);
+    free(r->values);
+    free(r->packed);
+    free(r->sum);
+    *r = (struct round){0};
+}
+
+size_t round_quorum(const struct round *r)
+{
+    return r->spec->quorum > 0 ? r->spec->quorum : r->spec->per_round;
+}
+
+size_t round_needs(const struct round *r)
+{
+    return r->gathered ? round_quorum(r) : r->spec->clients;
+}
+
+void round_begin(struct round *r, struct roster *who, core_time now)
+{
+    bool among_present = r->attempt > 0;
+    size_t n = roster_candidates(who, among_present);
+    size_t k = n < r->spec->per_round ? n : r->spec->per_round;
+    select_clients(r->spec->seed, r->number, r->attempt, who->order, n, k);
+    for (size_t i = 0; i < k; i++) {
+        struct member *m = who->candidate[who->order[i]];
+        r->slot[i] = (struct slot){.member = m, .record.client = m->name};
+        m->slot = &r->slot[i];
+        m->selected_rounds = r->number + 1;
+    }
+    memset(r->row, 0, r->spec->per_round * sizeof *r->row);
+    r->tally = (struct tally){0};
+    r->aggregator->reset(r->sum, r->wire.count);
+    r->n = k;
+    r->delivered = 0;
+    r->gathered = true;
+    if (r->attempt == 0)
+        r->started = now;
+    r->deadline = now + (core_time)r->spec->deadline_s * 1000;
+    r->state = ROUND_OPEN;
+}
+
+static bool same(const struct hash *a, const struct hash *b)
+{
+    return memcmp(a, b, sizeof *a) == 0;
+}
+
+static bool numbers_ok(const struct msg_update *u)
+{
+    if (!isfinite(u->train_loss) || !isfinite(u->seconds) || u->n_metrics > MSG_MAX_METRICS)
+        return false;
+    for (size_t i = 0; i < u->n_metrics; i++)
+        if (!isfinite(u->metric[i].value))
+            return false;
+    return true;
+}
+
+/* Is this update one that the round waits for? */
+static enum msg_reason check_turn(const struct round *r, const struct member *m,
+                                  const struct msg_update *u)
+{
+    bool was_selected = m->selected_rounds == u->round + 1;
+    if (strcmp(u->run_id, r->run_id) != 0)
+        return REASON_RUN;
+    if (u->round != r->number || r->state == ROUND_OVER)
+        return u->round < r->number && was_selected ? REASON_LATE : REASON_ROUND;
+    if (m->slot == NULL)
+        return was_selected ? REASON_LATE : REASON_NOT_SELECTED;
+    if (m->slot->delivered)
+        return REASON_DUPLICATE;
+    return r->state == ROUND_OPEN ? REASON_NONE : REASON_LATE;
+}
+
+/* Is it sound? Leaves its values in r->values. */
+static enum msg_reason check_content(struct round *r, const struct member *m,
+                                     const struct msg_update *u)
+{
+    if (!same(&u->schema, &r->schema->hash))
+        return REASON_SCHEMA;
+    if (u->samples < 1 || u->samples > MAX_SAMPLES)
+        return REASON_SAMPLES;
+    if (u->params.len != r->wire.count * sizeof(float))
+        return REASON_SHAPE;
+    if (!numbers_ok(u) ||
+        tensorset_unpack(&r->wire, u->params.data, u->params.len, r->values, NULL) != 0)
+        return REASON_NOT_FINITE;
+    struct hash id = msg_update_id(r->run_id, u->round, m->name, u->params);
+    return same(&id, &u->update_id) ? REASON_NONE : REASON_IDENTITY;
+}
+
+static void record(struct round *r, struct member *m, const struct msg_update *u)
+{
+    struct slot *s = m->slot;
+    s->delivered = true;
+    s->record.samples = u->samples;
+    s->record.steps = u->steps;
+    s->record.train_loss = u->train_loss;
+    s->record.seconds = u->seconds;
+    s->record.update_id = u->update_id;
+    tally_enter(&r->tally, &r->row[s - r->slot], u->metric, u->n_metrics);
+    m->accepted = true;
+    m->accepted_round = u->round;
+    m->accepted_id = u->update_id;
+    r->delivered++;
+}
+
+enum msg_reason round_update(struct round *r, struct member *m, const struct msg_update *u)
+{
+    bool repeat =
+        m->accepted && m->accepted_round == u->round && same(&m->accepted_id, &u->update_id);
+    if (repeat && strcmp(u->run_id, r->run_id) == 0)
+        return REASON_NONE;
+    enum msg_reason reason = check_turn(r, m, u);
+    if (reason == REASON_NONE) {
+        uint64_t weight = r->spec->weighted ? u->samples : 1;
+        reason = check_content(r, m, u);
+        if (reason == REASON_NONE &&
+            r->aggregator->add(r->sum, r->values, r->wire.count, weight, NULL) != 0)
+            reason = REASON_NOT_FINITE;
+        m->slot->failed = reason != REASON_NONE;
+    }
+    if (reason != REASON_NONE)
+        r->refused++;
+    else
+        record(r, m, u);
+    return reason;
+}
+
+bool round_complete(const struct round *r)
+{
+    size_t pending = 0;
+    for (size_t i = 0; i < r->n; i++)
+        pending += !r->slot[i].delivered && !r->slot[i].failed;
+    return r->state == ROUND_OPEN && pending == 0 && r->delivered >= round_quorum(r);
+}
+
+void round_close(struct round *r, core_time now)
+{
+    r->commit = (struct core_commit){
+        .round = r->number,
+        .attempt = r->attempt,
+        .params = r->next,
+        .contribution = r->contribution,
+        .selected = (uint32_t)r->n,
+        .refused = r->refused,
+        .started = r->started,
+        .ended = now,
+    };
+    r->aggregator->finish(r->sum, r->values, r->wire.count);
+    tensorset_pack(&r->wire, r->values, r->packed);
+    memcpy(r->next, r->params, r->schema->count * sizeof *r->next);
+    /* A mean of finite numbers below 2^20 is finite and the length is ours: this cannot fail. */
+    if (tensorset_unpack(r->schema, r->packed, r->wire.count * sizeof(float), r->next, NULL) != 0)
+        abort();
+    r->commit.hash = tensorset_hash(r->schema, r->next);
+    r->state = ROUND_CLOSED;
+}
+
+void round_record(struct round *r)
+{
+    struct core_commit *c = &r->commit;
+    double loss = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        const struct slot *s = &r->slot[i];
+        if (!s->delivered)
+            continue;
+        r->contribution[c->n++] = s->record;
+        c->samples += s->record.samples;
+        loss += s->record.train_loss * (double)s->record.samples;
+    }
+    c->train_loss = loss / (double)c->samples;
+    c->n_metrics = tally_means(&r->tally, r->row, r->n, c->metric);
+}
+
+static void release_slots(struct round *r, bool forget)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        struct member *m = r->slot[i].member;
+        m->slot = NULL;
+        if (forget && m->accepted_round == r->number)
+            m->accepted = false;
+    }
+    r->n = 0;
+    r->delivered = 0;
+}
+
+void round_restart(struct round *r)
+{
+    release_slots(r, true);
+    r->attempt++;
+    r->state = ROUND_GATHERING;
+}
+
+void round_advance(struct round *r)
+{
+    float *old = r->params;
+    release_slots(r, false);
+    r->params = r->next;
+    r->next = old; /* r->packed has the new ones since round_close */
+    r->number++;
+    r->attempt = 0;
+    r->refused = 0;
+    r->state = r->number < r->spec->rounds ? ROUND_GATHERING : ROUND_OVER;
+}

@@ -1,0 +1,79 @@
+/* One round after another: who was selected, the gate that every update must pass, the running sum,
+ * the commit. Knows nothing of sessions and messages to be sent: core.c tells clients what a round
+ * decides. */
+#ifndef SERVER_ROUND_H
+#define SERVER_ROUND_H
+
+#include "server/aggregate.h"
+#include "server/roster.h"
+#include "server/tally.h"
+
+enum round_state {
+    ROUND_GATHERING, /* waits for enough ready clients */
+    ROUND_OPEN,      /* tasks are out, updates come in */
+    ROUND_CLOSED,    /* the commit is being stored */
+    ROUND_OVER,      /* no round is left */
+};
+
+/* A selected client's place. */
+struct slot {
+    struct member *member;
+    bool delivered; /* its update is in the sum */
+    bool failed; /* its update was refused for its content: it holds up nobody until the deadline */
+    struct core_contribution
+        record; /* bytes are counted from the start, the rest is set on delivery */
+};
+
+struct round {
+    const struct federation_spec *spec;
+    const struct schema *schema;
+    struct schema wire; /* the tensors that travel, alone: its flat vector is what is averaged */
+    const struct aggregator *aggregator;
+    char run_id[17];
+
+    enum round_state state;
+    uint32_t number, attempt; /* both from 0; an attempt ends at a deadline without quorum */
+    bool gathered; /* the whole population has been ready once: from now on, a quorum suffices to
+                      begin */
+    core_time started, deadline;
+    struct slot *slot;     /* per_round, n of them in use, in name order */
+    struct tally_row *row; /* of each slot */
+    struct tally tally;
+    size_t n, delivered;
+    uint32_t refused; /* updates refused in this round, all attempts */
+
+    float *params, *next;  /* schema->count: now, and after the commit in progress */
+    float *values;         /* wire.count: the update at hand, and the mean */
+    unsigned char *packed; /* 4 * wire.count: params as they travel */
+    void *sum;             /* aggregator state */
+    struct core_contribution *contribution; /* per_round: those of the commit */
+    struct core_commit commit;
+};
+
+/* ERR_CONFIG: numbers of the federation that contradict each other; ERR_NOMEM. */
+int round_init(struct round *r, const struct core_config *c, struct err *e) MUST_CHECK;
+void round_release(struct round *r);
+
+/* Updates without which this round cannot be committed, and clients without which it does not
+ * begin. */
+size_t round_quorum(const struct round *r);
+size_t round_needs(const struct round *r);
+/* ROUND_GATHERING -> ROUND_OPEN: selects among all members ever ready on the first attempt, among
+ * those ready now on later ones. */
+void round_begin(struct round *r, struct roster *who, core_time now);
+
+/* The gate. REASON_NONE: the update is in the sum, or was already (a repeat). */
+enum msg_reason round_update(struct round *r, struct member *m, const struct msg_update *u);
+/* Nothing more is to be hoped for before the deadline, and there is a quorum. */
+bool round_complete(const struct round *r);
+/* ROUND_OPEN -> ROUND_CLOSED: next holds the new parameters. */
+void round_close(struct round *r, core_time now);
+/* Completes r->commit with what each client contributed, once, when nothing more is to be counted.
+ */
+void round_record(struct round *r);
+/* ROUND_OPEN -> ROUND_GATHERING, same round, next attempt: what was delivered is forgotten. */
+void round_restart(struct round *r);
+/* ROUND_CLOSED -> ROUND_GATHERING or ROUND_OVER: the commit is durable. */
+void round_advance(struct round *r);
+
+#endif
