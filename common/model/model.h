@@ -36,6 +36,15 @@ struct layer_weights {
     struct norm_weights attn_norm, ffn_norm;
 };
 
+/* A tensor of the classification head. */
+struct head_tensor {
+    const char *name; /* HF module path, "classifier.weight"; static */
+    int ndim;
+    int64_t dim[2];
+    const real *pretrained; /* from the model file when it has the tensor in this shape; else NULL: N(0, 0.02), biases 0 */
+};
+enum { HEAD_MAX_TENSORS = 4 };
+
 struct model {
     struct model_config cfg;
     struct safetensors file;
@@ -44,6 +53,8 @@ struct model {
     struct norm_weights emb_norm;
     struct layer_weights *layer;
     struct linear_weights pooler; /* BERT; W NULL when the file has none: then it is trained with the head */
+    struct head_tensor file_head[HEAD_MAX_TENSORS]; /* head tensors of the file, in its shapes; name NULL where it has none */
+    const int32_t *count;         /* 0, 1, ... BATCH_MAX_SEQUENCES: row offsets of one query a sequence */
     struct hash hash;             /* SHA-256 of model.safetensors: the identity of the base model */
     char *dir, *name;             /* directory as given; name: "_name_or_path" of config.json, else dir */
 };
@@ -53,7 +64,8 @@ struct model {
 int model_open(struct model **out, const char *dir, struct err *e) MUST_CHECK;
 void model_close(struct model *m);
 
-/* A packed micro-batch: n sequences, tokens concatenated without padding. */
+enum { BATCH_MAX_SEQUENCES = 4096 };
+/* A packed micro-batch: n <= BATCH_MAX_SEQUENCES sequences, tokens concatenated without padding. */
 struct batch {
     int n;             /* sequences */
     int tokens;        /* off[n] */
@@ -79,17 +91,20 @@ struct encoder_hooks {
 struct val *encoder_first_tokens(const struct model *m, struct tape *t, const struct batch *b, const struct encoder_hooks *h);
 
 /* The classification head as HF defines it for the family, on first-token states. BERT: (pooler dense, tanh), dropout, classifier;
- * RoBERTa: dropout, classifier.dense, tanh, dropout, classifier.out_proj; DistilBERT: pre_classifier, ReLU, dropout, classifier. */
-enum { HEAD_MAX_TENSORS = 4 };
-struct head_tensor {
-    const char *name; /* HF module path, "classifier.weight" */
-    int ndim;
-    int64_t dim[2];
-    const real *pretrained; /* from the model file when it has the tensor in this shape; else NULL: N(0, 0.02), biases 0 */
-};
-/* The trainable tensors of the head for n_labels outputs; returns how many (<= HEAD_MAX_TENSORS). */
+ * RoBERTa: dropout, classifier.dense, tanh, dropout, classifier.out_proj; DistilBERT: pre_classifier, ReLU, dropout, classifier.
+ * head_tensors: the trainable tensors for n_labels outputs; returns how many (<= HEAD_MAX_TENSORS). */
 int head_tensors(const struct model *m, int n_labels, struct head_tensor out[HEAD_MAX_TENSORS]);
-/* param: one val per head tensor, in that order. first [n,hidden] -> logits [n,n_labels]. */
-struct val *head_logits(const struct model *m, struct tape *t, struct val *first, struct val *const *param);
+/* param: one val per head tensor, in that order; dropout: effective value. first [n,hidden] -> logits [n,n_labels]. */
+struct val *head_logits(const struct model *m, struct tape *t, struct val *first, struct val *const *param, real dropout);
+
+/* Names and shapes of the linear sites; they need no weights.
+ * Path below the layer, "attention.self.query". */
+const char *linear_site_name(enum family f, enum linear_site site);
+/* Full HF module path, "bert.encoder.layer.0.attention.self.query"; out holds LINEAR_PATH_MAX bytes. */
+enum { LINEAR_PATH_MAX = 96 };
+void linear_site_path(enum family f, int layer, enum linear_site site, char out[LINEAR_PATH_MAX]);
+/* The inverse, for a tensor inside a site of any family ("bert.encoder.layer.0.attention.self.query.lora_A.weight"); false when it is in none. */
+bool linear_site_of(const char *tensor, enum linear_site *site);
+void linear_site_dims(const struct model_config *c, enum linear_site site, int *out, int *in);
 
 #endif

@@ -1,5 +1,6 @@
 /* The safetensors file format: 8-byte little-endian header length, JSON header, raw tensors. Hostile files are refused: every offset,
- * shape and length is checked against the file before use. Nothing is executed, nothing is trusted. */
+ * shape and length is checked against the file before use, and the tensors must tile the data without overlap or hole. Nothing is
+ * executed, nothing is trusted. Source: the format description of https://github.com/huggingface/safetensors. */
 #ifndef MODEL_SAFETENSORS_H
 #define MODEL_SAFETENSORS_H
 
@@ -9,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SAFETENSORS_MAX_DIMS = 8, SAFETENSORS_MAX_HEADER = 100 << 20 };
+enum { SAFETENSORS_MAX_DIMS = 8, SAFETENSORS_MAX_HEADER = 16 << 20 };
 enum dtype { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_OTHER };
 
 struct st_tensor {
@@ -32,6 +33,7 @@ struct safetensors {
 /* Maps and checks the file. ERR_IO; ERR_MODEL naming file, tensor and fault (truncated, overlapping, wrong size, bad JSON). */
 int safetensors_open(struct safetensors *st, const char *path, struct err *e) MUST_CHECK;
 void safetensors_close(struct safetensors *st);
+/* NULL when there is none. */
 const struct st_tensor *safetensors_find(const struct safetensors *st, const char *name);
 /* Converts F32, F16 or BF16 to float; count values. ERR_MODEL on another dtype. */
 int st_tensor_floats(const struct st_tensor *t, float *out, struct err *e) MUST_CHECK;

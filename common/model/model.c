@@ -1,0 +1,265 @@
+#include "model/model.h"
+#include "model/config.h"
+#include "model/names.h"
+#include <limits.h>
+#include <stdalign.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAME_MAX_BYTES = 160 };
+
+/* Takes the weights out of the file one by one. The first failure stays in rc; later calls then do
+ * nothing. */
+struct binder {
+    struct model *m;
+    const struct family_names *names;
+    const char *path;
+    const char *prefix; /* of the encoder's tensors in this file: names->prefix, or "" */
+    bool *used;         /* by tensor index */
+    int rc;
+    struct err *e;
+};
+
+static void tensor_name(char out[NAME_MAX_BYTES], const char *prefix, const char *parent,
+                        const char *module, const char *part)
+{
+    snprintf(out, NAME_MAX_BYTES, "%s%s%s.%s", prefix, parent, module, part);
+}
+
+static void fail(struct binder *b, const char *tensor, const char *fault)
+{
+    b->rc = err_set(b->e, ERR_MODEL, "%s: tensor \"%.200s\" %s", b->path, tensor, fault);
+}
+
+/* Values of a tensor: in the map itself when it holds them in our type, else converted into the
+ * model's memory. */
+static const real *values(struct binder *b, const struct st_tensor *t)
+{
+    if (sizeof(real) == sizeof(float) && t->dtype == DTYPE_F32 &&
+        (uintptr_t)t->raw % alignof(real) == 0)
+        return (const real *)(const void *)t->raw;
+
+    size_t count;
+    real *x =
+        __builtin_mul_overflow(t->count, sizeof *x, &count) ? NULL : arena_alloc(&b->m->mem, count);
+    float *narrow = malloc(t->count * sizeof *narrow + 1);
+    if (x == NULL || narrow == NULL)
+        b->rc = err_set(b->e, ERR_NOMEM, "%s: no memory to convert \"%.200s\"", b->path, t->name);
+    else if ((b->rc = st_tensor_floats(t, narrow, b->e)) != 0)
+        err_wrap(b->e, "%s", b->path);
+    else
+        for (size_t i = 0; i < t->count; i++)
+            x[i] = (real)narrow[i];
+    free(narrow);
+    return b->rc == 0 ? x : NULL;
+}
+
+static const struct st_tensor *find(struct binder *b, const char *name)
+{
+    const struct st_tensor *t = safetensors_find(&b->m->file, name);
+    if (t != NULL)
+        b->used[t - b->m->file.tensor] = true;
+    return t;
+}
+
+/* Values of the encoder's tensor PARENT MODULE.PART in shape [rows, cols], or [rows] when cols is
+ * 0. NULL on failure. */
+static const real *take(struct binder *b, const char *parent, const char *module, const char *part,
+                        int rows, int cols)
+{
+    char name[NAME_MAX_BYTES], fault[120];
+    if (b->rc != 0)
+        return NULL;
+    tensor_name(name, b->prefix, parent, module, part);
+    const struct st_tensor *t = find(b, name);
+    if (t == NULL) {
+        fail(b, name,
+             "is missing: config.json describes another model, or the file is a part of it");
+        return NULL;
+    }
+    if (t->ndim == (cols > 0 ? 2 : 1) && t->dim[0] == rows && (cols == 0 || t->dim[1] == cols))
+        return values(b, t);
+    snprintf(fault, sizeof fault,
+             cols > 0 ? "is not [%d, %d] as config.json says" : "is not [%d] as config.json says",
+             rows, cols);
+    fail(b, name, fault);
+    return NULL;
+}
+
+static struct linear_weights take_linear(struct binder *b, const char *parent, const char *module,
+                                         int out, int in)
+{
+    return (struct linear_weights){.W = take(b, parent, module, "weight", out, in),
+                                   .b = take(b, parent, module, "bias", out, 0),
+                                   .out = out,
+                                   .in = in};
+}
+
+static bool has(const struct binder *b, const char *parent, const char *module, const char *part)
+{
+    char name[NAME_MAX_BYTES];
+    tensor_name(name, b->prefix, parent, module, part);
+    return safetensors_find(&b->m->file, name) != NULL;
+}
+
+/* Checkpoints converted from TensorFlow before 2019 call gain and bias gamma and beta. */
+static struct norm_weights take_norm(struct binder *b, const char *parent, const char *module)
+{
+    bool old = has(b, parent, module, "gamma");
+    int d = b->m->cfg.hidden;
+    return (struct norm_weights){.gain = take(b, parent, module, old ? "gamma" : "weight", d, 0),
+                                 .bias = take(b, parent, module, old ? "beta" : "bias", d, 0)};
+}
+
+static void take_layer(struct binder *b, int layer)
+{
+    struct layer_weights *w = &b->m->layer[layer];
+    char parent[64];
+    snprintf(parent, sizeof parent, "%s%d.", b->names->layer, layer);
+    for (int s = 0; s < LIN_SITES; s++) {
+        int out, in;
+        linear_site_dims(&b->m->cfg, (enum linear_site)s, &out, &in);
+        w->lin[s] = take_linear(b, parent, b->names->lin[s], out, in);
+    }
+    w->attn_norm = take_norm(b, parent, b->names->attn_norm);
+    w->ffn_norm = take_norm(b, parent, b->names->ffn_norm);
+}
+
+static void take_encoder(struct binder *b)
+{
+    const struct model_config *c = &b->m->cfg;
+    const struct family_names *names = b->names;
+    b->prefix = names->prefix;
+    if (!has(b, "", names->word, "weight"))
+        b->prefix = "";
+    b->m->word = take(b, "", names->word, "weight", c->vocab, c->hidden);
+    b->m->position = take(b, "", names->position, "weight", c->positions, c->hidden);
+    if (c->types > 0)
+        b->m->type = take(b, "", names->type, "weight", c->types, c->hidden);
+    b->m->emb_norm = take_norm(b, "", names->emb_norm);
+    for (int i = 0; i < c->layers; i++)
+        take_layer(b, i);
+    /* Optional: an encoder saved without a pooler has it trained with the head. */
+    if (names->pooler != NULL && has(b, "", names->pooler, "weight"))
+        b->m->pooler = take_linear(b, "", names->pooler, c->hidden, c->hidden);
+}
+
+/* Head tensors in whatever shape they have: whether they fit is known when the number of labels is.
+ * A pooler is no head tensor here: the file's is frozen. */
+static void take_head(struct binder *b)
+{
+    for (int i = 0; i < HEAD_MAX_TENSORS && b->rc == 0; i++) {
+        bool is_pooler = b->names->pooler != NULL && i < 2;
+        const struct st_tensor *t = is_pooler ? NULL : find(b, b->names->head[i]);
+        if (t == NULL || t->ndim < 1 || t->ndim > 2 || t->dtype == DTYPE_OTHER)
+            continue;
+        struct head_tensor *h = &b->m->file_head[i];
+        *h = (struct head_tensor){.name = b->names->head[i], .ndim = t->ndim};
+        memcpy(h->dim, t->dim, sizeof h->dim);
+        h->pretrained = values(b, t);
+    }
+}
+
+static void refuse_extra(struct binder *b)
+{
+    size_t skip = strlen(b->names->prefix);
+    for (size_t i = 0; i < b->m->file.n && b->rc == 0; i++) {
+        const char *name = b->m->file.tensor[i].name;
+        bool inside = strncmp(name, b->names->prefix, skip) == 0;
+        if (!b->used[i] && !names_tolerated(inside ? name + skip : name))
+            fail(b, name,
+                 "is unknown to this model_type: a modified architecture gives other results");
+    }
+}
+
+static int bind_weights(struct model *m, const char *path, struct err *e)
+{
+    struct binder b = {.m = m, .names = &family_names[m->cfg.family], .path = path, .e = e};
+    b.used = calloc(m->file.n + 1, sizeof *b.used);
+    m->layer = arena_calloc(&m->mem, (size_t)m->cfg.layers, sizeof *m->layer);
+    if (b.used == NULL || m->layer == NULL) {
+        free(b.used);
+        return err_set(e, ERR_NOMEM, "%s: no memory for %d layers", path, m->cfg.layers);
+    }
+    take_encoder(&b);
+    take_head(&b);
+    refuse_extra(&b);
+    free(b.used);
+    return b.rc;
+}
+
+static int open_file(struct model *m, char path[PATH_MAX], struct err *e)
+{
+    static const struct {
+        const char *file, *remedy;
+    } other[] = {
+        {"pytorch_model.bin", "it holds pytorch_model.bin: save the model again as safetensors"},
+        {"model.safetensors.index.json", "it is sharded: save the model again in one file"},
+    };
+    char alternative[PATH_MAX];
+    int rc = file_join(path, PATH_MAX, m->dir, "model.safetensors", e);
+    if (rc != 0 || file_exists(path))
+        return rc != 0 ? rc : safetensors_open(&m->file, path, e);
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++)
+        if (file_join(alternative, sizeof alternative, m->dir, other[i].file, e) == 0 &&
+            file_exists(alternative))
+            return err_set(e, ERR_MODEL, "%s: no model.safetensors; %s", m->dir, other[i].remedy);
+    return err_set(e, ERR_IO, "%s: no such file: is this a Hugging Face model directory?", path);
+}
+
+static int make_counts(struct model *m, struct err *e)
+{
+    int32_t *count = arena_calloc(&m->mem, BATCH_MAX_SEQUENCES + 1, sizeof *count);
+    if (count == NULL)
+        return err_set(e, ERR_NOMEM, "%s: no memory", m->dir);
+    for (int32_t i = 0; i <= BATCH_MAX_SEQUENCES; i++)
+        count[i] = i;
+    m->count = count;
+    return 0;
+}
+
+static int load(struct model *m, const char *dir, struct err *e)
+{
+    char path[PATH_MAX];
+    m->dir = arena_strdup(&m->mem, dir);
+    if (m->dir == NULL)
+        return err_set(e, ERR_NOMEM, "%s: no memory", dir);
+    int rc = config_read(&m->cfg, &m->name, dir, &m->mem, e);
+    if (rc == 0)
+        rc = open_file(m, path, e);
+    if (rc == 0)
+        rc = bind_weights(m, path, e);
+    if (rc == 0)
+        rc = make_counts(m, e);
+    if (rc != 0)
+        return rc;
+    if (m->name == NULL)
+        m->name = m->dir;
+    m->hash = hash_of(m->file.map.bytes, m->file.map.len);
+    return 0;
+}
+
+int model_open(struct model **out, const char *dir, struct err *e)
+{
+    struct model *m = calloc(1, sizeof *m);
+    if (m == NULL)
+        return err_set(e, ERR_NOMEM, "%s: no memory", dir);
+    arena_init(&m->mem, ARENA_NO_CAP);
+    int rc = load(m, dir, e);
+    if (rc == 0)
+        *out = m;
+    else
+        model_close(m);
+    return rc;
+}
+
+void model_close(struct model *m)
+{
+    if (m == NULL)
+        return;
+    if (m->file.map.bytes != NULL)
+        safetensors_close(&m->file);
+    arena_release(&m->mem);
+    free(m);
+}

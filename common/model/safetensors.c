@@ -1,0 +1,380 @@
+#include "model/safetensors.h"
+#include <ctype.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "tensors are little-endian, used in place");
+
+enum { PREFIX_BYTES = 8, DATA_ALIGN = 8 };
+
+static const struct {
+    const char *name;
+    size_t bytes;
+    enum dtype dtype;
+} dtypes[] = {
+    {"F32", 4, DTYPE_F32},    {"F16", 2, DTYPE_F16},       {"BF16", 2, DTYPE_BF16},
+    {"F64", 8, DTYPE_OTHER},  {"I64", 8, DTYPE_OTHER},     {"U64", 8, DTYPE_OTHER},
+    {"I32", 4, DTYPE_OTHER},  {"U32", 4, DTYPE_OTHER},     {"I16", 2, DTYPE_OTHER},
+    {"U16", 2, DTYPE_OTHER},  {"I8", 1, DTYPE_OTHER},      {"U8", 1, DTYPE_OTHER},
+    {"BOOL", 1, DTYPE_OTHER}, {"F8_E4M3", 1, DTYPE_OTHER}, {"F8_E5M2", 1, DTYPE_OTHER},
+};
+
+/* --- reading --- */
+
+/* What is being read: for messages, and the data section that offsets refer to. */
+struct reader {
+    const char *path;
+    const unsigned char *data;
+    size_t data_len;
+    struct err *e;
+};
+
+static int bad(const struct reader *r, const struct st_tensor *t, const char *fault)
+{
+    return err_set(r->e, ERR_MODEL, "%s: tensor \"%.200s\": %s", r->path, t->name, fault);
+}
+
+/* A name goes into one-line messages and file keys. */
+static bool name_is_printable(const char *name)
+{
+    if (*name == '\0')
+        return false;
+    for (; *name != '\0'; name++)
+        if (iscntrl((unsigned char)*name))
+            return false;
+    return true;
+}
+
+/* Bytes of one value; 0 after an error. */
+static size_t read_dtype(const struct reader *r, const json_t *entry, struct st_tensor *t)
+{
+    const char *name = json_string_value(json_object_get(entry, "dtype"));
+    for (size_t i = 0; name != NULL && i < sizeof dtypes / sizeof *dtypes; i++)
+        if (strcmp(name, dtypes[i].name) == 0) {
+            t->dtype = dtypes[i].dtype;
+            return dtypes[i].bytes;
+        }
+    bad(r, t, "unknown dtype");
+    return 0;
+}
+
+static int read_shape(const struct reader *r, const json_t *entry, struct st_tensor *t)
+{
+    const json_t *shape = json_object_get(entry, "shape");
+    if (!json_is_array(shape) || json_array_size(shape) > SAFETENSORS_MAX_DIMS)
+        return bad(r, t, "shape is not an array of at most 8 dimensions");
+    t->ndim = (int)json_array_size(shape);
+    t->count = 1;
+    for (int i = 0; i < t->ndim; i++) {
+        const json_t *dim = json_array_get(shape, (size_t)i);
+        if (!json_is_integer(dim) || json_integer_value(dim) < 0)
+            return bad(r, t, "a dimension is not a number >= 0");
+        t->dim[i] = json_integer_value(dim);
+        if (__builtin_mul_overflow(t->count, (size_t)t->dim[i], &t->count))
+            return bad(r, t, "shape overflows");
+    }
+    return 0;
+}
+
+static int read_range(const struct reader *r, const json_t *entry, struct st_tensor *t,
+                      size_t item_bytes)
+{
+    const json_t *offsets = json_object_get(entry, "data_offsets");
+    const json_t *from = json_array_get(offsets, 0), *to = json_array_get(offsets, 1);
+    size_t want;
+    if (json_array_size(offsets) != 2 || !json_is_integer(from) || !json_is_integer(to))
+        return bad(r, t, "data_offsets is not [begin, end]");
+    json_int_t begin = json_integer_value(from), end = json_integer_value(to);
+    if (begin < 0 || end < begin || (uint64_t)end > r->data_len)
+        return bad(r, t, "data lies outside the file: truncated, or a wrong header");
+    if (__builtin_mul_overflow(t->count, item_bytes, &want) || want != (size_t)(end - begin))
+        return bad(r, t, "size of the data differs from its shape and dtype");
+    t->raw = r->data + begin;
+    t->bytes = want;
+    return 0;
+}
+
+static int read_entry(const struct reader *r, const json_t *entry, struct st_tensor *t)
+{
+    if (!name_is_printable(t->name))
+        return err_set(r->e, ERR_MODEL, "%s: a tensor name is empty or not printable", r->path);
+    if (!json_is_object(entry))
+        return bad(r, t, "entry is not an object");
+    size_t item_bytes = read_dtype(r, entry, t);
+    if (item_bytes == 0)
+        return ERR_MODEL;
+    int rc = read_shape(r, entry, t);
+    return rc == 0 ? read_range(r, entry, t, item_bytes) : rc;
+}
+
+static int read_metadata(const struct reader *r, json_t *meta)
+{
+    const char *key;
+    json_t *value;
+    bool ok = json_is_object(meta);
+    json_object_foreach(meta, key, value) ok &= json_is_string(value);
+    return ok ? 0
+              : err_set(r->e, ERR_MODEL, "%s: __metadata__ is not an object of strings", r->path);
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct st_tensor *s = a, *t = b;
+    if (s->raw != t->raw)
+        return s->raw < t->raw ? -1 : 1;
+    return (s->bytes > t->bytes) - (s->bytes < t->bytes);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct st_tensor *s = a, *t = b;
+    return strcmp(s->name, t->name);
+}
+
+/* The format allows neither overlaps nor holes: the tensors tile the data section. */
+static int check_tiling(const struct reader *r, struct st_tensor *t, size_t n)
+{
+    const unsigned char *next = r->data;
+    if (n > 0)
+        qsort(t, n, sizeof *t, by_place);
+    for (size_t i = 0; i < n; i++) {
+        if (t[i].raw < next)
+            return bad(r, &t[i], "data overlaps another tensor");
+        if (t[i].raw > next)
+            return bad(r, &t[i], "a hole before its data");
+        next += t[i].bytes;
+    }
+    if (next != r->data + r->data_len)
+        return err_set(r->e, ERR_MODEL, "%s: %zu bytes beyond the last tensor", r->path,
+                       (size_t)(r->data + r->data_len - next));
+    return 0;
+}
+
+static int read_tensors(struct safetensors *st, const struct reader *r, json_t *header)
+{
+    const char *key;
+    json_t *entry;
+    st->tensor = arena_calloc(&st->mem, json_object_size(header) + 1, sizeof *st->tensor);
+    if (st->tensor == NULL)
+        return err_set(r->e, ERR_NOMEM, "%s: no memory for the list of tensors", r->path);
+    json_object_foreach(header, key, entry)
+    {
+        int rc;
+        if (strcmp(key, "__metadata__") == 0) {
+            rc = read_metadata(r, entry);
+        } else {
+            struct st_tensor *t = &st->tensor[st->n];
+            t->name = arena_strdup(&st->mem, key);
+            if (t->name == NULL)
+                return err_set(r->e, ERR_NOMEM, "%s: no memory for the tensor names", r->path);
+            rc = read_entry(r, entry, t);
+            st->n++;
+        }
+        if (rc != 0)
+            return rc;
+    }
+    int rc = check_tiling(r, st->tensor, st->n);
+    if (rc == 0 && st->n > 0)
+        qsort(st->tensor, st->n, sizeof *st->tensor, by_name);
+    return rc;
+}
+
+static int read_header(struct safetensors *st, const char *path, struct err *e)
+{
+    uint64_t len;
+    if (st->map.len < PREFIX_BYTES)
+        return err_set(e, ERR_MODEL, "%s: too short for a safetensors file", path);
+    memcpy(&len, st->map.bytes, sizeof len);
+    if (len > SAFETENSORS_MAX_HEADER || len > st->map.len - PREFIX_BYTES)
+        return err_set(e, ERR_MODEL,
+                       "%s: header length %llu does not fit the file: truncated or no safetensors",
+                       path, (unsigned long long)len);
+
+    const char *text = (const char *)st->map.bytes + PREFIX_BYTES;
+    json_error_t why;
+    json_t *header = len > 0 && text[0] == '{'
+                         ? json_loadb(text, (size_t)len, JSON_REJECT_DUPLICATES, &why)
+                         : NULL;
+    if (header == NULL)
+        return err_set(e, ERR_MODEL, "%s: header is not a JSON object: %s", path,
+                       len > 0 && text[0] == '{' ? why.text : "it does not begin with '{'");
+
+    struct reader r = {.path = path,
+                       .data = st->map.bytes + PREFIX_BYTES + len,
+                       .data_len = st->map.len - PREFIX_BYTES - (size_t)len,
+                       .e = e};
+    int rc = read_tensors(st, &r, header);
+    json_decref(header);
+    return rc;
+}
+
+int safetensors_open(struct safetensors *st, const char *path, struct err *e)
+{
+    struct safetensors s = {0};
+    int rc = file_map_open(&s.map, path, e);
+    if (rc != 0)
+        return rc;
+    arena_init(&s.mem, ARENA_NO_CAP);
+    rc = read_header(&s, path, e);
+    if (rc == 0)
+        *st = s;
+    else
+        safetensors_close(&s);
+    return rc;
+}
+
+void safetensors_close(struct safetensors *st)
+{
+    arena_release(&st->mem);
+    file_map_close(&st->map);
+    *st = (struct safetensors){0};
+}
+
+const struct st_tensor *safetensors_find(const struct safetensors *st, const char *name)
+{
+    const struct st_tensor key = {.name = name};
+    return st->n > 0 ? bsearch(&key, st->tensor, st->n, sizeof key, by_name) : NULL;
+}
+
+/* --- conversion --- */
+
+static float float_of_bits(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* IEEE 754 binary16, subnormals and infinities included. */
+static float float_of_half(uint16_t half)
+{
+    uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
+    uint32_t exponent = half >> 10 & 0x1fu, fraction = half & 0x3ffu;
+    if (exponent == 0x1f)
+        return float_of_bits(sign | 0x7f800000u | fraction << 13);
+    if (exponent == 0) {
+        float x = (float)fraction * 0x1p-24f;
+        return sign != 0 ? -x : x;
+    }
+    return float_of_bits(sign | (exponent + 112) << 23 | fraction << 13);
+}
+
+static uint16_t load_u16(const unsigned char *raw, size_t i)
+{
+    uint16_t x;
+    memcpy(&x, raw + 2 * i, sizeof x);
+    return x;
+}
+
+int st_tensor_floats(const struct st_tensor *t, float *out, struct err *e)
+{
+    switch (t->dtype) {
+    case DTYPE_F32:
+        if (t->bytes > 0)
+            memcpy(out, t->raw, t->bytes);
+        return 0;
+    case DTYPE_F16:
+        for (size_t i = 0; i < t->count; i++)
+            out[i] = float_of_half(load_u16(t->raw, i));
+        return 0;
+    case DTYPE_BF16:
+        for (size_t i = 0; i < t->count; i++)
+            out[i] = float_of_bits((uint32_t)load_u16(t->raw, i) << 16);
+        return 0;
+    case DTYPE_OTHER:
+        break;
+    }
+    return err_set(e, ERR_MODEL, "tensor \"%.200s\" is not stored as F32, F16 or BF16", t->name);
+}
+
+/* --- writing --- */
+
+static int out_by_name(const void *a, const void *b)
+{
+    const struct st_out *const *s = a, *const *t = b;
+    return strcmp((*s)->name, (*t)->name);
+}
+
+static size_t out_bytes(const struct st_out *t)
+{
+    size_t n = sizeof(float);
+    for (int i = 0; i < t->ndim; i++)
+        n *= (size_t)t->dim[i];
+    return n;
+}
+
+/* The header object of tensors in file order; NULL without memory. */
+static json_t *header_of(const struct st_out *const *t, size_t n)
+{
+    json_t *header = json_pack("{s:{s:s}}", "__metadata__", "format", "pt");
+    size_t offset = 0;
+    int failed = header == NULL;
+    for (size_t i = 0; i < n && !failed; i++) {
+        size_t end = offset + out_bytes(t[i]);
+        json_t *shape = json_array();
+        for (int k = 0; k < t[i]->ndim && !failed; k++)
+            failed = json_array_append_new(shape, json_integer(t[i]->dim[k])) != 0;
+        json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", "F32", "shape", shape,
+                                  "data_offsets", (json_int_t)offset, (json_int_t)end);
+        failed |= json_object_set_new(header, t[i]->name, entry) != 0;
+        offset = end;
+    }
+    if (failed) {
+        json_decref(header);
+        return NULL;
+    }
+    return header;
+}
+
+/* Lays out a whole file in malloc'ed memory; NULL without memory. */
+static unsigned char *file_image(const struct st_out *const *t, size_t n, size_t *len)
+{
+    json_t *header = header_of(t, n);
+    char *text = header == NULL ? NULL : json_dumps(header, JSON_COMPACT);
+    json_decref(header);
+    if (text == NULL)
+        return NULL;
+
+    size_t text_len = strlen(text);
+    uint64_t padded = (text_len + DATA_ALIGN - 1) / DATA_ALIGN * DATA_ALIGN;
+    size_t data = 0;
+    for (size_t i = 0; i < n; i++)
+        data += out_bytes(t[i]);
+    *len = PREFIX_BYTES + (size_t)padded + data;
+    unsigned char *image = malloc(*len), *p = image;
+    if (image != NULL) {
+        memcpy(p, &padded, PREFIX_BYTES);
+        p += PREFIX_BYTES;
+        memset(p, ' ', (size_t)padded);
+        memcpy(p, text, text_len);
+        p += padded;
+        for (size_t i = 0; i < n; i++) {
+            memcpy(p, t[i]->x, out_bytes(t[i]));
+            p += out_bytes(t[i]);
+        }
+    }
+    free(text);
+    return image;
+}
+
+int safetensors_write(const char *path, const struct st_out *t, size_t n, struct err *e)
+{
+    size_t len;
+    unsigned char *image = NULL;
+    const struct st_out **sorted = malloc((n + 1) * sizeof *sorted);
+    if (sorted != NULL) {
+        for (size_t i = 0; i < n; i++)
+            sorted[i] = &t[i];
+        qsort(sorted, n, sizeof *sorted, out_by_name);
+        image = file_image(sorted, n, &len);
+    }
+    free(sorted);
+    if (image == NULL)
+        return err_set(e, ERR_NOMEM, "%s: no memory to write it", path);
+    int rc = file_write(path, image, len, 0644, e);
+    free(image);
+    return rc;
+}
