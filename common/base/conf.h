@@ -27,24 +27,22 @@ struct conf_type {
 struct conf; /* a loaded configuration: the struct, and the origin of each value */
 
 /* Loads `path`, at most CONF_MAX_BYTES (NULL: defaults and overrides only). `set`: n strings
- * "a.b=c", where c is YAML ("[x, y]",
- * "{k: v}", a scalar) or, for a string key, the text as it is. A single value stands for a list of
- * one. *out is freed with conf_free. ERR_USAGE: a `set` string without "="; ERR_CONFIG; ERR_IO;
- * ERR_NOMEM. */
+ * "a.b=c", where c is YAML ("[x, y]", "{k: v}", a scalar) or, for a string key, the text as it is.
+ * A single value stands for a list of one. *out is freed with conf_free. ERR_USAGE: a `set` string
+ * without "="; ERR_CONFIG; ERR_IO; ERR_NOMEM. */
 #define CONF_MAX_BYTES ((size_t)1 << 20)
 int conf_load(struct conf **out, const struct conf_type *type, const char *path, char *const *set,
               size_t n, struct err *e) MUST_CHECK;
 /* The same for `len` bytes of YAML in memory (text NULL: none); `name` stands in messages and
- * origins where the path would. Safe for hostile text: no aliases, at most 8192 values, 32 levels.
- */
+ * origins where the path would. Safe for hostile text: no aliases, at most 8192 values, 32
+ * levels. */
 int conf_load_text(struct conf **out, const struct conf_type *type, const char *name,
                    const char *text, size_t len, char *const *set, size_t n,
                    struct err *e) MUST_CHECK;
 /* The top struct described by type->schema; owned by conf. */
 void *conf_data(struct conf *c);
 /* Prints every effective value as YAML that conf_load reads back to the same values, each line with
- * a comment `# default`,
- * `# FILE:LINE` or `# --set`. ERR_IO, ERR_NOMEM. */
+ * a comment `# default`, `# FILE:LINE` or `# --set`. ERR_IO, ERR_NOMEM. */
 int conf_show(const struct conf *c, FILE *out, struct err *e) MUST_CHECK;
 void conf_free(struct conf *c);
 /* Prints every key with its type, default and range. ERR_IO, ERR_NOMEM; ERR_INTERNAL when

@@ -1,6 +1,6 @@
 /* Errors: an int code that doubles as the exit status, and one line of text for a person.
  *
- * A function that can fail returns 0 or a negative-free `enum err_code`, writes the text into the
+ * * A function that can fail returns 0 or a negative-free `enum err_code`, writes the text into the
  * caller's `struct err`, and leaves its outputs untouched. The text names what is wrong, where, and
  * what to do next. Context is prepended on the way up with err_wrap(). Kernels cannot fail and
  * return void. */
@@ -36,8 +36,8 @@ struct err {
     char text[1024]; /* one line, no trailing newline */
 };
 
-/* Sets code and text; returns code, so that `return err_set(e, ...)` reads well. `e` may be NULL.
- */
+/* Sets code and text; returns code, so that `return err_set(e, ...)` reads well. `e` may be
+ * NULL. */
 int err_set(struct err *e, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* As err_set, with ": strerror(errnum)" appended; ENOSPC and EACCES get a remedy. */

@@ -1,5 +1,5 @@
-/* Files: whole reads with a limit, atomic durable writes, read-only maps. Messages name the path.
- */
+/* Files: whole reads with a limit, atomic durable writes, read-only maps. Messages name the
+ * path. */
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
 

@@ -1,0 +1,98 @@
+/* The configuration of a run: keys, defaults and ranges of struct run_spec. */
+#include "base/conf.h"
+
+#define OPTIONAL CYAML_FLAG_OPTIONAL
+#define TEXT(key, type, member)                                                                    \
+    CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | OPTIONAL, type, member, 0, CYAML_UNLIMITED)
+#define UINT(type, member) CYAML_FIELD_UINT(#member, OPTIONAL, type, member)
+#define FLOAT(type, member) CYAML_FIELD_FLOAT(#member, OPTIONAL, type, member)
+#define BOOL(type, member) CYAML_FIELD_BOOL(#member, OPTIONAL, type, member)
+#define WORD(type, member, words)                                                                  \
+    CYAML_FIELD_ENUM(#member, OPTIONAL | CYAML_FLAG_STRICT, type, member, words,                   \
+                     CYAML_ARRAY_LEN(words))
+
+static const cyaml_schema_value_t label_schema = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, 1024)};
+
+const cyaml_schema_field_t conf_task_fields[] = {
+    TEXT("name", struct task_spec, name),
+    TEXT("data", struct task_spec, data),
+    TEXT("text", struct task_spec, text),
+    TEXT("text_pair", struct task_spec, text_pair),
+    TEXT("label", struct task_spec, label),
+    CYAML_FIELD_SEQUENCE_COUNT("labels", CYAML_FLAG_POINTER | OPTIONAL, struct task_spec, labels,
+                               n_labels, &label_schema, 2, 4096),
+    TEXT("metric", struct task_spec, metric),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_strval_t site_words[] = {
+    {"query", 1 << LIN_QUERY},
+    {"key", 1 << LIN_KEY},
+    {"value", 1 << LIN_VALUE},
+    {"attention_output", 1 << LIN_ATTN_OUTPUT},
+    {"intermediate", 1 << LIN_INTERMEDIATE},
+    {"output", 1 << LIN_OUTPUT},
+};
+
+const cyaml_schema_field_t conf_peft_fields[] = {
+    TEXT("method", struct peft_spec, method),
+    UINT(struct peft_spec, r),
+    FLOAT(struct peft_spec, alpha),
+    FLOAT(struct peft_spec, dropout),
+    BOOL(struct peft_spec, rslora),
+    CYAML_FIELD_FLAGS("targets", OPTIONAL | CYAML_FLAG_STRICT, struct peft_spec, targets,
+                      site_words, CYAML_ARRAY_LEN(site_words)),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_strval_t optimizer_words[] = {
+    {"adamw", OPTIMIZER_ADAMW},
+    {"adamw_hf", OPTIMIZER_ADAMW_HF},
+};
+static const cyaml_strval_t schedule_words[] = {
+    {"linear", SCHEDULE_LINEAR},
+    {"constant", SCHEDULE_CONSTANT},
+};
+
+const cyaml_schema_field_t conf_local_fields[] = {
+    UINT(struct local_spec, epochs),
+    UINT(struct local_spec, steps),
+    UINT(struct local_spec, batch_size),
+    UINT(struct local_spec, accumulate),
+    UINT(struct local_spec, max_length),
+    WORD(struct local_spec, optimizer, optimizer_words),
+    WORD(struct local_spec, schedule, schedule_words),
+    FLOAT(struct local_spec, lr),
+    FLOAT(struct local_spec, weight_decay),
+    FLOAT(struct local_spec, beta1),
+    FLOAT(struct local_spec, beta2),
+    FLOAT(struct local_spec, eps),
+    FLOAT(struct local_spec, warmup),
+    FLOAT(struct local_spec, max_grad_norm),
+    FLOAT(struct local_spec, model_dropout),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_strval_t partition_words[] = {
+    {"iid", PARTITION_IID},
+    {"dirichlet", PARTITION_DIRICHLET},
+    {"column", PARTITION_COLUMN},
+};
+
+const cyaml_schema_field_t conf_federation_fields[] = {
+    UINT(struct federation_spec, clients),
+    UINT(struct federation_spec, per_round),
+    UINT(struct federation_spec, quorum),
+    UINT(struct federation_spec, rounds),
+    UINT(struct federation_spec, deadline_s),
+    WORD(struct federation_spec, partition, partition_words),
+    FLOAT(struct federation_spec, alpha),
+    TEXT("column", struct federation_spec, column),
+    BOOL(struct federation_spec, weighted),
+    UINT(struct federation_spec, seed),
+    CYAML_FIELD_END,
+};
+
+const char conf_run_defaults[] = CONF_RUN_DEFAULTS;
+const struct conf_range conf_run_ranges[] = {CONF_RUN_RANGES{0}};
