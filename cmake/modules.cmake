@@ -37,15 +37,25 @@ function(fedpet_program name)
     endif()
 endfunction()
 
-# fedpet_test(FOLDER DEPS...): one Criterion program, test_FOLDER, from tests/FOLDER/test_*.c.
+# fedpet_test(FOLDER DEPS...): one Criterion program, test_FOLDER, from tests/FOLDER/test_*.c; then
+# tests/FOLDER/extra.cmake, for tests that Criterion cannot run. --verbose names what was skipped.
 function(fedpet_test folder)
     file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/test_*.c)
     if(sources)
-        string(REPLACE "/" "_" target test_${folder})
-        add_executable(${target} ${sources})
-        target_link_libraries(${target} PRIVATE ${ARGN} PkgConfig::CRITERION)
-        target_compile_definitions(${target} PRIVATE FEDPET_TEST_DIR="${CMAKE_CURRENT_SOURCE_DIR}"
-                                                     FEDPET_BUILD_DIR="${CMAKE_BINARY_DIR}")
-        add_test(NAME ${folder} COMMAND ${target} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+        add_executable(test_${folder} ${sources})
+        target_link_libraries(test_${folder} PRIVATE ${ARGN} PkgConfig::CRITERION)
+        target_compile_definitions(test_${folder} PRIVATE FEDPET_TEST_DIR="${CMAKE_CURRENT_SOURCE_DIR}"
+                                                          FEDPET_BUILD_DIR="${CMAKE_BINARY_DIR}")
+        add_test(NAME ${folder} COMMAND test_${folder} --verbose=1 WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
     endif()
+    include(${CMAKE_CURRENT_SOURCE_DIR}/${folder}/extra.cmake OPTIONAL)
+endfunction()
+
+# fedpet_thread_test(NAME SOURCE DEPS...): a plain program, since ThreadSanitizer cannot run Criterion;
+# exit status 0 is success, 77 skips. `./dev sanitize` runs the tests with this label.
+function(fedpet_thread_test name source)
+    add_executable(test_${name} ${source})
+    target_link_libraries(test_${name} PRIVATE ${ARGN})
+    add_test(NAME ${name} COMMAND test_${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+    set_tests_properties(${name} PROPERTIES LABELS threads SKIP_RETURN_CODE 77)
 endfunction()

@@ -1,4 +1,7 @@
 # Build options. Presets (CMakePresets.json) choose among them.
+if(NOT CMAKE_BUILD_TYPE)
+    set(CMAKE_BUILD_TYPE Release CACHE STRING "Release, Debug, RelWithDebInfo or MinSizeRel" FORCE)
+endif()
 option(FEDPET_TESTS "Build the tests" ON)
 option(FEDPET_FUZZ "Build the libFuzzer targets (clang only)" OFF)
 set(FEDPET_SANITIZE "" CACHE STRING "address,undefined or thread; empty for none")
@@ -18,4 +21,8 @@ if(FEDPET_SANITIZE)
                                                   -fno-omit-frame-pointer)
     target_link_options(fedpet_flags INTERFACE -fsanitize=${FEDPET_SANITIZE})
     target_compile_definitions(fedpet_flags INTERFACE FEDPET_SANITIZED)
+endif()
+
+if(FEDPET_FUZZ)
+    target_compile_options(fedpet_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
