@@ -1,6 +1,11 @@
 /* Link: frames over TLS over a libuv TCP stream. The only file with tls.c that touches a socket;
- * owns its buffers until libuv's callbacks. Reading stops while more than LINK_HIGH_WATER bytes
- * wait to be written, and goes on when they have drained. */
+ * owns its buffers until libuv's callbacks.
+ *
+ * Back-pressure: an accepted link stops reading while more than LINK_HIGH_WATER bytes wait to be
+ * written, and goes on when they have drained, so that a peer cannot make us hold answers that it
+ * does not read. A dialled link always reads: if both ends stopped, two large frames under way in
+ * opposite directions would wait for each other for ever. Either end gives up on a peer for whom
+ * LINK_MAX_WAITING frames have piled up. */
 #ifndef NET_LINK_H
 #define NET_LINK_H
 
@@ -9,7 +14,17 @@
 #include "net/tls.h"
 #include <uv.h>
 
-enum { LINK_HIGH_WATER = 1 << 20, LINK_HANDSHAKE_MS = 10000 };
+enum {
+    LINK_HIGH_WATER = 1 << 20, /* bytes */
+    LINK_MAX_WAITING = 4096,   /* frames */
+    LINK_HANDSHAKE_MS = 10000, /* from TCP's connection to TLS's; to each address before that */
+    LINK_CLOSE_MS = 5000,
+    LINK_MAX_HOST = 256, /* with the NUL */
+};
+
+/* "host:port" or "[v6]:port" -> its parts. ERR_NET naming the address. */
+int link_parse_address(const char *address, char host[LINK_MAX_HOST], uint16_t *port,
+                       struct err *e) MUST_CHECK;
 
 struct link;
 
@@ -25,31 +40,36 @@ struct link_events {
     void (*down)(struct link *l, const struct err *e, void *ctx);
 };
 
-/* Dials host:port. Returns at once; the outcome comes by `up` or `down`. ctx and events are
- * borrowed until `down`. tls is borrowed. */
+/* Dials host:port: every address of the name in turn until one answers. Returns at once; the
+ * outcome comes by `up` or `down`. A server that refuses this side's certificate can say so only
+ * after `up` (RFC 8446, 4.4): `down` with ERR_TLS then follows. ctx and events are borrowed until
+ * `down`, tls during the call. ERR_TLS: not a host name; ERR_NOMEM. */
 int link_connect(struct link **out, uv_loop_t *loop, const char *host, uint16_t port,
                  struct tls_context *tls, const struct link_events *events, void *ctx,
                  struct err *e) MUST_CHECK;
 
 struct listener;
-/* Called for each accepted TCP connection; returns the ctx for its events, NULL to drop it. */
+/* Called for each accepted TCP connection; returns the ctx for its events, NULL to drop it (then no
+ * event comes). Connections above max_links are dropped before. */
 typedef void *(*link_accept_fn)(struct link *l, const char *address, void *ctx);
-/* address "host:port", "[v6]:port"; port 0 picks a free one. ERR_NET naming the address ("in use"
- * with the remedy). */
+/* address "host:port", "[v6]:port"; port 0 picks a free one. tls and events are borrowed until the
+ * listener and its links are gone. ERR_NET naming the address ("in use" with the remedy). */
 int listener_open(struct listener **out, uv_loop_t *loop, const char *address,
                   struct tls_context *tls, unsigned max_links, const struct link_events *events,
                   link_accept_fn accept, void *ctx, struct err *e) MUST_CHECK;
 uint16_t listener_port(const struct listener *s);
-/* Replaces keys and trust for connections to come. */
+/* Replaces keys and trust for connections to come; the old ones may be closed at once. */
 void listener_set_tls(struct listener *s, struct tls_context *tls);
 /* Stops accepting; links live on. Freed when libuv says so. */
 void listener_close(struct listener *s);
 
 /* Queues one frame; header and payload are copied into ciphertext before returning. ERR_STATE
- * before up or after down. */
+ * before up, after link_close or when the link is ending; ERR_NET: LINK_MAX_WAITING frames wait
+ * already; ERR_NOMEM. */
 int link_send(struct link *l, uint8_t type, const void *payload, size_t len,
               struct err *e) MUST_CHECK;
-/* Ends the link after what is queued has been written (at most 5 s); `down` follows. */
+/* Ends the link after what is queued has been written and the peer has seen the end (at most
+ * LINK_CLOSE_MS); `down` follows, and nothing else. Harmless when repeated. */
 void link_close(struct link *l);
 /* Bytes of the TLS stream, handshake included, both ways since the connection began. */
 uint64_t link_bytes_in(const struct link *l);

@@ -1,0 +1,566 @@
+#include "net/link.h"
+
+#include "net/link_accept.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { READ_SIZE = 64 << 10, KEEPALIVE_S = 60, PORT_TEXT = 6 };
+
+enum link_state {
+    DIALLING, /* resolving and connecting */
+    SHAKING,  /* TCP is up, TLS not yet */
+    UP,
+    ENDING,    /* close_notify is queued: write what is left, discard what comes */
+    LINGERING, /* all is written and our half of TCP shut: wait for the peer's */
+    CLOSING,   /* libuv lets go of the handles; then `down` */
+};
+
+struct link {
+    uv_loop_t *loop;
+    uv_tcp_t tcp;
+    uv_timer_t timer;
+    uv_write_t write;
+    uv_connect_t connect;
+    uv_shutdown_t shutdown;
+    uv_getaddrinfo_t resolve;
+    struct addrinfo *address, *next; /* dialled: all of them, and the next to try */
+    char host[LINK_MAX_HOST];        /* dialled: for messages */
+    uint16_t port;
+
+    unsigned held; /* things that libuv still holds: timer, tcp, resolve */
+    enum link_state state;
+    bool tcp_open, resolving, reading, writing, peer_done;
+
+    struct tls *tls;
+    struct buf plain;          /* decrypted, not yet a whole frame */
+    struct buf out, in_flight; /* ciphertext: waiting, and under way in `write` */
+    unsigned waiting;          /* frames in `out` */
+    uint64_t bytes_in, bytes_written;
+
+    const struct link_events *events;
+    void *ctx;
+    bool announced;             /* the caller knows the link, so it is told of its end */
+    void (*freed)(void *owner); /* accepted links only, as is owner */
+    void *owner;
+    struct err why;
+};
+
+static void dial_next(struct link *l);
+static void pump(struct link *l);
+
+/* ---- birth and death ----------------------------------------------------------------------- */
+
+static void link_free(struct link *l)
+{
+    if (l->freed)
+        l->freed(l->owner);
+    uv_freeaddrinfo(l->address);
+    tls_close(l->tls);
+    buf_release(&l->plain);
+    buf_release(&l->out);
+    buf_release(&l->in_flight);
+    free(l);
+}
+
+/* libuv has let go of one thing; with the last one the link ends. */
+static void unhold(struct link *l)
+{
+    if (--l->held > 0)
+        return;
+    if (l->announced)
+        l->events->down(l, &l->why, l->ctx);
+    link_free(l);
+}
+
+static void on_closed(uv_handle_t *h)
+{
+    unhold(h->data);
+}
+
+/* Requests under way on the handles are called back first, with UV_ECANCELED. */
+static void destroy(struct link *l)
+{
+    if (l->state == CLOSING)
+        return;
+    l->state = CLOSING;
+    if (l->resolving)
+        uv_cancel((uv_req_t *)&l->resolve);
+    if (l->tcp_open)
+        uv_close((uv_handle_t *)&l->tcp, on_closed);
+    l->tcp_open = false;
+    uv_close((uv_handle_t *)&l->timer, on_closed);
+}
+
+/* The first fault is the cause; what follows from it is noise. */
+static void blame(struct link *l, const struct err *e)
+{
+    if (!l->why.code)
+        l->why = *e;
+}
+
+static void cut(struct link *l, const char *what, int status)
+{
+    struct err e;
+    err_set(&e, ERR_NET, "%s: %s", what, uv_strerror(status));
+    blame(l, &e);
+    destroy(l);
+}
+
+static void on_timer(uv_timer_t *t);
+
+static void arm(struct link *l, uint64_t ms)
+{
+    uv_timer_start(&l->timer, on_timer, ms, 0);
+}
+
+/* A link without socket. What a peer sends is bounded by frame_next, what we send by our callers,
+ * so that the buffers themselves need no limit. */
+static struct link *link_new(uv_loop_t *loop, const struct link_events *events)
+{
+    struct link *l = calloc(1, sizeof *l);
+    if (!l)
+        return NULL;
+    l->loop = loop;
+    l->events = events;
+    buf_init(&l->plain, SIZE_MAX);
+    buf_init(&l->out, SIZE_MAX);
+    buf_init(&l->in_flight, SIZE_MAX);
+    uv_timer_init(loop, &l->timer);
+    l->timer.data = l;
+    l->held = 1;
+    return l;
+}
+
+static void open_tcp(struct link *l)
+{
+    uv_tcp_init(l->loop, &l->tcp);
+    l->tcp.data = l;
+    l->tcp_open = true;
+    l->held++;
+}
+
+/* Says goodbye to the peer, then destroys. The socket is not closed at once: TCP would answer data
+ * that is still coming in with a reset, which destroys what the peer has not read yet (RFC
+ * 1122, 4.2.2.13). */
+static void end(struct link *l)
+{
+    if (l->state == DIALLING) {
+        destroy(l);
+    } else if (l->state == SHAKING || l->state == UP) {
+        l->state = ENDING;
+        tls_end(l->tls, &l->out);
+        arm(l, LINK_CLOSE_MS);
+        pump(l);
+    }
+}
+
+static void fail(struct link *l, const struct err *e)
+{
+    blame(l, e);
+    end(l);
+}
+
+/* ---- writing ------------------------------------------------------------------------------- */
+
+static void on_written(uv_write_t *w, int status)
+{
+    struct link *l = w->data;
+    l->writing = false;
+    buf_release(&l->in_flight);
+    if (l->state == CLOSING)
+        return;
+    if (status < 0)
+        cut(l, "cannot send", status);
+    else
+        pump(l);
+}
+
+/* One write is under way at a time; what is queued meanwhile goes out with the next. */
+static void write_out(struct link *l)
+{
+    if (l->writing || buf_size(&l->out) == 0)
+        return;
+    struct buf empty = l->in_flight;
+    l->in_flight = l->out;
+    l->out = empty;
+    l->waiting = 0;
+    l->bytes_written += buf_size(&l->in_flight);
+    uv_buf_t bytes = {.base = (char *)buf_bytes(&l->in_flight), .len = buf_size(&l->in_flight)};
+    l->write.data = l;
+    l->writing = true;
+    int status = uv_write(&l->write, (uv_stream_t *)&l->tcp, &bytes, 1, on_written);
+    if (status < 0) {
+        l->writing = false;
+        cut(l, "cannot send", status);
+    }
+}
+
+static void on_shutdown(uv_shutdown_t *s, int status)
+{
+    struct link *l = s->data;
+    if (status < 0)
+        destroy(l);
+}
+
+/* When the last byte is written: waits for the peer's end, unless it has come already. */
+static void linger(struct link *l)
+{
+    if (l->state != ENDING || l->writing || buf_size(&l->out) > 0)
+        return;
+    l->state = LINGERING;
+    l->shutdown.data = l;
+    if (l->peer_done || uv_shutdown(&l->shutdown, (uv_stream_t *)&l->tcp, on_shutdown) < 0)
+        destroy(l);
+}
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *b)
+{
+    (void)h, (void)suggested;
+    b->base = malloc(READ_SIZE);
+    b->len = b->base ? READ_SIZE : 0;
+}
+
+static void deliver(struct link *l, struct err *e)
+{
+    bool ready = true;
+    while (l->state == UP && ready) {
+        struct frame f;
+        int rc = frame_next(&l->plain, l->events->limit, l->ctx, &f, &ready, e);
+        if (!rc && ready)
+            rc = l->events->frame(l, &f, l->ctx, e);
+        if (rc) {
+            fail(l, e);
+            return;
+        }
+        if (ready)
+            buf_consume(&l->plain, FRAME_HEADER + f.len);
+    }
+    /* A server with a thousand links must not keep a thousand buffers of the size of an update. */
+    if (buf_size(&l->plain) == 0 && l->plain.cap > 2 * READ_SIZE)
+        buf_release(&l->plain);
+}
+
+static void peer_ended(struct link *l, struct err *e)
+{
+    if (l->state == SHAKING)
+        err_set(e, ERR_TLS, "the peer ended the connection in the TLS handshake");
+    else if (buf_size(&l->plain) > 0)
+        err_set(e, ERR_PROTO, "the peer ended the connection inside a frame");
+    if (e->code)
+        fail(l, e);
+    else
+        end(l);
+}
+
+static void feed(struct link *l, const void *bytes, size_t n)
+{
+    struct err e = {0};
+    bool ended;
+    if (tls_feed(l->tls, bytes, n, &l->plain, &l->out, &ended, &e)) {
+        fail(l, &e);
+        return;
+    }
+    if (l->state == SHAKING && tls_ready(l->tls)) {
+        l->state = UP;
+        uv_timer_stop(&l->timer);
+        l->events->up(l, tls_peer(l->tls), l->ctx);
+    }
+    deliver(l, &e);
+    if (ended && (l->state == SHAKING || l->state == UP))
+        peer_ended(l, &e);
+}
+
+static void on_end_of_stream(struct link *l, int status)
+{
+    if (l->state == LINGERING || (l->state == ENDING && status != UV_EOF)) {
+        destroy(l);
+    } else if (l->state == ENDING) {
+        l->peer_done = true;
+        linger(l);
+    } else {
+        /* TLS ends with close_notify: without it, somebody may have cut the stream (RFC 8446, 6.1).
+         */
+        cut(l, "the connection was cut", status);
+    }
+}
+
+static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
+{
+    struct link *l = s->data;
+    if (n > 0) {
+        l->bytes_in += (uint64_t)n;
+        if (l->state == SHAKING || l->state == UP)
+            feed(l, b->base, (size_t)n);
+        pump(l);
+    } else if (n < 0) {
+        l->reading = false;
+        uv_read_stop(s);
+        on_end_of_stream(l, (int)n);
+    }
+    free(b->base);
+}
+
+static bool wants_input(const struct link *l)
+{
+    if (l->state == CLOSING || l->peer_done)
+        return false;
+    size_t queued =
+        uv_stream_get_write_queue_size((const uv_stream_t *)&l->tcp) + buf_size(&l->out);
+    return !(l->owner && l->state == UP && queued > LINK_HIGH_WATER);
+}
+
+static void gate_input(struct link *l)
+{
+    bool want = wants_input(l);
+    if (want == l->reading || l->state == CLOSING)
+        return;
+    l->reading = want;
+    int status = want ? uv_read_start((uv_stream_t *)&l->tcp, on_alloc, on_read)
+                      : uv_read_stop((uv_stream_t *)&l->tcp);
+    if (status < 0)
+        cut(l, "cannot receive", status);
+}
+
+/* Brings the socket up to date with the state; called after anything that may have changed it. */
+static void pump(struct link *l)
+{
+    if (l->state == DIALLING || l->state == CLOSING)
+        return;
+    write_out(l);
+    linger(l);
+    gate_input(l);
+}
+
+/* ---- dialling ------------------------------------------------------------------------------ */
+
+static void begin_tls(struct link *l)
+{
+    struct err e = {0};
+    l->state = SHAKING;
+    l->why = (struct err){0}; /* earlier addresses that failed no longer matter */
+    uv_tcp_nodelay(&l->tcp, 1);
+    uv_tcp_keepalive(&l->tcp, 1, KEEPALIVE_S);
+    arm(l, LINK_HANDSHAKE_MS);
+    if (tls_start(l->tls, &l->out, &e))
+        fail(l, &e);
+    pump(l);
+}
+
+static void on_address_closed(uv_handle_t *h)
+{
+    struct link *l = h->data;
+    if (l->state == DIALLING) {
+        l->held--; /* not the last: the timer lives */
+        dial_next(l);
+    } else {
+        unhold(l);
+    }
+}
+
+static void dial_failed(struct link *l, int status)
+{
+    err_set(&l->why, ERR_NET, "cannot connect to %s:%u: %s%s", l->host, l->port,
+            uv_strerror(status),
+            status == UV_ECONNREFUSED ? "; is the server running, and is this its port?" : "");
+    l->tcp_open = false;
+    uv_timer_stop(&l->timer);
+    uv_close((uv_handle_t *)&l->tcp, on_address_closed);
+}
+
+static void on_connect(uv_connect_t *c, int status)
+{
+    struct link *l = c->data;
+    if (!l->tcp_open || l->state != DIALLING)
+        return;
+    if (status < 0)
+        dial_failed(l, status);
+    else
+        begin_tls(l);
+}
+
+static void dial_next(struct link *l)
+{
+    const struct addrinfo *a = l->next;
+    if (!a) {
+        destroy(l);
+        return;
+    }
+    l->next = a->ai_next;
+    open_tcp(l);
+    arm(l, LINK_HANDSHAKE_MS);
+    l->connect.data = l;
+    int status = uv_tcp_connect(&l->connect, &l->tcp, a->ai_addr, on_connect);
+    if (status < 0)
+        dial_failed(l, status);
+}
+
+static void on_resolved(uv_getaddrinfo_t *r, int status, struct addrinfo *address)
+{
+    struct link *l = r->data;
+    l->resolving = false;
+    l->address = l->next = address;
+    if (l->state == CLOSING) {
+        unhold(l);
+        return;
+    }
+    l->held--; /* not the last: the timer lives */
+    if (status < 0)
+        err_set(&l->why, ERR_NET, "cannot find %s: %s", l->host, uv_strerror(status));
+    dial_next(l);
+}
+
+static int start_resolving(struct link *l, struct err *e)
+{
+    char port[PORT_TEXT];
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    snprintf(port, sizeof port, "%u", l->port);
+    l->resolve.data = l;
+    int status = uv_getaddrinfo(l->loop, &l->resolve, on_resolved, l->host, port, &hints);
+    if (status < 0)
+        return err_set(e, ERR_NET, "cannot look up %s: %s", l->host, uv_strerror(status));
+    l->resolving = true;
+    l->held++;
+    return 0;
+}
+
+static void on_timer(uv_timer_t *t)
+{
+    struct link *l = t->data;
+    if (l->state == DIALLING && l->tcp_open)
+        dial_failed(l, UV_ETIMEDOUT);
+    else if (l->state == SHAKING)
+        cut(l, "no TLS handshake", UV_ETIMEDOUT);
+    else
+        destroy(l);
+}
+
+int link_connect(struct link **out, uv_loop_t *loop, const char *host, uint16_t port,
+                 struct tls_context *tls, const struct link_events *events, void *ctx,
+                 struct err *e)
+{
+    if (strlen(host) >= LINK_MAX_HOST)
+        return err_set(e, ERR_NET, "host name longer than %d characters", LINK_MAX_HOST - 1);
+    struct link *l = link_new(loop, events);
+    if (!l)
+        return err_set(e, ERR_NOMEM, "no memory for a connection");
+    memcpy(l->host, host, strlen(host) + 1);
+    l->port = port;
+    int rc = tls_open(&l->tls, tls, host, e);
+    if (!rc)
+        rc = start_resolving(l, e);
+    if (rc) {
+        destroy(l);
+        return rc;
+    }
+    l->ctx = ctx;
+    l->announced = true;
+    *out = l;
+    return 0;
+}
+
+/* ---- accepting ----------------------------------------------------------------------------- */
+
+int link_accept(struct link **out, uv_stream_t *server, struct tls_context *tls,
+                const struct link_events *events, void (*freed)(void *owner), void *owner,
+                struct err *e)
+{
+    struct link *l = link_new(server->loop, events);
+    if (!l)
+        return err_set(e, ERR_NOMEM, "no memory for a connection");
+    open_tcp(l);
+    int status = uv_accept(server, (uv_stream_t *)&l->tcp);
+    int rc = status < 0 ? err_set(e, ERR_NET, "cannot accept: %s", uv_strerror(status))
+                        : tls_open(&l->tls, tls, NULL, e);
+    if (rc) {
+        destroy(l);
+        return rc;
+    }
+    l->freed = freed;
+    l->owner = owner;
+    *out = l;
+    return 0;
+}
+
+void link_begin(struct link *l, void *ctx)
+{
+    l->ctx = ctx;
+    l->announced = true;
+    begin_tls(l);
+}
+
+void link_refuse(struct link *l)
+{
+    destroy(l);
+}
+
+void link_address(const struct link *l, char text[LINK_ADDRESS_TEXT])
+{
+    struct sockaddr_storage peer;
+    int len = sizeof peer;
+    char host[LINK_ADDRESS_TEXT - PORT_TEXT - 2] = "unknown";
+    unsigned port = 0;
+    if (uv_tcp_getpeername(&l->tcp, (struct sockaddr *)&peer, &len) == 0) {
+        uv_ip_name((struct sockaddr *)&peer, host, sizeof host);
+        port = ntohs(peer.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&peer)->sin6_port
+                                                : ((struct sockaddr_in *)&peer)->sin_port);
+    }
+    const char *fmt = strchr(host, ':') ? "[%s]:%u" : "%s:%u";
+    snprintf(text, LINK_ADDRESS_TEXT, fmt, host, port);
+}
+
+/* ---- for callers --------------------------------------------------------------------------- */
+
+static int encrypt_frame(struct link *l, uint8_t type, const void *payload, size_t len,
+                         struct err *e)
+{
+    struct buf header;
+    buf_init(&header, FRAME_HEADER);
+    int rc = frame_begin(&header, type, len);
+    if (rc)
+        err_set(e, rc, "no memory for a frame of %zu bytes", len);
+    else
+        rc = tls_send(l->tls, buf_bytes(&header), buf_size(&header), &l->out, e);
+    buf_release(&header);
+    return rc ? rc : tls_send(l->tls, payload, len, &l->out, e);
+}
+
+int link_send(struct link *l, uint8_t type, const void *payload, size_t len, struct err *e)
+{
+    struct err why = {0};
+    if (l->state != UP)
+        return err_set(e, ERR_STATE, "the connection is not up");
+    if (l->waiting >= LINK_MAX_WAITING)
+        return err_set(e, ERR_NET, "the peer does not read: %u frames wait for it", l->waiting);
+    int rc = encrypt_frame(l, type, payload, len, &why);
+    if (rc) {
+        /* Half a frame may be in the stream: nothing after it would make sense. */
+        if (e)
+            *e = why;
+        fail(l, &why);
+        return rc;
+    }
+    l->waiting++;
+    pump(l);
+    return 0;
+}
+
+void link_close(struct link *l)
+{
+    if (l->state == DIALLING)
+        l->why = (struct err){0}; /* of addresses that failed; the caller wants no others tried */
+    end(l);
+}
+
+uint64_t link_bytes_in(const struct link *l)
+{
+    return l->bytes_in;
+}
+
+uint64_t link_bytes_out(const struct link *l)
+{
+    return l->bytes_written + buf_size(&l->out);
+}
