@@ -5,11 +5,13 @@
 static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_STRING_PTR("model", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct experiment,
                            model, 1, CYAML_UNLIMITED),
-    CYAML_FIELD_MAPPING("task", CYAML_FLAG_DEFAULT, struct experiment, spec.task, conf_task_fields),
-    CYAML_FIELD_MAPPING("peft", CYAML_FLAG_DEFAULT, struct experiment, spec.peft, conf_peft_fields),
-    CYAML_FIELD_MAPPING("federation", CYAML_FLAG_DEFAULT, struct experiment, spec.federation,
+    CYAML_FIELD_MAPPING("task", CYAML_FLAG_OPTIONAL, struct experiment, spec.task,
+                        conf_task_fields),
+    CYAML_FIELD_MAPPING("peft", CYAML_FLAG_OPTIONAL, struct experiment, spec.peft,
+                        conf_peft_fields),
+    CYAML_FIELD_MAPPING("federation", CYAML_FLAG_OPTIONAL, struct experiment, spec.federation,
                         conf_federation_fields),
-    CYAML_FIELD_MAPPING("local", CYAML_FLAG_DEFAULT, struct experiment, spec.local,
+    CYAML_FIELD_MAPPING("local", CYAML_FLAG_OPTIONAL, struct experiment, spec.local,
                         conf_local_fields),
     CYAML_FIELD_END,
 };

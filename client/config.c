@@ -1,0 +1,119 @@
+#include "client/config.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct client_config config;
+
+static const cyaml_strval_t levels[] = {
+    {"error", LOG_ERROR}, {"warn", LOG_WARN}, {"info", LOG_INFO}, {"debug", LOG_DEBUG}};
+
+#define OPTIONAL CYAML_FLAG_OPTIONAL
+#define TEXT(member)                                                                               \
+    CYAML_FIELD_STRING_PTR(#member, CYAML_FLAG_POINTER | OPTIONAL, config, member, 0,              \
+                           CYAML_UNLIMITED)
+
+static const cyaml_schema_field_t log_fields[] = {
+    {.key = "level",
+     .data_offset = offsetof(config, log.level) - offsetof(config, log),
+     .value = {CYAML_VALUE_ENUM(OPTIONAL | CYAML_FLAG_STRICT, enum log_level, levels,
+                                CYAML_ARRAY_LEN(levels))}},
+    {.key = "json",
+     .data_offset = offsetof(config, log.json) - offsetof(config, log),
+     .value = {CYAML_VALUE_BOOL(OPTIONAL, bool)}},
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t fields[] = {
+    TEXT(server),
+    TEXT(identity),
+    TEXT(model),
+    TEXT(data),
+    TEXT(state),
+    CYAML_FIELD_UINT("threads", OPTIONAL, config, threads),
+    CYAML_FIELD_UINT("memory_limit_mib", OPTIONAL, config, memory_limit_mib),
+    CYAML_FIELD_FLOAT("validation", OPTIONAL, config, validation),
+    CYAML_FIELD_MAPPING("log", OPTIONAL, config, log, log_fields),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, config, fields)};
+static const struct conf_range ranges[] = {
+    {"threads", 0, 1024},
+    {"memory_limit_mib", 0, 1 << 24},
+    {"validation", 0, 0.5},
+    {0},
+};
+const struct conf_type client_conf = {
+    .schema = &schema,
+    .defaults = "threads: 0\n"
+                "memory_limit_mib: 0\n"
+                "validation: 0\n"
+                "log: {level: info, json: false}\n",
+    .range = ranges,
+};
+
+int client_address(const char *text, char *host, size_t size, uint16_t *port, struct err *e)
+{
+    const char *colon = strrchr(text, ':');
+    const char *begin = text, *end = colon;
+    char *rest;
+    if (colon && *text == '[' && colon[-1] == ']') {
+        begin++;
+        end--;
+    }
+    unsigned long number = colon ? strtoul(colon + 1, &rest, 10) : 0;
+    if (!colon || begin >= end || (size_t)(end - begin) >= size || *rest || number < 1 ||
+        number > UINT16_MAX || colon[1] < '0' || colon[1] > '9')
+        return err_set(e, ERR_CONFIG, "%s: not an address: give HOST:PORT", text);
+    snprintf(host, size, "%.*s", (int)(end - begin), begin);
+    *port = (uint16_t)number;
+    return 0;
+}
+
+unsigned client_threads(uint64_t threads)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (threads)
+        return threads > 1024 ? 1024 : (unsigned)threads;
+    return cores > 0 ? (unsigned)cores : 1;
+}
+
+static int check(const config *c, const char *path, struct err *e)
+{
+    const struct {
+        const char *key, *value, *what;
+    } needed[] = {
+        {"server", c->server, "HOST:PORT of the aggregation server"},
+        {"identity", c->identity, "the folder that `fedpet-client enroll` made"},
+        {"model", c->model, "the folder of a Hugging Face model"},
+        {"data", c->data, "a folder in the task's layout, or a file"},
+        {"state", c->state, "a folder for the trained adapter"},
+    };
+    char host[256];
+    uint16_t port;
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
+        if (!needed[i].value || !*needed[i].value)
+            return err_set(e, ERR_CONFIG, "%s: %s is missing: give %s", path, needed[i].key,
+                           needed[i].what);
+    }
+    if (client_address(c->server, host, sizeof host, &port, e))
+        return err_wrap(e, "%s: server", path);
+    return 0;
+}
+
+int client_config_load(struct conf **conf, const char *path, char *const *set, size_t n,
+                       struct err *e)
+{
+    struct conf *c;
+    int rc = conf_load(&c, &client_conf, path, set, n, e);
+    if (rc)
+        return rc;
+    rc = check(conf_data(c), path ? path : "--set", e);
+    if (rc) {
+        conf_free(c);
+        return rc;
+    }
+    *conf = c;
+    return 0;
+}

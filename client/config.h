@@ -1,0 +1,43 @@
+/* The daemon's configuration: where its server, identity, model and data are. What is trained, and
+ * how, comes from the server. */
+#ifndef CLIENT_CONFIG_H
+#define CLIENT_CONFIG_H
+
+#include "base/conf.h"
+#include "base/err.h"
+#include "base/log.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Top-level YAML keys are the members' names. */
+struct client_config {
+    char *server;   /* "host:port", "[v6]:port" */
+    char *identity; /* folder with key.pem, cert.pem and ca.pem, as `enroll` leaves it */
+    char *model;    /* a Hugging Face directory */
+    char *data;  /* a folder in the task's layout, or one file (JSONL, CSV, TSV) with columns text,
+                    text_pair (for pairs) and label */
+    char *state; /* folder for adapter/: the values of the last finished run */
+    uint32_t threads;          /* 0: as many as there are cores */
+    uint32_t memory_limit_mib; /* of training; 0: none */
+    double validation; /* share of the data, 0 to 0.5, that is held out of training; the received
+                          parameters are scored on it */
+    struct {
+        enum log_level level;
+        bool json;
+    } log;
+};
+extern const struct conf_type client_conf;
+
+/* Loads `path` with `n` overrides; the struct is conf_data(*conf). ERR_CONFIG: as conf_load, or a
+ * key that has no default is missing, or server is no address. */
+int client_config_load(struct conf **conf, const char *path, char *const *set, size_t n,
+                       struct err *e) MUST_CHECK;
+
+/* Splits "host:port" or "[v6]:port". ERR_CONFIG naming the text. */
+int client_address(const char *text, char *host, size_t size, uint16_t *port,
+                   struct err *e) MUST_CHECK;
+
+/* `threads` when not 0, else the number of cores. */
+unsigned client_threads(uint64_t threads);
+
+#endif
