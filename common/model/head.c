@@ -20,6 +20,7 @@ int head_tensors(const struct model *m, int n_labels, struct head_tensor out[HEA
     for (int i = dense_is_frozen(m) ? CLASSIFIER : DENSE; i < HEAD_MAX_TENSORS; i++) {
         const struct head_tensor *file = &m->file_head[i];
         struct head_tensor h = {.name = family_names[m->cfg.family].head[i],
+                                .module = family_names[m->cfg.family].head_module[i],
                                 .ndim = is_bias(i) ? 1 : 2,
                                 .dim = {i < CLASSIFIER ? d : n_labels, is_bias(i) ? 0 : d}};
         bool same = file->pretrained != NULL && file->ndim == h.ndim && file->dim[0] == h.dim[0] &&

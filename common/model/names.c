@@ -31,6 +31,7 @@ const struct family_names family_names[FAMILIES] = {
                      .pooler = "pooler.dense",
                      .head = {"bert.pooler.dense.weight", "bert.pooler.dense.bias",
                               "classifier.weight", "classifier.bias"},
+                     .head_module = {"pooler", "pooler", "classifier", "classifier"},
                      .head_act = ACT_TANH},
 
     [FAMILY_ROBERTA] = {.model_type = "roberta",
@@ -41,6 +42,7 @@ const struct family_names family_names[FAMILIES] = {
                         BERT_TENSORS,
                         .head = {"classifier.dense.weight", "classifier.dense.bias",
                                  "classifier.out_proj.weight", "classifier.out_proj.bias"},
+                        .head_module = {"classifier", "classifier", "classifier", "classifier"},
                         .head_act = ACT_TANH,
                         .head_drops_first = true},
 
@@ -69,6 +71,8 @@ const struct family_names family_names[FAMILIES] = {
                                    [LIN_OUTPUT] = "ffn.lin2"},
                            .head = {"pre_classifier.weight", "pre_classifier.bias",
                                     "classifier.weight", "classifier.bias"},
+                           .head_module = {"pre_classifier", "pre_classifier", "classifier",
+                                           "classifier"},
                            .head_act = ACT_RELU},
 };
 

@@ -27,8 +27,9 @@ struct family_names {
     const char *pooler; /* NULL: the head does without */
 
     const char *head[HEAD_MAX_TENSORS]; /* dense weight and bias, classifier weight and bias */
-    enum act head_act;                  /* between the two */
-    bool head_drops_first;              /* dropout before the dense layer too */
+    const char *head_module[HEAD_MAX_TENSORS]; /* as struct head_tensor.module */
+    enum act head_act;                         /* between the two */
+    bool head_drops_first;                     /* dropout before the dense layer too */
 };
 
 /* Indexed by enum family. */

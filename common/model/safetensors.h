@@ -1,6 +1,7 @@
-/* The safetensors file format: 8-byte little-endian header length, JSON header, raw tensors. Hostile files are refused: every offset,
- * shape and length is checked against the file before use, and the tensors must tile the data without overlap or hole. Nothing is
- * executed, nothing is trusted. Source: the format description of https://github.com/huggingface/safetensors. */
+/* The safetensors file format: 8-byte little-endian header length, JSON header, raw tensors.
+ * Hostile files are refused: every offset, shape and length is checked against the file before use,
+ * and the tensors must tile the data without overlap or hole. Nothing is executed, nothing is
+ * trusted. Source: the format description of https://github.com/huggingface/safetensors. */
 #ifndef MODEL_SAFETENSORS_H
 #define MODEL_SAFETENSORS_H
 
@@ -30,7 +31,8 @@ struct safetensors {
     size_t n;
 };
 
-/* Maps and checks the file. ERR_IO; ERR_MODEL naming file, tensor and fault (truncated, overlapping, wrong size, bad JSON). */
+/* Maps and checks the file. ERR_IO; ERR_MODEL naming file, tensor and fault (truncated,
+ * overlapping, wrong size, bad JSON). */
 int safetensors_open(struct safetensors *st, const char *path, struct err *e) MUST_CHECK;
 void safetensors_close(struct safetensors *st);
 /* NULL when there is none. */
@@ -45,7 +47,8 @@ struct st_out {
     int64_t dim[SAFETENSORS_MAX_DIMS];
     const float *x;
 };
-/* Writes F32 tensors, names sorted, metadata {"format":"pt"}, data 8-byte aligned; atomic and durable (file_write). ERR_IO, ERR_NOMEM. */
+/* Writes F32 tensors, names sorted, metadata {"format":"pt"}, data 8-byte aligned; atomic and
+ * durable (file_write). ERR_IO, ERR_NOMEM. */
 int safetensors_write(const char *path, const struct st_out *t, size_t n, struct err *e) MUST_CHECK;
 
 #endif

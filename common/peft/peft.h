@@ -1,5 +1,6 @@
-/* Parameter-efficient tuning: a model, a method from the registry, and the always-trained head, seen as one flat vector of trainable parameters
- * with a schema. Immutable after opening; shared by threads. Paper for LoRA: Hu et al. 2021. */
+/* Parameter-efficient tuning: a model, a method from the registry, and the always-trained head,
+ * seen as one flat vector of trainable parameters with a schema. Immutable after opening; shared by
+ * threads. Paper for LoRA: Hu et al. 2021. */
 #ifndef PEFT_PEFT_H
 #define PEFT_PEFT_H
 
@@ -9,55 +10,76 @@
 #include "model/model.h"
 
 struct peft;
+struct jsonfile; /* model/jsonfile.h */
+struct json_t;   /* jansson */
 
 /* A method: one file, one const struct, one line in methods.c. Hooks it does not need are NULL. */
 struct peft_method {
-    const char *name;  /* as in the configuration: "lora" */
-    const char *what;  /* one line for --help: name, paper */
-    /* Checks the spec against the model (ERR_CONFIG), appends the method's tensors to p's schema under HF PEFT names without the
-     * "base_model.model." prefix, e.g. "bert.encoder.layer.0.attention.self.query.lora_A.weight". */
+    const char *name; /* as in the configuration: "lora" */
+    const char *what; /* one line for --help: name, paper */
+    /* Checks the spec against the model (ERR_CONFIG), appends the method's tensors to p's schema
+     * under HF PEFT names without the "base_model.model." prefix, e.g.
+     * "bert.encoder.layer.0.attention.self.query.lora_A.weight". */
     int (*plan)(struct peft *p, struct err *e);
     /* Initial values of the method's tensors. */
     void (*init)(const struct peft *p, uint64_t seed, real *theta);
     /* Site LIN: adds its branch to y (see struct encoder_hooks). */
-    void (*linear)(const struct peft *p, struct tape *t, const real *theta, real *grad, int layer, enum linear_site site, struct val *x,
-                   struct val *y);
-    /* HF PEFT peft_type for adapter_config.json and the method's own fields of it (jansson object to fill / to read). NULL: no HF format. */
+    void (*linear)(const struct peft *p, struct tape *t, const real *theta, real *grad, int layer,
+                   enum linear_site site, struct val *x, struct val *y);
+    /* HF PEFT peft_type for adapter_config.json, and the method's own fields of it: target_modules
+     * and peft_type are written, and method and targets read, for all methods alike. */
     const char *hf_type;
-    int (*config_write)(const struct peft *p, void *json, struct err *e);
-    int (*config_read)(const void *json, const char *path, struct peft_spec *spec, struct err *e);
+    int (*config_write)(const struct peft *p, struct json_t *json, struct err *e);
+    int (*config_read)(const struct jsonfile *config, struct peft_spec *spec, struct err *e);
 };
 extern const struct peft_method *const peft_methods[]; /* ends with NULL */
 const struct peft_method *peft_method_find(const char *name);
 
-/* model is borrowed. n_labels 1: regression. ERR_CONFIG, ERR_MODEL, ERR_NOMEM. */
-int peft_open(struct peft **out, const struct model *m, const struct peft_spec *spec, const struct local_spec *local, uint32_t n_labels,
-              struct err *e) MUST_CHECK;
+/* model is borrowed; a model without weights (its cfg alone) is enough for all but peft_logits.
+ * n_labels 1: regression. local gives model_dropout, which when >= 0 replaces the model's hidden,
+ * attention and head dropout; NULL: as config.json says. ERR_CONFIG, ERR_MODEL, ERR_NOMEM. */
+int peft_open(struct peft **out, const struct model *m, const struct peft_spec *spec,
+              const struct local_spec *local, uint32_t n_labels, struct err *e) MUST_CHECK;
 void peft_close(struct peft *p);
 const struct schema *peft_schema(const struct peft *p);
 const struct model *peft_model(const struct peft *p);
 uint32_t peft_labels(const struct peft *p);
 
-/* Initial theta (schema->count): the method's init, and the head's. A pure function of model, spec and seed. */
+/* Initial theta (schema->count): the method's init, and the head's. A pure function of model, spec
+ * and seed. */
 void peft_init(const struct peft *p, uint64_t seed, real *theta);
 
-/* Logits [n, n_labels] of a micro-batch. theta: schema->count; grad: an accumulator of the same shape, NULL when not training. */
-struct val *peft_logits(const struct peft *p, struct tape *t, const struct batch *b, const real *theta, real *grad);
-/* The loss that HF computes (mean cross-entropy; mean squared error when n_labels = 1), as scale * sum over the micro-batch. */
-struct val *peft_loss(const struct peft *p, struct tape *t, struct val *logits, const struct batch *b, real scale);
+/* Logits [n, n_labels] of a micro-batch. theta: schema->count; grad: an accumulator of the same
+ * shape, NULL when not training. */
+struct val *peft_logits(const struct peft *p, struct tape *t, const struct batch *b,
+                        const real *theta, real *grad);
+/* The loss that HF computes (mean cross-entropy; mean squared error when n_labels = 1), as scale *
+ * sum over the micro-batch. */
+struct val *peft_loss(const struct peft *p, struct tape *t, struct val *logits,
+                      const struct batch *b, real scale);
 
-/* A HF PEFT adapter directory: adapter_config.json and adapter_model.safetensors (F32). labels (n_labels, may be NULL) go to fedpet.json beside
- * them, with the task's name, the base model's sha256 and max_length, so that `predict` can name classes. ERR_IO. */
+/* A HF PEFT adapter directory: adapter_config.json and adapter_model.safetensors (F32). What PEFT
+ * has no place for goes to fedpet.json beside them: the base model's sha256, the task, the class
+ * names and max_length, so that `predict` can name classes. */
 struct adapter_info {
-    const char *task;
-    const char *const *labels;
+    const char *task;          /* may be NULL */
+    const char *const *labels; /* n_labels names, or NULL */
     uint32_t n_labels, max_length;
 };
-int peft_save(const struct peft *p, const real *theta, const struct adapter_info *info, const char *dir, struct err *e) MUST_CHECK;
-/* Reads values into theta; the adapter may come from HF PEFT. ERR_IO; ERR_MODEL naming file, tensor and fault: made for another base model,
- * other rank or targets, missing or extra tensor, wrong shape. */
+/* Creates dir. ERR_IO, ERR_NOMEM. */
+int peft_save(const struct peft *p, const real *theta, const struct adapter_info *info,
+              const char *dir, struct err *e) MUST_CHECK;
+/* Reads values into theta; the adapter may come from HF PEFT. ERR_IO; ERR_MODEL naming file, tensor
+ * and fault: made for another base model, other method, rank, scale or targets, missing or extra
+ * tensor, wrong shape, a value that is not finite. A head tensor that the adapter lacks comes from
+ * the base model where that has it. */
 int peft_load(const struct peft *p, const char *dir, real *theta, struct err *e) MUST_CHECK;
-/* What an adapter directory asks for, before a peft can be opened: fills spec, n_labels and, when fedpet.json is there, the info. Strings from `mem`. */
-int peft_read_config(const char *dir, struct arena *mem, struct peft_spec *spec, struct adapter_info *info, struct err *e) MUST_CHECK;
+/* What an adapter directory asks for, before a peft can be opened: fills spec and info; strings
+ * from `mem`. Targets and the number of labels are those of the tensors, which hold however
+ * target_modules was written. Without fedpet.json task and labels are NULL and max_length 0.
+ * ERR_IO; ERR_MODEL: not a LoRA adapter for sequence classification, an option that we do not
+ * compute, no head. */
+int peft_read_config(const char *dir, struct arena *mem, struct peft_spec *spec,
+                     struct adapter_info *info, struct err *e) MUST_CHECK;
 
 #endif

@@ -1,0 +1,151 @@
+/* LoRA (Hu et al. 2021): y = x W^T + b + s * (drop(x) A^T) B^T with s = alpha / r, or alpha /
+ * sqrt(r) (rsLoRA, Kalajdzievski 2023). */
+#include "model/jsonfile.h"
+#include "peft/method.h"
+#include <math.h>
+#include <string.h>
+
+enum { LORA_MAX_RANK = 1024 };
+static const double lora_max_alpha = 1e6;
+
+static int lora_plan(struct peft *p, struct err *e)
+{
+    const struct peft_spec *s = &p->spec;
+    if (s->r < 1 || s->r > LORA_MAX_RANK)
+        return err_set(e, ERR_CONFIG, "peft.r is %u: must be from 1 to %d", s->r, LORA_MAX_RANK);
+    if (!(s->alpha > 0 && s->alpha <= lora_max_alpha))
+        return err_set(e, ERR_CONFIG, "peft.alpha is %g: must be above 0, at most %g", s->alpha,
+                       lora_max_alpha);
+    if (!(s->dropout >= 0 && s->dropout < 1))
+        return err_set(e, ERR_CONFIG, "peft.dropout is %g: must be in [0, 1)", s->dropout);
+    if (s->targets == 0 || s->targets >> LIN_SITES != 0)
+        return err_set(e, ERR_CONFIG, "peft.targets names no linear layer: use query, value, ...");
+
+    for (int layer = 0; layer < p->model->cfg.layers; layer++)
+        for (int site = 0; site < LIN_SITES; site++) {
+            int out, in, rc;
+            if ((s->targets >> site & 1) == 0)
+                continue;
+            linear_site_dims(&p->model->cfg, (enum linear_site)site, &out, &in);
+            rc = peft_add(p, layer, (enum linear_site)site, ".lora_A.weight", (int)s->r, in, e);
+            if (rc == 0)
+                rc =
+                    peft_add(p, layer, (enum linear_site)site, ".lora_B.weight", out, (int)s->r, e);
+            if (rc != 0)
+                return rc;
+        }
+    return 0;
+}
+
+/* A as torch's kaiming_uniform_(a = sqrt 5): U(-1/sqrt(in), 1/sqrt(in)); B = 0, so that training
+ * starts at the base model. */
+static void lora_init(const struct peft *p, uint64_t seed, real *theta)
+{
+    for (size_t i = 0; i < p->head; i += 2) {
+        const struct tensor_spec *A = &p->schema.tensor[i], *B = &p->schema.tensor[i + 1];
+        double bound = 1 / sqrt((double)A->dim[1]);
+        struct rng r = peft_init_stream(seed, i);
+        for (size_t k = 0; k < A->count; k++)
+            theta[A->offset + k] = (real)((2 * rng_uniform(&r) - 1) * bound);
+        memset(theta + B->offset, 0, B->count * sizeof *theta);
+    }
+}
+
+static void lora_linear(const struct peft *p, struct tape *t, const real *theta, real *grad,
+                        int layer, enum linear_site site, struct val *x, struct val *y)
+{
+    size_t i;
+    if (!peft_at(p, layer, site, &i))
+        return;
+    double r = p->spec.r, scale = p->spec.alpha / (p->spec.rslora ? sqrt(r) : r);
+    struct val *A = peft_param(p, t, i, theta, grad);
+    struct val *B = peft_param(p, t, i + 1, theta, grad);
+    struct val *u = op_linear(t, op_dropout(t, x, (real)p->spec.dropout), A, NULL);
+    op_linear_add(t, y, u, B, (real)scale);
+}
+
+static int lora_config_write(const struct peft *p, json_t *json, struct err *e)
+{
+    const struct peft_spec *s = &p->spec;
+    /* PEFT declares lora_alpha an integer, and takes others too. */
+    json_t *alpha =
+        s->alpha == floor(s->alpha) ? json_integer((json_int_t)s->alpha) : json_real(s->alpha);
+    json_t *fields =
+        json_pack("{s:{}, s:s, s:b, s:b, s:n, s:n, s:o, s:f, s:i, s:{}, s:b, s:b}", "alpha_pattern",
+                  "bias", "none", "fan_in_fan_out", 0, "init_lora_weights", 1, "layers_pattern",
+                  "layers_to_transform", "lora_alpha", alpha, "lora_dropout", s->dropout, "r",
+                  (int)s->r, "rank_pattern", "use_dora", 0, "use_rslora", (int)s->rslora);
+    int failed = fields == NULL || json_object_update(json, fields) != 0;
+    json_decref(fields);
+    return failed ? err_set(e, ERR_NOMEM, "no memory for adapter_config.json") : 0;
+}
+
+/* Options that change the function, each with the values that do not. */
+static int refuse_variants(const struct jsonfile *config, struct err *e)
+{
+    static const char *const variants[] = {
+        "rank_pattern",
+        "alpha_pattern",
+        "layers_to_transform",
+        "layer_replication",
+        "use_dora",
+        "use_qalora",
+        "lora_bias",
+        "target_parameters",
+        "trainable_token_indices",
+        "alora_invocation_tokens",
+        "arrow_config",
+    };
+    const char *bias = "none";
+    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
+        const json_t *v = json_object_get(config->root, variants[i]);
+        bool off = v == NULL || json_is_null(v) || json_is_false(v) ||
+                   (json_is_object(v) && json_object_size(v) == 0) ||
+                   (json_is_array(v) && json_array_size(v) == 0);
+        if (!off)
+            return err_set(
+                e, ERR_MODEL,
+                "%s: \"%s\" is set, which is not supported: train the adapter without it",
+                config->path, variants[i]);
+    }
+    int rc = jsonfile_string(config, "bias", &bias, e);
+    if (rc == 0 && strcmp(bias, "none") != 0)
+        rc = err_set(e, ERR_MODEL, "%s: bias \"%.60s\" is not supported: only \"none\"",
+                     config->path, bias);
+    return rc;
+}
+
+/* Absent fields have the defaults of PEFT's LoraConfig. */
+static int lora_config_read(const struct jsonfile *config, struct peft_spec *spec, struct err *e)
+{
+    int r = 8;
+    struct peft_spec s = *spec;
+    s.alpha = 8;
+    s.dropout = 0;
+    s.rslora = false;
+    int rc = refuse_variants(config, e);
+    if (rc == 0)
+        rc = jsonfile_int(config, "r", 1, LORA_MAX_RANK, &r, e);
+    if (rc == 0)
+        rc = jsonfile_number(config, "lora_alpha", 1e-6, lora_max_alpha, &s.alpha, e);
+    if (rc == 0)
+        rc = jsonfile_number(config, "lora_dropout", 0, 0.999999, &s.dropout, e);
+    if (rc == 0)
+        rc = jsonfile_bool(config, "use_rslora", &s.rslora, e);
+    if (rc != 0)
+        return rc;
+    s.r = (uint32_t)r;
+    *spec = s;
+    return 0;
+}
+
+const struct peft_method peft_lora = {
+    .name = "lora",
+    .what = "low-rank updates beside frozen linear layers (Hu et al. 2021)",
+    .plan = lora_plan,
+    .init = lora_init,
+    .linear = lora_linear,
+    .hf_type = "LORA",
+    .config_write = lora_config_write,
+    .config_read = lora_config_read,
+};

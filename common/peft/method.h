@@ -1,0 +1,34 @@
+/* What a method sees of a peft: for the files of this folder only. */
+#ifndef PEFT_METHOD_H
+#define PEFT_METHOD_H
+
+#include "peft/peft.h"
+
+struct peft {
+    const struct model *model;
+    const struct peft_method *method;
+    struct peft_spec spec;
+    uint32_t n_labels;
+    real hidden_dropout, attention_dropout, head_dropout; /* of the model, effective */
+    struct schema schema; /* the method's tensors, then the head's */
+    size_t *site; /* [layers][LIN_SITES]: 1 + index of the method's first tensor there; 0: none */
+    size_t head;  /* index of the first head tensor */
+    int n_head;
+    struct head_tensor head_tensor[HEAD_MAX_TENSORS];
+};
+
+/* For plan(): appends the tensor PATH-OF-SITE SUFFIX. Tensors of one site are added together.
+ * ERR_MODEL, ERR_NOMEM. */
+int peft_add(struct peft *p, int layer, enum linear_site site, const char *suffix, int rows,
+             int cols, struct err *e) MUST_CHECK;
+/* For linear(): is there a tensor at a site, and which is the first? */
+bool peft_at(const struct peft *p, int layer, enum linear_site site, size_t *tensor);
+/* A tensor as a parameter of the tape: vectors are [1, n]. */
+struct val *peft_param(const struct peft *p, struct tape *t, size_t tensor, const real *theta,
+                       real *grad);
+/* The stream of a tensor's initial values. */
+struct rng peft_init_stream(uint64_t seed, size_t tensor);
+
+extern const struct peft_method peft_lora;
+
+#endif
