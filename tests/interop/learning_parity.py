@@ -20,10 +20,10 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TASKS = {
-    # folder, epochs, reader of one row -> (a, b or None, label)
-    "mrpc": ("MRPC", 5, lambda r: (r[3], r[4], int(r[0]))),
-    "sst2": ("SST-2", 1, lambda r: (r[0], None, int(r[1]))),
-    "rte": ("RTE", 5, lambda r: (r[1], r[2], ["entailment", "not_entailment"].index(r[-1]))),
+    # folder, optimiser steps, reader of one row -> (a, b or None, label)
+    "mrpc": ("MRPC", 345, lambda r: (r[3], r[4], int(r[0]))),
+    "sst2": ("SST-2", 1000, lambda r: (r[0], None, int(r[1]))),
+    "rte": ("RTE", 400, lambda r: (r[1], r[2], ["entailment", "not_entailment"].index(r[-1]))),
 }
 LORA = {"r": 8, "alpha": 8}
 BATCH, LR, MAX_LENGTH = 32, 1e-3, 128
@@ -35,7 +35,7 @@ def read(path, row):
     return [row(r) for r in rows if r]
 
 
-def train_torch(model_dir, folder, task, epochs, seed, threads):
+def train_torch(model_dir, folder, task, steps, seed, threads):
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, get_linear_schedule_with_warmup
@@ -53,21 +53,22 @@ def train_torch(model_dir, folder, task, epochs, seed, threads):
         return enc, torch.tensor([r[2] for r in rows])
 
     params = [p for p in model.parameters() if p.requires_grad]
-    steps = epochs * ((len(train) + BATCH - 1) // BATCH)
     opt = torch.optim.AdamW(params, lr=LR, weight_decay=0.0)
     sched = get_linear_schedule_with_warmup(opt, 0, steps)
     start = time.monotonic()
     model.train()
-    for _ in range(epochs):
-        order = torch.randperm(len(train)).tolist()
-        for i in range(0, len(order), BATCH):
-            enc, y = encode([train[j] for j in order[i : i + BATCH]])
-            loss = model(**enc, labels=y).loss
-            opt.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(params, 1.0)
-            opt.step()
-            sched.step()
+    batches = []
+    for _ in range(steps):
+        if not batches:
+            order = torch.randperm(len(train)).tolist()
+            batches = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
+        enc, y = encode([train[j] for j in batches.pop(0)])
+        loss = model(**enc, labels=y).loss
+        opt.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(params, 1.0)
+        opt.step()
+        sched.step()
     seconds = time.monotonic() - start
     model.eval()
     right = 0
@@ -78,7 +79,7 @@ def train_torch(model_dir, folder, task, epochs, seed, threads):
     return right / len(dev), seconds
 
 
-def train_fedpet(client, model_dir, folder, task, epochs, seed, threads):
+def train_fedpet(client, model_dir, folder, task, steps, seed, threads):
     with tempfile.TemporaryDirectory() as tmp:
         config = pathlib.Path(tmp) / "experiment.yaml"
         config.write_text(
@@ -86,7 +87,7 @@ def train_fedpet(client, model_dir, folder, task, epochs, seed, threads):
             f"task: {{name: {task}, data: {folder}, metric: accuracy}}\n"
             f"peft: {{method: lora, r: {LORA['r']}, alpha: {LORA['alpha']}, targets: [query, value]}}\n"
             f"federation: {{seed: {seed}}}\n"
-            f"local: {{epochs: {epochs}, batch_size: {BATCH}, lr: {LR}, max_length: {MAX_LENGTH}}}\n"
+            f"local: {{steps: {steps}, batch_size: {BATCH}, lr: {LR}, max_length: {MAX_LENGTH}}}\n"
         )
         out = pathlib.Path(tmp) / "out"
         subprocess.run(
@@ -113,11 +114,11 @@ def main():
     failed = False
     print("| task | seed | fedpet | PyTorch + peft | seconds fedpet | seconds PyTorch |\n|---|---|---|---|---|---|")
     for task in a.tasks:
-        name, epochs, _ = TASKS[task]
+        name, steps, _ = TASKS[task]
         ours, theirs = [], []
         for seed in a.seeds:
-            x, tx = train_fedpet(a.client, a.model, a.glue / name, task, epochs, seed, a.threads)
-            y, ty = train_torch(a.model, a.glue / name, task, epochs, seed, a.threads)
+            x, tx = train_fedpet(a.client, a.model, a.glue / name, task, steps, seed, a.threads)
+            y, ty = train_torch(a.model, a.glue / name, task, steps, seed, a.threads)
             ours.append(x)
             theirs.append(y)
             print(f"| {task} | {seed} | {x:.4f} | {y:.4f} | {tx:.0f} | {ty:.0f} |", flush=True)
