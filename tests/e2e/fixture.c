@@ -1,0 +1,165 @@
+/* Makes what the end-to-end scripts need and a shell cannot: tiny models, odd certificates, free
+ * ports.
+ *
+ *   fixture model DIR [SEED [FAULT]]    a BERT of two layers; FAULT: missing, extra, shape
+ *   fixture data FILE ROWS [FIRST]      JSONL whose label follows from its words
+ *   fixture expired CA_CERT CA_KEY DIR NAME
+ *                                       a client identity that ended a year ago
+ *   fixture port                        a TCP port of 127.0.0.1 that is free now
+ *   fixture hold PORT                   listens there until it is ended */
+#include "base/file.h"
+#include "net/identity.h"
+#include "random_model.h"
+#include <arpa/inet.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { YEAR_S = 365 * 86400 };
+
+static const char *const words[] = {
+    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "fine",  "great", "bad",  "poor",
+    "awful", "the",   "film",  "was",   "a",      "very", "story", "play",  "tune", "day",
+};
+enum { WORDS = sizeof words / sizeof *words, FIRST_GOOD = 5, FIRST_BAD = 8, FIRST_PLAIN = 11 };
+
+static int write_text(const char *dir, const char *name, const char *text, struct err *e)
+{
+    char path[PATH_MAX];
+    int rc = file_join(path, sizeof path, dir, name, e);
+    return rc ? rc : file_write(path, text, strlen(text), 0600, e);
+}
+
+static int make_model(int argc, char **argv, struct err *e)
+{
+    const char *fault = argc > 4 ? argv[4] : "none";
+    struct random_model m = {.type = "bert",
+                             .layers = 2,
+                             .hidden = 32,
+                             .heads = 2,
+                             .ffn = 64,
+                             .vocab = WORDS,
+                             .positions = 64,
+                             .seed = argc > 3 ? strtoull(argv[3], NULL, 10) : 1};
+    if (strcmp(fault, "missing") == 0)
+        m.fault = FAULT_MISSING;
+    else if (strcmp(fault, "extra") == 0)
+        m.fault = FAULT_EXTRA;
+    else if (strcmp(fault, "shape") == 0)
+        m.fault = FAULT_SHAPE;
+    char vocab[WORDS * 8], *end = vocab;
+    for (size_t i = 0; i < WORDS; i++)
+        end += snprintf(end, sizeof vocab - (size_t)(end - vocab), "%s\n", words[i]);
+    int rc = random_model_write(&m, argv[2], e);
+    if (!rc)
+        rc = write_text(argv[2], "vocab.txt", vocab, e);
+    return rc ? rc : write_text(argv[2], "tokenizer_config.json", "{\"do_lower_case\": true}\n", e);
+}
+
+static int make_data(int argc, char **argv, struct err *e)
+{
+    unsigned long rows = strtoul(argv[3], NULL, 10);
+    unsigned long first = argc > 4 ? strtoul(argv[4], NULL, 10) : 0;
+    FILE *f = fopen(argv[2], "w");
+    if (!f)
+        return err_set(e, ERR_IO, "cannot write %s", argv[2]);
+    for (unsigned long i = first; i < first + rows; i++) {
+        unsigned good = i * 7 / 3 % 2;
+        const char *verdict = words[(good ? FIRST_GOOD : FIRST_BAD) + i % 3];
+        const char *subject = words[FIRST_PLAIN + i % (WORDS - FIRST_PLAIN)];
+        fprintf(f, "{\"text\": \"the %s was %s%s\", \"label\": \"%s\"}\n", subject,
+                i % 5 ? "" : "very ", verdict, good ? "pos" : "neg");
+    }
+    return fclose(f) ? err_set(e, ERR_IO, "cannot write %s", argv[2]) : 0;
+}
+
+static int make_expired(int argc, char **argv, struct err *e)
+{
+    (void)argc;
+    struct identity ca = {0}, device = {0};
+    char *cert = NULL;
+    int rc = file_read(argv[2], 1 << 16, &ca.cert, NULL, e);
+    if (!rc)
+        rc = file_read(argv[3], 1 << 16, &ca.key, NULL, e);
+    if (!rc)
+        rc = identity_make_csr(&device, argv[5], e);
+    if (!rc)
+        rc = identity_sign_csr(&cert, &ca, device.cert, argv[5], time(NULL) - 2 * YEAR_S, 365, e);
+    if (!rc)
+        rc = file_mkdirs(argv[4], 0700, e);
+    if (!rc)
+        rc = write_text(argv[4], "key.pem", device.key, e);
+    if (!rc)
+        rc = write_text(argv[4], "cert.pem", cert, e);
+    if (!rc)
+        rc = write_text(argv[4], "ca.pem", ca.cert, e);
+    free(cert);
+    identity_release(&device);
+    identity_release(&ca);
+    return rc;
+}
+
+/* A socket that listens on 127.0.0.1; port 0: any. */
+static int listen_on(uint16_t *port, struct err *e)
+{
+    struct sockaddr_in a = {
+        .sin_family = AF_INET, .sin_port = htons(*port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&a, len) || listen(fd, 8) ||
+        getsockname(fd, (struct sockaddr *)&a, &len))
+        return err_set(e, ERR_NET, "cannot listen on port %u", *port);
+    *port = ntohs(a.sin_port);
+    return 0;
+}
+
+static int find_port(int argc, char **argv, struct err *e)
+{
+    (void)argc, (void)argv;
+    uint16_t port = 0;
+    int rc = listen_on(&port, e);
+    if (!rc)
+        printf("%u\n", port);
+    return rc;
+}
+
+static int hold_port(int argc, char **argv, struct err *e)
+{
+    (void)argc;
+    uint16_t port = (uint16_t)strtoul(argv[2], NULL, 10);
+    int rc = listen_on(&port, e);
+    if (rc)
+        return rc;
+    puts("listening");
+    fflush(stdout);
+    for (;;)
+        pause();
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int argc;
+        int (*run)(int argc, char **argv, struct err *e);
+    } command[] = {{"model", 3, make_model},
+                   {"data", 4, make_data},
+                   {"expired", 6, make_expired},
+                   {"port", 2, find_port},
+                   {"hold", 3, hold_port}};
+    for (size_t i = 0; i < sizeof command / sizeof *command; i++)
+        if (argc >= command[i].argc && strcmp(argv[1], command[i].name) == 0) {
+            struct err e = {0};
+            int rc = command[i].run(argc, argv, &e);
+            if (rc)
+                fprintf(stderr, "fixture: %s\n", e.text);
+            return rc;
+        }
+    fprintf(stderr, "fixture: wrong command line; see the head of fixture.c\n");
+    return ERR_USAGE;
+}
