@@ -1,6 +1,5 @@
 /* Aggregators: updates in, new global parameters out. Sum-type aggregators take updates one at a
- * time in any order and give the same bits: they add in fixed point. One file each, listed in
- * aggregate.c. */
+ * time in any order and give the same bits: they add in fixed point. One file each. */
 #ifndef SERVER_AGGREGATE_H
 #define SERVER_AGGREGATE_H
 

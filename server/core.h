@@ -43,10 +43,11 @@ struct core_config {
     const struct schema *schema; /* borrowed */
     struct hash model;
     char run_id[17];
-    uint32_t round;            /* first round to do: 0, or where a stored run goes on */
-    const float *params;       /* schema->count values: initial, or of the last commit; copied */
-    const char *const *client; /* names that were ready earlier in this run (core_clients), when a
-                                  stored run goes on; copied */
+    uint32_t round;      /* first round to do: 0, or where a stored run goes on */
+    const float *params; /* schema->count values: initial, or of the last commit; copied */
+    /* Names that were ready earlier in this run (core_clients), when a stored run goes on; copied.
+     */
+    const char *const *client;
     size_t n_clients;
 };
 
@@ -55,8 +56,8 @@ struct core_contribution {
     const char *client;
     uint64_t samples, steps;
     double train_loss, seconds;
-    uint64_t bytes_up,
-        bytes_down; /* on the wire between task and receipt; 0 when the shell does not count */
+    /* On the wire between task and receipt; 0 when the shell does not count. */
+    uint64_t bytes_up, bytes_down;
     struct hash update_id;
 };
 struct core_commit {

@@ -13,12 +13,11 @@ enum { ROSTER_MAX_MEMBERS = 1 << 20 };
 /* A client by its certificate's name. Lives until the roster is released. */
 struct member {
     const char *name;
-    uint32_t index;           /* names its random streams (select_index) */
-    bool known;               /* has been ready in this run: can be selected */
-    struct session *session;  /* NULL while away */
-    struct slot *slot;        /* its place in the present round; NULL when not selected */
-    uint32_t selected_rounds; /* 1 + the last round it was selected for; 0: never */
-    bool accepted;            /* an update of it counted in accepted_round */
+    uint32_t index;          /* names its random streams (select_index) */
+    bool known;              /* has been ready in this run: can be selected */
+    struct session *session; /* NULL while away */
+    struct slot *slot;       /* its place in the present round; NULL when not selected */
+    bool accepted;           /* an update of it counted in accepted_round */
     uint32_t accepted_round;
     struct hash accepted_id;
 };

@@ -105,7 +105,6 @@ void round_begin(struct round *r, struct roster *who, core_time now)
         struct member *m = who->candidate[who->order[i]];
         r->slot[i] = (struct slot){.member = m, .record.client = m->name};
         m->slot = &r->slot[i];
-        m->selected_rounds = r->number + 1;
     }
     memset(r->row, 0, r->spec->per_round * sizeof *r->row);
     r->tally = (struct tally){0};
@@ -138,13 +137,12 @@ static bool numbers_ok(const struct msg_update *u)
 static enum msg_reason check_turn(const struct round *r, const struct member *m,
                                   const struct msg_update *u)
 {
-    bool was_selected = m->selected_rounds == u->round + 1;
     if (strcmp(u->run_id, r->run_id) != 0)
         return REASON_RUN;
     if (u->round != r->number || r->state == ROUND_OVER)
-        return u->round < r->number && was_selected ? REASON_LATE : REASON_ROUND;
+        return r->number > 0 && u->round == r->number - 1 ? REASON_LATE : REASON_ROUND;
     if (m->slot == NULL)
-        return was_selected ? REASON_LATE : REASON_NOT_SELECTED;
+        return r->state == ROUND_OPEN || r->attempt == 0 ? REASON_NOT_SELECTED : REASON_LATE;
     if (m->slot->delivered)
         return REASON_DUPLICATE;
     return r->state == ROUND_OPEN ? REASON_NONE : REASON_LATE;
