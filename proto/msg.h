@@ -1,5 +1,5 @@
-/* Messages between client and server: plain structs, and their protobuf form (fedpet.proto). The
- * only file that sees *.pb-c.h is msg.c.
+/* Messages between client and server: plain structs, and their protobuf form (fedpet.proto). Only
+ * msg_encode.c and msg_decode.c see *.pb-c.h; msg.c holds what needs no protobuf.
  *
  * A connection's life, client C and server S, after mutual TLS (the certificate names the client):
  *   C Hello -> S Welcome (run spec, schema hash, base model hash)         or S Goodbye (reason)
@@ -25,7 +25,7 @@
 enum {
     MSG_PROTOCOL = 1,
     MSG_MAX_METRICS = 16,
-    MSG_MAX_LABELS = 1024,
+    MSG_MAX_LABELS = 512,
     MSG_MAX_TEXT = 1024,
     MSG_MAX_PEM = 16384
 };
@@ -157,15 +157,24 @@ struct msg {
     };
 };
 
-/* Appends the payload's protobuf form to out (whose limit must allow it). ERR_NOMEM. */
+/* Appends the payload's protobuf form to out (whose limit must allow it); params are copied once,
+ * into out. ERR_NOMEM. The caller keeps to the ranges of msg_decode: the peer refuses what does
+ * not. */
 int msg_encode(const struct msg *m, struct buf *out) MUST_CHECK;
 /* Parses a payload of `type`. Strings and params point into `mem`, which must be capped at len + 64
- * KiB: a message that would need more is refused. ERR_PROTO naming the field: not protobuf, missing
- * or out of range, over a MSG_MAX_* limit, run id not 16 hex digits. */
+ * KiB: a message that would need more is refused. Texts that are "" on the wire are NULL where the
+ * struct's comment allows NULL. A protocol number is only read: refusing an unknown one is for
+ * Goodbye to explain.
+ *
+ * ERR_PROTO naming the field: not protobuf; missing; out of the range that base/spec.h and
+ * base/conf.h give it; not finite; over a MSG_MAX_* limit; text that is not UTF-8 or has control
+ * characters; run id not 16 lower-case hex digits; hash not 32 bytes; params not whole floats
+ * (their values are tensorset_unpack's to check). Unknown fields are skipped, so that messages can
+ * grow. */
 int msg_decode(enum msg_type type, const unsigned char *payload, size_t len, struct arena *mem,
                struct msg *out, struct err *e) MUST_CHECK;
 /* The longest payload of a type when updates carry `packed` values (schema.packed): 4 * packed + 4
- * KiB for those with params, 64 KiB else. */
+ * KiB for those with params, 64 KiB for the others, 0 for a number that is no type. */
 size_t msg_limit(enum msg_type type, size_t packed);
 const char *msg_type_name(enum msg_type t);
 /* The update id as both sides compute it. */

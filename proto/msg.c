@@ -1,0 +1,79 @@
+#include "proto/msg.h"
+
+#include <string.h>
+
+static const char *const type_names[MSG_TYPES] = {
+    [MSG_HELLO] = "Hello",   [MSG_WELCOME] = "Welcome", [MSG_READY] = "Ready",
+    [MSG_TASK] = "Task",     [MSG_UPDATE] = "Update",   [MSG_RECEIPT] = "Receipt",
+    [MSG_FINISH] = "Finish", [MSG_GOODBYE] = "Goodbye", [MSG_PING] = "Ping",
+    [MSG_PONG] = "Pong",     [MSG_ENROLL] = "Enroll",   [MSG_IDENTITY] = "Identity",
+};
+
+static const char *const reason_names[REASONS] = {
+    [REASON_NONE] = "none",
+    [REASON_VERSION] = "version",
+    [REASON_RUN] = "run",
+    [REASON_ROUND] = "round",
+    [REASON_SCHEMA] = "schema",
+    [REASON_SHAPE] = "shape",
+    [REASON_NOT_FINITE] = "not_finite",
+    [REASON_DUPLICATE] = "duplicate",
+    [REASON_NOT_SELECTED] = "not_selected",
+    [REASON_SAMPLES] = "samples",
+    [REASON_MODEL] = "model",
+    [REASON_DATA] = "data",
+    [REASON_TOKEN] = "token",
+    [REASON_IDENTITY] = "identity",
+    [REASON_STOPPING] = "stopping",
+    [REASON_UNEXPECTED] = "unexpected",
+    [REASON_LATE] = "late",
+    [REASON_INTERNAL] = "internal",
+};
+
+const char *msg_type_name(enum msg_type t)
+{
+    const char *name = (unsigned)t < MSG_TYPES ? type_names[t] : NULL;
+    return name ? name : "unknown";
+}
+
+const char *msg_reason_name(enum msg_reason r)
+{
+    return (unsigned)r < REASONS ? reason_names[r] : "unknown";
+}
+
+size_t msg_limit(enum msg_type type, size_t packed)
+{
+    switch (type) {
+    case MSG_TASK:
+    case MSG_UPDATE:
+    case MSG_FINISH:
+        return packed * sizeof(float) + 4096;
+    default:
+        return (unsigned)type < MSG_TYPES && type_names[type] ? 64 << 10 : 0;
+    }
+}
+
+static void feed_u32(struct hash_state *h, uint32_t v)
+{
+    unsigned char bytes[4];
+    put_be32(bytes, v);
+    hash_feed(h, bytes, sizeof bytes);
+}
+
+/* Lengths go in front of what varies, so that two different updates are never the same bytes. */
+static void feed_text(struct hash_state *h, const char *text)
+{
+    feed_u32(h, (uint32_t)strlen(text));
+    hash_feed(h, text, strlen(text));
+}
+
+struct hash msg_update_id(const char *run_id, uint32_t round, const char *client,
+                          struct msg_bytes params)
+{
+    struct hash_state *h = hash_begin();
+    feed_text(h, run_id);
+    feed_u32(h, round);
+    feed_text(h, client);
+    hash_feed(h, params.data, params.len);
+    return hash_end(h);
+}

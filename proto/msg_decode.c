@@ -1,0 +1,437 @@
+/* protobuf -> struct msg, for bytes that a stranger may have made: every field is checked as it is
+ * taken over. */
+#include "proto/msg.h"
+
+#include "fedpet.pb-c.h"
+
+#include <float.h>
+#include <string.h>
+
+enum {
+    BLOCK = 2048, /* small allocations share one of these */
+    ALIGN = 16,
+    RUN_ID_DIGITS = 16,
+    MAX_NAME = 64,
+    MAX_EPOCHS = 1000000,
+    MAX_STEPS = 1000000000,
+    MAX_BATCH = 65536,
+    MAX_TOKENS = 65536,
+    MAX_CLIENTS = 10000000,
+    MAX_ROUNDS = 1000000,
+    MAX_RANK = 1024,
+    MAX_DEADLINE_S = 604800,
+};
+#define BELOW_1 (1 - DBL_EPSILON / 2)
+#define MAX_DEADLINE_MS ((uint64_t)MAX_DEADLINE_S * 1000)
+
+/* ---- memory -------------------------------------------------------------------------------- */
+
+/* protobuf-c's allocator: the message's arena, with small pieces cut from blocks. The arena's cap
+ * is what stops a frame of a million empty fields; nothing is freed one by one. */
+struct pool {
+    struct arena *mem;
+    unsigned char *at;
+    size_t left;
+};
+
+static void *pool_alloc(void *data, size_t size)
+{
+    struct pool *p = data;
+    if (size > BLOCK / 4)
+        return arena_alloc(p->mem, size);
+    size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+    if (size > p->left) {
+        unsigned char *block = arena_alloc(p->mem, BLOCK);
+        if (!block)
+            return NULL;
+        p->at = block;
+        p->left = BLOCK;
+    }
+    void *piece = p->at;
+    p->at += size;
+    p->left -= size;
+    return piece;
+}
+
+static void pool_free(void *data, void *piece)
+{
+    (void)data, (void)piece;
+}
+
+/* ---- checks -------------------------------------------------------------------------------- */
+
+/* Remembers the first fault of a message, so that the fields can be read as one flat list. */
+struct reader {
+    enum msg_type type;
+    struct err *e;
+    int rc;
+};
+
+static void refuse(struct reader *r, const char *field, const char *fault)
+{
+    if (!r->rc)
+        r->rc = err_set(r->e, ERR_PROTO, "%s.%s: %s", msg_type_name(r->type), field, fault);
+}
+
+static uint64_t whole(struct reader *r, const char *field, uint64_t v, uint64_t min, uint64_t max)
+{
+    if (v < min || v > max)
+        refuse(r, field, "out of range");
+    return v;
+}
+
+static uint32_t whole32(struct reader *r, const char *field, uint32_t v, uint32_t min, uint32_t max)
+{
+    return (uint32_t)whole(r, field, v, min, max);
+}
+
+/* Written so that NaN fails. */
+static double real(struct reader *r, const char *field, double v, double min, double max)
+{
+    if (!(v >= min && v <= max))
+        refuse(r, field, "out of range or not a number");
+    return v;
+}
+
+/* Bytes of the UTF-8 character at s (Unicode 15, table 3-7), 0 when it is none or a control
+ * character other than `also`. The NUL at the end stops every partial sequence. */
+static size_t character(const unsigned char *s, unsigned char also)
+{
+    unsigned char a = s[0], low = 0x80, high = 0xbf;
+    if (a < 0x80)
+        return (a >= 0x20 && a != 0x7f) || (also && a == also) ? 1 : 0;
+    size_t n = a < 0xc2 ? 0 : a < 0xe0 ? 2 : a < 0xf0 ? 3 : a < 0xf5 ? 4 : 0;
+    if (a == 0xc2 || a == 0xe0) /* C1 controls; overlong forms */
+        low = 0xa0;
+    else if (a == 0xed) /* surrogates */
+        high = 0x9f;
+    else if (a == 0xf0)
+        low = 0x90;
+    else if (a == 0xf4)
+        high = 0x8f;
+    for (size_t i = 1; i < n; i++, low = 0x80, high = 0xbf)
+        if (s[i] < low || s[i] > high)
+            return 0;
+    return n;
+}
+
+static void check_text(struct reader *r, const char *field, const char *s, size_t max,
+                       unsigned char also)
+{
+    if (strnlen(s, max + 1) > max) {
+        refuse(r, field, "too long");
+        return;
+    }
+    size_t n;
+    for (const unsigned char *p = (const unsigned char *)s; *p; p += n) {
+        n = character(p, also);
+        if (n == 0) {
+            refuse(r, field, "not UTF-8, or has control characters");
+            return;
+        }
+    }
+}
+
+static char *remark(struct reader *r, const char *field, char *s)
+{
+    check_text(r, field, s, MSG_MAX_TEXT, 0);
+    return s;
+}
+
+/* NULL when it is empty. */
+static char *optional(struct reader *r, const char *field, char *s)
+{
+    return *remark(r, field, s) ? s : NULL;
+}
+
+static char *needed(struct reader *r, const char *field, char *s, size_t max)
+{
+    check_text(r, field, s, max, 0);
+    if (!*s)
+        refuse(r, field, "missing");
+    return s;
+}
+
+static char *pem(struct reader *r, const char *field, char *s)
+{
+    check_text(r, field, s, MSG_MAX_PEM, '\n');
+    if (!*s)
+        refuse(r, field, "missing");
+    return s;
+}
+
+static char *run_id(struct reader *r, char *s)
+{
+    if (strnlen(s, RUN_ID_DIGITS + 1) != RUN_ID_DIGITS ||
+        strspn(s, "0123456789abcdef") != RUN_ID_DIGITS)
+        refuse(r, "run_id", "not 16 hexadecimal digits");
+    return s;
+}
+
+static struct hash digest(struct reader *r, const char *field, ProtobufCBinaryData b)
+{
+    struct hash h = {{0}};
+    if (b.len == HASH_BYTES)
+        memcpy(h.byte, b.data, HASH_BYTES);
+    else
+        refuse(r, field, "not 32 bytes");
+    return h;
+}
+
+static struct msg_bytes params(struct reader *r, ProtobufCBinaryData b)
+{
+    if (b.len == 0 || b.len % sizeof(float))
+        refuse(r, "params", "missing, or not whole floats");
+    return (struct msg_bytes){b.data, b.len};
+}
+
+/* ---- messages ------------------------------------------------------------------------------ */
+
+static void read_hello(struct reader *r, const void *message, struct msg *out)
+{
+    const Fedpet__V1__Hello *p = message;
+    out->hello = (struct msg_hello){
+        .protocol = whole32(r, "protocol", p->protocol, 1, UINT32_MAX),
+        .software = needed(r, "software", p->software, MSG_MAX_TEXT),
+    };
+}
+
+static struct task_spec read_task_spec(struct reader *r, const Fedpet__V1__TaskSpec *p)
+{
+    if (p->n_classes > MSG_MAX_LABELS || p->outputs > MSG_MAX_LABELS)
+        refuse(r, "task.classes", "too many");
+    else if (p->n_classes && p->n_classes != p->outputs)
+        refuse(r, "task.outputs", "not the number of classes");
+    for (size_t i = 0; i < p->n_classes && !r->rc; i++)
+        needed(r, "task.classes", p->classes[i], MSG_MAX_TEXT);
+    return (struct task_spec){
+        .name = needed(r, "task.name", p->name, MAX_NAME),
+        .text = optional(r, "task.text", p->text),
+        .text_pair = optional(r, "task.text_pair", p->text_pair),
+        .label = optional(r, "task.label", p->label),
+        .labels = p->n_classes ? p->classes : NULL,
+        .n_labels = p->outputs,
+        .metric = optional(r, "task.metric", p->metric),
+    };
+}
+
+static struct peft_spec read_peft_spec(struct reader *r, const Fedpet__V1__PeftSpec *p)
+{
+    return (struct peft_spec){
+        .method = needed(r, "peft.method", p->method, MAX_NAME),
+        .r = whole32(r, "peft.r", p->r, 1, MAX_RANK),
+        .alpha = real(r, "peft.alpha", p->alpha, DBL_MIN, 1e6),
+        .dropout = real(r, "peft.dropout", p->dropout, 0, BELOW_1),
+        .rslora = p->rslora,
+        .targets = whole32(r, "peft.targets", p->targets, 0, (1u << LIN_SITES) - 1),
+    };
+}
+
+static struct local_spec read_local_spec(struct reader *r, const Fedpet__V1__LocalSpec *p)
+{
+    /* -1 stands for the model's own rate; nothing else below 0 means anything. */
+    if (p->model_dropout < 0 && p->model_dropout != -1)
+        refuse(r, "local.model_dropout", "out of range");
+    if (p->epochs == 0 && p->steps == 0)
+        refuse(r, "local.epochs", "missing, as is local.steps");
+    return (struct local_spec){
+        .epochs = whole32(r, "local.epochs", p->epochs, 0, MAX_EPOCHS),
+        .steps = whole32(r, "local.steps", p->steps, 0, MAX_STEPS),
+        .batch_size = whole32(r, "local.batch_size", p->batch_size, 1, MAX_BATCH),
+        .accumulate = whole32(r, "local.accumulate", p->accumulate, 1, MAX_BATCH),
+        .max_length = whole32(r, "local.max_length", p->max_length, 3, MAX_TOKENS),
+        .optimizer = (enum optimizer)whole32(r, "local.optimizer", (uint32_t)p->optimizer,
+                                             OPTIMIZER_ADAMW, OPTIMIZER_ADAMW_HF),
+        .schedule = (enum lr_schedule)whole32(r, "local.schedule", (uint32_t)p->schedule,
+                                              SCHEDULE_LINEAR, SCHEDULE_CONSTANT),
+        .lr = real(r, "local.lr", p->lr, 0, 1e3),
+        .weight_decay = real(r, "local.weight_decay", p->weight_decay, 0, 1e3),
+        .beta1 = real(r, "local.beta1", p->beta1, 0, BELOW_1),
+        .beta2 = real(r, "local.beta2", p->beta2, 0, BELOW_1),
+        .eps = real(r, "local.eps", p->eps, 0, 1),
+        .warmup = real(r, "local.warmup", p->warmup, 0, BELOW_1),
+        .max_grad_norm = real(r, "local.max_grad_norm", p->max_grad_norm, 0, 1e9),
+        .model_dropout = real(r, "local.model_dropout", p->model_dropout, -1, BELOW_1),
+    };
+}
+
+static struct federation_spec read_federation_spec(struct reader *r,
+                                                   const Fedpet__V1__FederationSpec *p)
+{
+    return (struct federation_spec){
+        .clients = whole32(r, "federation.clients", p->clients, 1, MAX_CLIENTS),
+        .per_round = whole32(r, "federation.per_round", p->per_round, 1, MAX_CLIENTS),
+        .quorum = whole32(r, "federation.quorum", p->quorum, 0, MAX_CLIENTS),
+        .rounds = whole32(r, "federation.rounds", p->rounds, 0, MAX_ROUNDS),
+        .deadline_s = whole32(r, "federation.deadline_s", p->deadline_s, 0, MAX_DEADLINE_S),
+        .partition = (enum partition_kind)whole32(r, "federation.partition", (uint32_t)p->partition,
+                                                  PARTITION_IID, PARTITION_COLUMN),
+        .alpha = real(r, "federation.alpha", p->alpha, 0, 1e6),
+        .column = optional(r, "federation.column", p->column),
+        .weighted = p->weighted,
+        .seed = p->seed,
+    };
+}
+
+static void read_welcome(struct reader *r, const void *message, struct msg *out)
+{
+    const Fedpet__V1__Welcome *p = message;
+    if (!p->task || !p->peft || !p->local || !p->federation) {
+        refuse(r, "task, peft, local, federation", "one is missing");
+        return;
+    }
+    out->welcome = (struct msg_welcome){
+        .protocol = whole32(r, "protocol", p->protocol, 1, UINT32_MAX),
+        .run_id = run_id(r, p->run_id),
+        .spec.task = read_task_spec(r, p->task),
+        .spec.peft = read_peft_spec(r, p->peft),
+        .spec.local = read_local_spec(r, p->local),
+        .spec.federation = read_federation_spec(r, p->federation),
+        .schema = digest(r, "schema", p->schema),
+        .model = digest(r, "model", p->model),
+        .index = p->index,
+        .next_round = whole32(r, "next_round", p->next_round, 0, MAX_ROUNDS),
+    };
+}
+
+static void read_ready(struct reader *r, const void *message, struct msg *out)
+{
+    const Fedpet__V1__Ready *p = message;
+    out->ready = (struct msg_ready){
+        .schema = digest(r, "schema", p->schema),
+        .model = digest(r, "model", p->model),
+        .samples = p->samples,
+    };
+}
+
+static void read_task(struct reader *r, const void *message, struct msg *out)
+{
+    const Fedpet__V1__Task *p = message;
+    out->task = (struct msg_task){
+        .run_id = run_id(r, p->run_id),
+        .round = whole32(r, "round", p->round, 0, MAX_ROUNDS),
+        .deadline_ms = whole(r, "deadline_ms", p->deadline_ms, 0, MAX_DEADLINE_MS),
+        .params = params(r, p->params),
+    };
+}
+
+static void read_update(struct reader *r, const void *message, struct msg *out)
+{
+    const Fedpet__V1__Update *p = message;
+    if (p->n_metrics > MSG_MAX_METRICS) {
+        refuse(r, "metrics", "too many");
+        return;
+    }
+    out->update = (struct msg_update){
+        .run_id = run_id(r, p->run_id),
+        .round = whole32(r, "round", p->round, 0, MAX_ROUNDS),
+        .schema = digest(r, "schema", p->schema),
+        .update_id = digest(r, "update_id", p->update_id),
+        .samples = p->samples,
+        .steps = p->steps,
+        .train_loss = real(r, "train_loss", p->train_loss, -DBL_MAX, DBL_MAX),
+        .seconds = real(r, "seconds", p->seconds, 0, DBL_MAX),
+        .n_metrics = p->n_metrics,
+        .params = params(r, p->params),
+    };
+    for (size_t i = 0; i < p->n_metrics; i++)
+        out->update.metric[i] = (struct msg_metric){
+            .name = needed(r, "metrics.name", p->metrics[i]->name, MAX_NAME),
+            .value = real(r, "metrics.value", p->metrics[i]->value, -DBL_MAX, DBL_MAX),
+            .weight = p->metrics[i]->weight,
+        };
+}
+
+static void read_receipt(struct reader *r, const void *message, struct msg *out)
+{
+    const Fedpet__V1__Receipt *p = message;
+    out->receipt = (struct msg_receipt){
+        .round = whole32(r, "round", p->round, 0, MAX_ROUNDS),
+        .update_id = digest(r, "update_id", p->update_id),
+        .accepted = p->accepted,
+        .reason = (enum msg_reason)whole32(r, "reason", p->reason, 0, REASONS - 1),
+        .text = remark(r, "text", p->text),
+    };
+}
+
+static void read_finish(struct reader *r, const void *message, struct msg *out)
+{
+    const Fedpet__V1__Finish *p = message;
+    out->finish = (struct msg_finish){
+        .run_id = run_id(r, p->run_id),
+        .rounds = whole32(r, "rounds", p->rounds, 0, MAX_ROUNDS),
+        .params = params(r, p->params),
+    };
+}
+
+static void read_goodbye(struct reader *r, const void *message, struct msg *out)
+{
+    const Fedpet__V1__Goodbye *p = message;
+    out->goodbye = (struct msg_goodbye){
+        .reason = (enum msg_reason)whole32(r, "reason", p->reason, 0, REASONS - 1),
+        .text = remark(r, "text", p->text),
+        .retry_after_s = p->retry_after_s,
+    };
+}
+
+static void read_enroll(struct reader *r, const void *message, struct msg *out)
+{
+    const Fedpet__V1__Enroll *p = message;
+    out->enroll = (struct msg_enroll){
+        .token = needed(r, "token", p->token, MSG_MAX_TEXT),
+        .csr_pem = pem(r, "csr_pem", p->csr_pem),
+    };
+}
+
+static void read_identity(struct reader *r, const void *message, struct msg *out)
+{
+    const Fedpet__V1__Identity *p = message;
+    out->identity = (struct msg_identity){
+        .name = needed(r, "name", p->name, MAX_NAME),
+        .cert_pem = pem(r, "cert_pem", p->cert_pem),
+        .ca_pem = pem(r, "ca_pem", p->ca_pem),
+    };
+}
+
+static void read_nothing(struct reader *r, const void *message, struct msg *out)
+{
+    (void)r, (void)message, (void)out;
+}
+
+static const struct {
+    const ProtobufCMessageDescriptor *form;
+    void (*read)(struct reader *r, const void *message, struct msg *out);
+} kinds[MSG_TYPES] = {
+    [MSG_HELLO] = {&fedpet__v1__hello__descriptor, read_hello},
+    [MSG_WELCOME] = {&fedpet__v1__welcome__descriptor, read_welcome},
+    [MSG_READY] = {&fedpet__v1__ready__descriptor, read_ready},
+    [MSG_TASK] = {&fedpet__v1__task__descriptor, read_task},
+    [MSG_UPDATE] = {&fedpet__v1__update__descriptor, read_update},
+    [MSG_RECEIPT] = {&fedpet__v1__receipt__descriptor, read_receipt},
+    [MSG_FINISH] = {&fedpet__v1__finish__descriptor, read_finish},
+    [MSG_GOODBYE] = {&fedpet__v1__goodbye__descriptor, read_goodbye},
+    [MSG_PING] = {&fedpet__v1__ping__descriptor, read_nothing},
+    [MSG_PONG] = {&fedpet__v1__pong__descriptor, read_nothing},
+    [MSG_ENROLL] = {&fedpet__v1__enroll__descriptor, read_enroll},
+    [MSG_IDENTITY] = {&fedpet__v1__identity__descriptor, read_identity},
+};
+
+int msg_decode(enum msg_type type, const unsigned char *payload, size_t len, struct arena *mem,
+               struct msg *out, struct err *e)
+{
+    if ((unsigned)type >= MSG_TYPES || !kinds[type].form)
+        return err_set(e, ERR_PROTO, "no message has type %u", (unsigned)type);
+    struct pool pool = {.mem = mem};
+    ProtobufCAllocator allocator = {pool_alloc, pool_free, &pool};
+    const ProtobufCMessage *p =
+        protobuf_c_message_unpack(kinds[type].form, &allocator, len, payload);
+    if (!p)
+        return err_set(e, ERR_PROTO, "%s: not a protobuf message, or needs too much memory",
+                       msg_type_name(type));
+    struct reader r = {.type = type, .e = e};
+    struct msg m = {.type = type};
+    kinds[type].read(&r, p, &m);
+    if (!r.rc)
+        *out = m;
+    return r.rc;
+}

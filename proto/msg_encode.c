@@ -1,0 +1,241 @@
+/* struct msg -> protobuf. The generated structs only point at ours, so that nothing is copied but
+ * into the buffer. */
+#include "proto/msg.h"
+
+#include "fedpet.pb-c.h"
+
+/* protobuf-c has no const, though it only reads what it packs. NULL travels as the empty string. */
+static char *text(const char *s)
+{
+    return (char *)(uintptr_t)(s ? s : "");
+}
+
+static ProtobufCBinaryData bytes(struct msg_bytes b)
+{
+    return (ProtobufCBinaryData){.len = b.len, .data = (uint8_t *)(uintptr_t)b.data};
+}
+
+static ProtobufCBinaryData digest(const struct hash *h)
+{
+    return bytes((struct msg_bytes){h->byte, HASH_BYTES});
+}
+
+static int pack(const ProtobufCMessage *m, struct buf *out)
+{
+    size_t n = protobuf_c_message_get_packed_size(m);
+    if (n == 0)
+        return 0;
+    unsigned char *to = buf_reserve(out, n);
+    if (!to)
+        return ERR_NOMEM;
+    buf_commit(out, protobuf_c_message_pack(m, to));
+    return 0;
+}
+
+static int encode_hello(const struct msg_hello *m, struct buf *out)
+{
+    Fedpet__V1__Hello p = FEDPET__V1__HELLO__INIT;
+    p.protocol = m->protocol;
+    p.software = text(m->software);
+    return pack(&p.base, out);
+}
+
+static void set_task(Fedpet__V1__TaskSpec *p, const struct task_spec *s)
+{
+    p->name = text(s->name);
+    p->text = text(s->text);
+    p->text_pair = text(s->text_pair);
+    p->label = text(s->label);
+    p->classes = s->labels;
+    p->n_classes = s->labels ? s->n_labels : 0;
+    p->outputs = s->n_labels;
+    p->metric = text(s->metric);
+}
+
+static void set_peft(Fedpet__V1__PeftSpec *p, const struct peft_spec *s)
+{
+    p->method = text(s->method);
+    p->r = s->r;
+    p->alpha = s->alpha;
+    p->dropout = s->dropout;
+    p->rslora = s->rslora;
+    p->targets = s->targets;
+}
+
+static void set_local(Fedpet__V1__LocalSpec *p, const struct local_spec *s)
+{
+    p->epochs = s->epochs;
+    p->steps = s->steps;
+    p->batch_size = s->batch_size;
+    p->accumulate = s->accumulate;
+    p->max_length = s->max_length;
+    p->optimizer = (Fedpet__V1__Optimizer)s->optimizer;
+    p->schedule = (Fedpet__V1__Schedule)s->schedule;
+    p->lr = s->lr;
+    p->weight_decay = s->weight_decay;
+    p->beta1 = s->beta1;
+    p->beta2 = s->beta2;
+    p->eps = s->eps;
+    p->warmup = s->warmup;
+    p->max_grad_norm = s->max_grad_norm;
+    p->model_dropout = s->model_dropout;
+}
+
+static void set_federation(Fedpet__V1__FederationSpec *p, const struct federation_spec *s)
+{
+    p->clients = s->clients;
+    p->per_round = s->per_round;
+    p->quorum = s->quorum;
+    p->rounds = s->rounds;
+    p->deadline_s = s->deadline_s;
+    p->partition = (Fedpet__V1__Partition)s->partition;
+    p->alpha = s->alpha;
+    p->column = text(s->column);
+    p->weighted = s->weighted;
+    p->seed = s->seed;
+}
+
+static int encode_welcome(const struct msg_welcome *m, struct buf *out)
+{
+    Fedpet__V1__Welcome p = FEDPET__V1__WELCOME__INIT;
+    Fedpet__V1__TaskSpec task = FEDPET__V1__TASK_SPEC__INIT;
+    Fedpet__V1__PeftSpec peft = FEDPET__V1__PEFT_SPEC__INIT;
+    Fedpet__V1__LocalSpec local = FEDPET__V1__LOCAL_SPEC__INIT;
+    Fedpet__V1__FederationSpec federation = FEDPET__V1__FEDERATION_SPEC__INIT;
+    set_task(&task, &m->spec.task);
+    set_peft(&peft, &m->spec.peft);
+    set_local(&local, &m->spec.local);
+    set_federation(&federation, &m->spec.federation);
+    p.protocol = m->protocol;
+    p.run_id = text(m->run_id);
+    p.task = &task;
+    p.peft = &peft;
+    p.local = &local;
+    p.federation = &federation;
+    p.schema = digest(&m->schema);
+    p.model = digest(&m->model);
+    p.index = m->index;
+    p.next_round = m->next_round;
+    return pack(&p.base, out);
+}
+
+static int encode_ready(const struct msg_ready *m, struct buf *out)
+{
+    Fedpet__V1__Ready p = FEDPET__V1__READY__INIT;
+    p.schema = digest(&m->schema);
+    p.model = digest(&m->model);
+    p.samples = m->samples;
+    return pack(&p.base, out);
+}
+
+static int encode_task(const struct msg_task *m, struct buf *out)
+{
+    Fedpet__V1__Task p = FEDPET__V1__TASK__INIT;
+    p.run_id = text(m->run_id);
+    p.round = m->round;
+    p.deadline_ms = m->deadline_ms;
+    p.params = bytes(m->params);
+    return pack(&p.base, out);
+}
+
+static int encode_update(const struct msg_update *m, struct buf *out)
+{
+    Fedpet__V1__Update p = FEDPET__V1__UPDATE__INIT;
+    Fedpet__V1__Metric metric[MSG_MAX_METRICS], *list[MSG_MAX_METRICS];
+    for (size_t i = 0; i < m->n_metrics; i++) {
+        metric[i] = (Fedpet__V1__Metric)FEDPET__V1__METRIC__INIT;
+        metric[i].name = text(m->metric[i].name);
+        metric[i].value = m->metric[i].value;
+        metric[i].weight = m->metric[i].weight;
+        list[i] = &metric[i];
+    }
+    p.run_id = text(m->run_id);
+    p.round = m->round;
+    p.schema = digest(&m->schema);
+    p.update_id = digest(&m->update_id);
+    p.samples = m->samples;
+    p.steps = m->steps;
+    p.train_loss = m->train_loss;
+    p.seconds = m->seconds;
+    p.n_metrics = m->n_metrics;
+    p.metrics = list;
+    p.params = bytes(m->params);
+    return pack(&p.base, out);
+}
+
+static int encode_receipt(const struct msg_receipt *m, struct buf *out)
+{
+    Fedpet__V1__Receipt p = FEDPET__V1__RECEIPT__INIT;
+    p.round = m->round;
+    p.update_id = digest(&m->update_id);
+    p.accepted = m->accepted;
+    p.reason = m->reason;
+    p.text = text(m->text);
+    return pack(&p.base, out);
+}
+
+static int encode_finish(const struct msg_finish *m, struct buf *out)
+{
+    Fedpet__V1__Finish p = FEDPET__V1__FINISH__INIT;
+    p.run_id = text(m->run_id);
+    p.rounds = m->rounds;
+    p.params = bytes(m->params);
+    return pack(&p.base, out);
+}
+
+static int encode_goodbye(const struct msg_goodbye *m, struct buf *out)
+{
+    Fedpet__V1__Goodbye p = FEDPET__V1__GOODBYE__INIT;
+    p.reason = m->reason;
+    p.text = text(m->text);
+    p.retry_after_s = m->retry_after_s;
+    return pack(&p.base, out);
+}
+
+static int encode_enroll(const struct msg_enroll *m, struct buf *out)
+{
+    Fedpet__V1__Enroll p = FEDPET__V1__ENROLL__INIT;
+    p.token = text(m->token);
+    p.csr_pem = text(m->csr_pem);
+    return pack(&p.base, out);
+}
+
+static int encode_identity(const struct msg_identity *m, struct buf *out)
+{
+    Fedpet__V1__Identity p = FEDPET__V1__IDENTITY__INIT;
+    p.name = text(m->name);
+    p.cert_pem = text(m->cert_pem);
+    p.ca_pem = text(m->ca_pem);
+    return pack(&p.base, out);
+}
+
+int msg_encode(const struct msg *m, struct buf *out)
+{
+    switch (m->type) {
+    case MSG_HELLO:
+        return encode_hello(&m->hello, out);
+    case MSG_WELCOME:
+        return encode_welcome(&m->welcome, out);
+    case MSG_READY:
+        return encode_ready(&m->ready, out);
+    case MSG_TASK:
+        return encode_task(&m->task, out);
+    case MSG_UPDATE:
+        return encode_update(&m->update, out);
+    case MSG_RECEIPT:
+        return encode_receipt(&m->receipt, out);
+    case MSG_FINISH:
+        return encode_finish(&m->finish, out);
+    case MSG_GOODBYE:
+        return encode_goodbye(&m->goodbye, out);
+    case MSG_ENROLL:
+        return encode_enroll(&m->enroll, out);
+    case MSG_IDENTITY:
+        return encode_identity(&m->identity, out);
+    case MSG_PING:
+    case MSG_PONG:
+    case MSG_TYPES:
+        break; /* nothing to say beyond the type */
+    }
+    return 0;
+}
