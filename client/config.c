@@ -1,6 +1,5 @@
 #include "client/config.h"
-#include <stdio.h>
-#include <stdlib.h>
+#include "net/link.h"
 #include <string.h>
 #include <unistd.h>
 
@@ -53,24 +52,6 @@ const struct conf_type client_conf = {
     .range = ranges,
 };
 
-int client_address(const char *text, char *host, size_t size, uint16_t *port, struct err *e)
-{
-    const char *colon = strrchr(text, ':');
-    const char *begin = text, *end = colon;
-    char *rest;
-    if (colon && *text == '[' && colon[-1] == ']') {
-        begin++;
-        end--;
-    }
-    unsigned long number = colon ? strtoul(colon + 1, &rest, 10) : 0;
-    if (!colon || begin >= end || (size_t)(end - begin) >= size || *rest || number < 1 ||
-        number > UINT16_MAX || colon[1] < '0' || colon[1] > '9')
-        return err_set(e, ERR_CONFIG, "%s: not an address: give HOST:PORT", text);
-    snprintf(host, size, "%.*s", (int)(end - begin), begin);
-    *port = (uint16_t)number;
-    return 0;
-}
-
 unsigned client_threads(uint64_t threads)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -90,15 +71,17 @@ static int check(const config *c, const char *path, struct err *e)
         {"data", c->data, "a folder in the task's layout, or a file"},
         {"state", c->state, "a folder for the trained adapter"},
     };
-    char host[256];
+    char host[LINK_MAX_HOST];
     uint16_t port;
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
         if (!needed[i].value || !*needed[i].value)
             return err_set(e, ERR_CONFIG, "%s: %s is missing: give %s", path, needed[i].key,
                            needed[i].what);
     }
-    if (client_address(c->server, host, sizeof host, &port, e))
+    if (link_parse_address(c->server, host, &port, e)) {
+        e->code = ERR_CONFIG;
         return err_wrap(e, "%s: server", path);
+    }
     return 0;
 }
 

@@ -33,10 +33,6 @@ extern const struct conf_type client_conf;
 int client_config_load(struct conf **conf, const char *path, char *const *set, size_t n,
                        struct err *e) MUST_CHECK;
 
-/* Splits "host:port" or "[v6]:port". ERR_CONFIG naming the text. */
-int client_address(const char *text, char *host, size_t size, uint16_t *port,
-                   struct err *e) MUST_CHECK;
-
 /* `threads` when not 0, else the number of cores. */
 unsigned client_threads(uint64_t threads);
 

@@ -170,7 +170,8 @@ static int run_step(struct fit *f, uint32_t s, struct err *e)
         return err_set(e, ERR_INTERNAL, "step %u of %u: the loss is not finite: lower local.lr",
                        s + 1, f->steps);
     if (job->progress) {
-        struct train_progress p = {s + 1, f->steps, epoch, f->tokens, loss, lr};
+        bool last = (s + 1) % f->epoch_steps == 0 || s + 1 == f->steps;
+        struct train_progress p = {s + 1, f->steps, epoch, last, f->theta, f->tokens, loss, lr};
         job->progress(&p, job->ctx);
     }
     return 0;

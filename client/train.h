@@ -21,8 +21,11 @@ int trainer_open(struct trainer **out, unsigned threads, size_t memory_limit,
 void trainer_close(struct trainer *t);
 
 struct train_progress {
-    uint32_t step, steps, epoch;
-    uint64_t tokens; /* since the start of the job */
+    uint32_t step, steps; /* steps done, of so many */
+    uint32_t epoch;       /* of the step, from 0 */
+    bool epoch_end;       /* it was the last of its epoch, or of the job */
+    const float *theta;   /* the parameters after it */
+    uint64_t tokens;      /* since the start of the job */
     double loss, lr;
 };
 struct train_job {
@@ -33,8 +36,8 @@ struct train_job {
     const struct local_spec *local;
     uint64_t seed;
     uint32_t round, client; /* name the random streams */
-    void (*progress)(const struct train_progress *p,
-                     void *ctx); /* after each step, on the calling thread; may be NULL */
+    /* After each step, on the calling thread, which may evaluate with this trainer. May be NULL. */
+    void (*progress)(const struct train_progress *p, void *ctx);
     void *ctx;
     const atomic_bool *cancel; /* checked at each step boundary; may be NULL */
 };

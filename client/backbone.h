@@ -1,0 +1,30 @@
+/* A base model with its tokenizer, and the reading of data for it. */
+#ifndef CLIENT_BACKBONE_H
+#define CLIENT_BACKBONE_H
+
+#include "base/err.h"
+#include "base/spec.h"
+#include "model/model.h"
+#include "text/dataset.h"
+#include "text/tokenizer.h"
+
+struct backbone {
+    struct model *model;
+    struct tokenizer *tokenizer;
+};
+
+/* From a Hugging Face directory. Errors of model_open and tokenizer_open; ERR_MODEL when the
+ * tokenizer knows more tokens than the model. On failure nothing stays open. */
+int backbone_open(struct backbone *b, const char *dir, struct err *e) MUST_CHECK;
+void backbone_close(struct backbone *b);
+
+/* Reads a split of a task. As dataset_open; besides, for every task, task->data may be one file
+ * (JSONL, CSV or TSV) with columns text, text_pair (for pairs) and label, which is then the split
+ * that is asked for. ERR_CONFIG: max_length is more than the model can take. */
+int backbone_read(const struct backbone *b, const struct task_spec *task, enum split split,
+                  uint32_t max_length, struct dataset **out, struct err *e) MUST_CHECK;
+
+/* Whether the task's data is one file, so that it has no dev split of its own. */
+bool backbone_one_file(const struct task_spec *task);
+
+#endif

@@ -1,0 +1,484 @@
+#include "client/client.h"
+#include "base/file.h"
+#include "client/agent.h"
+#include "client/session.h"
+#include "net/identity.h"
+#include "net/link.h"
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <uv.h>
+
+enum {
+    ARENA_SLACK = 64 << 10, /* of a message, beyond its payload */
+    CERT_LIMIT = 1 << 20,
+    EXPIRY_WARNING_DAYS = 30,
+};
+
+/* What runs on the worker thread, one at a time and in order: the only user of session and
+ * trainer. */
+struct work {
+    enum { WORK_PREPARE, WORK_TRAIN, WORK_SAVE } kind;
+    struct client *client;
+    uv_work_t request;
+    const struct msg_welcome *welcome; /* PREPARE; the agent's until it is answered */
+    const struct agent_job *job;       /* TRAIN; the same */
+    struct agent_result result;        /* of TRAIN */
+    unsigned char *params;             /* SAVE: owned */
+    size_t len;
+    enum msg_reason reason; /* of a failed PREPARE */
+    struct err error;
+    struct work *next;
+};
+
+struct client {
+    const struct client_config *config;
+    bool once;
+    char host[LINK_MAX_HOST];
+    uint16_t port;
+
+    uv_loop_t loop;
+    uv_timer_t timer;
+    uv_signal_t signal[2];
+    struct tls_context *tls;
+    struct link *link; /* the present one; older ones may still be closing */
+    struct agent *agent;
+    struct err end;     /* why it stopped */
+    struct err unfit;   /* why the last preparation failed; code 0: it did not */
+    struct err unsaved; /* why the last adapter was not saved; code 0: it was */
+
+    struct backbone backbone;
+    struct trainer *trainer;
+    struct session *session;
+    struct work *first, **last; /* first: at work */
+    atomic_bool cancel;
+};
+
+static void drain(struct client *c);
+
+static agent_time now(struct client *c)
+{
+    uv_update_time(&c->loop);
+    return (agent_time)uv_now(&c->loop);
+}
+
+/* --- the worker thread ---------------------------------------------------------------------- */
+
+static int prepare(struct work *w)
+{
+    struct client *c = w->client;
+    session_close(c->session);
+    c->session = NULL;
+    return session_open(&c->session, &c->backbone, c->config, w->welcome, &w->reason, &w->error);
+}
+
+static void at_work(uv_work_t *request)
+{
+    struct work *w = request->data;
+    struct client *c = w->client;
+    int rc = 0;
+    switch (w->kind) {
+    case WORK_PREPARE:
+        rc = prepare(w);
+        break;
+    case WORK_TRAIN:
+        rc = session_train(c->session, c->trainer, w->job, &c->cancel, &w->result, &w->error);
+        break;
+    case WORK_SAVE:
+        rc = session_save(c->session, w->params, w->len, c->config->state, &w->error);
+        break;
+    }
+    if (!rc)
+        w->error.code = 0;
+}
+
+static void answer_prepare(struct client *c, const struct work *w)
+{
+    c->unfit = w->error;
+    if (w->error.code) {
+        agent_unfit(c->agent, w->reason, w->error.text, now(c));
+        return;
+    }
+    const struct schema *s = session_schema(c->session);
+    log_info("ready run=%s task=%s examples=%zu parameters=%zu", w->welcome->run_id,
+             w->welcome->spec.task.name, session_samples(c->session), s->count);
+    agent_prepared(c->agent, s->hash, s->packed, c->backbone.model->hash,
+                   session_samples(c->session), now(c));
+}
+
+static void answer_train(struct client *c, const struct work *w)
+{
+    if (w->error.code) {
+        log_warn("training ended early round=%" PRIu32 " why=\"%s\"", w->job->round, w->error.text);
+        agent_failed(c->agent, &w->error, now(c));
+        return;
+    }
+    const struct agent_result *r = &w->result;
+    log_info("trained round=%" PRIu32 " steps=%" PRIu64 " loss=%.4f seconds=%.2f", w->job->round,
+             r->steps, r->train_loss, r->seconds);
+    if (r->n_metrics > 0)
+        log_info("held out round=%" PRIu32 " %s=%.4f examples=%" PRIu64, w->job->round,
+                 r->metric[0].name, r->metric[0].value, r->metric[0].weight);
+    agent_trained(c->agent, r, now(c));
+}
+
+static void answer_save(struct client *c, const struct work *w)
+{
+    c->unsaved = w->error;
+    if (w->error.code)
+        log_error("the final adapter is not saved: %s", w->error.text);
+    else
+        log_info("saved adapter=%s/adapter", c->config->state);
+    if (c->once)
+        agent_stop(c->agent, now(c));
+}
+
+static void start_work(struct client *c);
+
+static void work_done(uv_work_t *request, int status)
+{
+    (void)status; /* nothing cancels a request */
+    struct work *w = request->data;
+    struct client *c = w->client;
+    c->first = w->next;
+    if (!c->first)
+        c->last = &c->first;
+    switch (w->kind) {
+    case WORK_PREPARE:
+        answer_prepare(c, w);
+        break;
+    case WORK_TRAIN:
+        answer_train(c, w);
+        break;
+    case WORK_SAVE:
+        answer_save(c, w);
+        break;
+    }
+    free(w->params);
+    free(w);
+    if (c->first)
+        start_work(c);
+    drain(c);
+}
+
+static void start_work(struct client *c)
+{
+    struct work *w = c->first;
+    w->request.data = w;
+    uv_queue_work(&c->loop, &w->request, at_work, work_done);
+}
+
+static void push_work(struct client *c, const struct work *like)
+{
+    struct work *w = malloc(sizeof *w);
+    if (!w)
+        abort(); /* a few hundred bytes: nothing sensible is left to do */
+    *w = *like;
+    w->client = c;
+    *c->last = w;
+    c->last = &w->next;
+    if (c->first == w)
+        start_work(c);
+}
+
+static void push_save(struct client *c, const struct msg_finish *f)
+{
+    struct work w = {.kind = WORK_SAVE, .len = f->params.len, .params = malloc(f->params.len)};
+    log_info("finished run=%s rounds=%" PRIu32, f->run_id, f->rounds);
+    if (!w.params) {
+        log_error("the final adapter is not saved: out of memory");
+        return;
+    }
+    memcpy(w.params, f->params.data, w.len);
+    push_work(c, &w);
+}
+
+/* --- the connection ------------------------------------------------------------------------- */
+
+static void on_up(struct link *l, const char *peer, void *ctx)
+{
+    struct client *c = ctx;
+    if (l != c->link)
+        return;
+    log_info("connected server=%s certificate=%s", c->config->server, peer);
+    agent_connected(c->agent, now(c));
+    drain(c);
+}
+
+static size_t on_limit(void *ctx, uint8_t type)
+{
+    return agent_limit(((struct client *)ctx)->agent, type);
+}
+
+static void log_message(const struct msg *m)
+{
+    if (m->type == MSG_TASK)
+        log_info("task round=%" PRIu32 " bytes=%zu", m->task.round, m->task.params.len);
+    else if (m->type == MSG_RECEIPT && m->receipt.accepted)
+        log_info("accepted round=%" PRIu32, m->receipt.round);
+    else if (m->type == MSG_RECEIPT)
+        log_warn("refused round=%" PRIu32 " reason=%s text=\"%s\"", m->receipt.round,
+                 msg_reason_name(m->receipt.reason), m->receipt.text ? m->receipt.text : "");
+    else if (m->type == MSG_GOODBYE)
+        log_info("goodbye reason=%s retry_after=%" PRIu32 " text=\"%s\"",
+                 msg_reason_name(m->goodbye.reason), m->goodbye.retry_after_s,
+                 m->goodbye.text ? m->goodbye.text : "");
+    else
+        log_debug("received message=%s", msg_type_name(m->type));
+}
+
+static int on_frame(struct link *l, const struct frame *f, void *ctx, struct err *e)
+{
+    struct client *c = ctx;
+    struct arena mem;
+    struct msg m;
+    if (l != c->link)
+        return 0;
+    arena_init(&mem, f->len + ARENA_SLACK);
+    int rc = msg_decode((enum msg_type)f->type, f->payload, f->len, &mem, &m, e);
+    if (!rc) {
+        log_message(&m);
+        agent_message(c->agent, &m, now(c));
+        drain(c);
+    }
+    arena_release(&mem);
+    return rc;
+}
+
+static void on_down(struct link *l, const struct err *e, void *ctx)
+{
+    struct client *c = ctx;
+    if (l != c->link)
+        return;
+    c->link = NULL;
+    if (e->code)
+        log_warn("connection lost: %s", e->text);
+    else
+        log_info("connection closed by the server");
+    agent_disconnected(c->agent, e, now(c));
+    drain(c);
+}
+
+static const struct link_events events = {
+    .up = on_up, .frame = on_frame, .limit = on_limit, .down = on_down};
+
+static void dial(struct client *c)
+{
+    struct err e;
+    log_debug("dialling server=%s", c->config->server);
+    if (link_connect(&c->link, &c->loop, c->host, c->port, c->tls, &events, c, &e)) {
+        log_warn("cannot dial: %s", e.text);
+        agent_disconnected(c->agent, &e, now(c));
+    }
+}
+
+static void send_message(struct client *c, const struct msg *m)
+{
+    struct buf out;
+    struct err e;
+    if (!c->link)
+        return;
+    buf_init(&out, msg_limit(m->type, m->type == MSG_UPDATE ? m->update.params.len / 4 : 0));
+    int rc = msg_encode(m, &out);
+    if (rc)
+        err_set(&e, rc, "cannot encode %s", msg_type_name(m->type));
+    else
+        rc = link_send(c->link, (uint8_t)m->type, buf_bytes(&out), buf_size(&out), &e);
+    if (rc)
+        log_warn("not sent: %s", e.text);
+    else if (m->type == MSG_UPDATE)
+        log_info("sent update round=%" PRIu32 " bytes=%zu", m->update.round, buf_size(&out));
+    buf_release(&out);
+}
+
+static void hang_up(struct client *c)
+{
+    if (c->link)
+        link_close(c->link);
+    c->link = NULL;
+}
+
+/* --- decisions ------------------------------------------------------------------------------ */
+
+static void shut_down(struct client *c, const struct err *why)
+{
+    c->end = why->code && c->unfit.code ? c->unfit : *why;
+    hang_up(c);
+    uv_close((uv_handle_t *)&c->timer, NULL);
+    for (int i = 0; i < 2; i++)
+        uv_close((uv_handle_t *)&c->signal[i], NULL);
+}
+
+static void obey(struct client *c, const struct agent_out *out)
+{
+    switch (out->kind) {
+    case AGENT_CONNECT:
+        dial(c);
+        break;
+    case AGENT_SEND:
+        send_message(c, &out->msg);
+        break;
+    case AGENT_DISCONNECT:
+        hang_up(c);
+        break;
+    case AGENT_PREPARE:
+        push_work(c, &(struct work){.kind = WORK_PREPARE, .welcome = out->welcome});
+        break;
+    case AGENT_TRAIN:
+        atomic_store(&c->cancel, false);
+        push_work(c, &(struct work){.kind = WORK_TRAIN, .job = out->job});
+        break;
+    case AGENT_CANCEL:
+        atomic_store(&c->cancel, true);
+        break;
+    case AGENT_FINISHED:
+        push_save(c, out->finish);
+        break;
+    case AGENT_STOPPED:
+        shut_down(c, &out->why);
+        break;
+    }
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct client *c = timer->data;
+    agent_tick(c->agent, now(c));
+    drain(c);
+}
+
+/* Carries out what the agent decided, then sleeps until its next deadline. */
+static void drain(struct client *c)
+{
+    struct agent_out out;
+    while (agent_next(c->agent, &out))
+        obey(c, &out);
+    agent_time at = agent_deadline(c->agent);
+    if (uv_is_closing((uv_handle_t *)&c->timer))
+        return;
+    uv_timer_stop(&c->timer);
+    if (at != AGENT_NEVER) {
+        agent_time wait = at - now(c);
+        uv_timer_start(&c->timer, on_timer, wait > 0 ? (uint64_t)wait : 0, 0);
+        if (!c->link && wait > 0)
+            log_info("trying again seconds=%.1f", (double)wait / 1000);
+    }
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct client *c = handle->data;
+    log_info("stopping signal=%d", number);
+    agent_stop(c->agent, now(c));
+    drain(c);
+}
+
+/* --- start and end -------------------------------------------------------------------------- */
+
+static int read_certificate(const char *path, char name[IDENTITY_MAX_NAME + 1], struct err *e)
+{
+    char *pem;
+    int64_t expiry;
+    int rc = file_read(path, CERT_LIMIT, &pem, NULL, e);
+    if (rc)
+        return err_wrap(e, "identity (run `fedpet-client enroll` first)");
+    rc = identity_common_name(pem, name, e);
+    if (!rc)
+        rc = identity_expiry(pem, &expiry, e);
+    free(pem);
+    if (rc)
+        return err_wrap(e, "%s", path);
+    int64_t days = (expiry - (int64_t)time(NULL)) / 86400;
+    if (days < EXPIRY_WARNING_DAYS)
+        log_warn("the certificate ends soon: enrol again days=%" PRId64 " file=%s", days, path);
+    return 0;
+}
+
+static int open_identity(struct client *c, char name[IDENTITY_MAX_NAME + 1], struct err *e)
+{
+    char ca[PATH_MAX], cert[PATH_MAX], key[PATH_MAX];
+    const char *dir = c->config->identity;
+    int rc = file_join(ca, sizeof ca, dir, "ca.pem", e);
+    if (!rc)
+        rc = file_join(cert, sizeof cert, dir, "cert.pem", e);
+    if (!rc)
+        rc = file_join(key, sizeof key, dir, "key.pem", e);
+    if (!rc)
+        rc = read_certificate(cert, name, e);
+    if (rc)
+        return rc;
+    const struct tls_files files = {.ca = ca, .cert = cert, .key = key};
+    return tls_context_open(&c->tls, TLS_CLIENT, &files, e);
+}
+
+/* Names streams for back-off only: different for clients that lose the server together. */
+static uint64_t jitter_seed(const char *name)
+{
+    struct hash h = hash_of(name, strlen(name));
+    uint64_t seed;
+    memcpy(&seed, h.byte, sizeof seed);
+    return seed ^ uv_hrtime();
+}
+
+static int open_parts(struct client *c, struct err *e)
+{
+    const struct client_config *f = c->config;
+    char name[IDENTITY_MAX_NAME + 1];
+    int rc = link_parse_address(f->server, c->host, &c->port, e);
+    if (!rc)
+        rc = open_identity(c, name, e);
+    if (!rc)
+        rc = backbone_open(&c->backbone, f->model, e);
+    if (!rc)
+        rc = trainer_open(&c->trainer, client_threads(f->threads),
+                          (size_t)f->memory_limit_mib << 20, e);
+    if (!rc)
+        rc = agent_open(&c->agent, name, jitter_seed(name), now(c), e);
+    if (!rc)
+        log_info("started name=%s server=%s model=%s threads=%u", name, f->server, f->model,
+                 client_threads(f->threads));
+    return rc;
+}
+
+static void run_loop(struct client *c)
+{
+    static const int numbers[2] = {SIGTERM, SIGINT};
+    uv_timer_init(&c->loop, &c->timer);
+    c->timer.data = c;
+    for (int i = 0; i < 2; i++) {
+        uv_signal_init(&c->loop, &c->signal[i]);
+        c->signal[i].data = c;
+        uv_signal_start(&c->signal[i], on_signal, numbers[i]);
+    }
+    drain(c);
+    uv_run(&c->loop, UV_RUN_DEFAULT);
+}
+
+int client_run(const struct client_config *config, bool once, struct err *e)
+{
+    struct client c = {.config = config, .once = once};
+    c.last = &c.first;
+    int rc = uv_loop_init(&c.loop);
+    if (rc)
+        return err_set(e, ERR_INTERNAL, "cannot make an event loop: %s", uv_strerror(rc));
+    signal(SIGPIPE, SIG_IGN);
+    rc = open_parts(&c, e);
+    if (!rc) {
+        run_loop(&c);
+        const struct err *end = c.end.code ? &c.end : &c.unsaved;
+        rc = end->code;
+        if (rc)
+            *e = *end;
+        log_info("stopped");
+    }
+    agent_close(c.agent);
+    session_close(c.session);
+    trainer_close(c.trainer);
+    backbone_close(&c.backbone);
+    tls_context_close(c.tls);
+    uv_loop_close(&c.loop);
+    return rc;
+}

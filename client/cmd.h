@@ -1,0 +1,28 @@
+/* The commands of fedpet-client, one file each, and what they share. */
+#ifndef CLIENT_CMD_H
+#define CLIENT_CMD_H
+
+#include "base/cli.h"
+#include "base/err.h"
+#include <jansson.h>
+
+int cmd_enroll(const struct cli_command *self, int argc, char **argv, struct err *e);
+int cmd_run(const struct cli_command *self, int argc, char **argv, struct err *e);
+int cmd_train(const struct cli_command *self, int argc, char **argv, struct err *e);
+int cmd_eval(const struct cli_command *self, int argc, char **argv, struct err *e);
+int cmd_predict(const struct cli_command *self, int argc, char **argv, struct err *e);
+int cmd_tokenize(const struct cli_command *self, int argc, char **argv, struct err *e);
+int cmd_inspect(const struct cli_command *self, int argc, char **argv, struct err *e);
+int cmd_config_show(const struct cli_command *self, int argc, char **argv, struct err *e);
+
+/* ERR_USAGE naming the option when value is NULL. */
+int cmd_need(const char *value, const char *option, struct err *e) MUST_CHECK;
+/* ERR_USAGE when there are more words than `most`. */
+int cmd_words(const struct cli_args *args, int most, struct err *e) MUST_CHECK;
+/* Prints a JSON value on stdout, one line or (indent) many, and drops the reference. ERR_IO;
+ * ERR_NOMEM, also when json is NULL. */
+int cmd_print_json(json_t *json, bool indent, struct err *e) MUST_CHECK;
+/* Writes it to a file. */
+int cmd_write_json(json_t *json, const char *path, struct err *e) MUST_CHECK;
+
+#endif

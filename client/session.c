@@ -1,0 +1,211 @@
+#include "client/session.h"
+#include "base/file.h"
+#include "base/rng.h"
+#include "client/experiment.h"
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct session {
+    char run_id[17];
+    uint64_t seed;
+    struct local_spec local;
+    char *task_name;
+    struct dataset *data;
+    uint32_t *index; /* the training examples, then the held-out ones */
+    size_t n_train, n_held;
+    enum metric metric;
+    struct peft *peft;
+    float *initial; /* values of the tensors that do not travel */
+    float *theta;
+    unsigned char *packed; /* of the last result */
+};
+
+static int by_number(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static int split_data(struct session *s, double validation, uint32_t client, struct err *e)
+{
+    size_t n = s->data->n;
+    s->n_held = (size_t)(validation * (double)n);
+    s->n_train = n - s->n_held;
+    s->index = malloc((n ? n : 1) * sizeof *s->index);
+    if (!s->index)
+        return err_set(e, ERR_NOMEM, "out of memory for %zu examples", n);
+    for (size_t i = 0; i < n; i++)
+        s->index[i] = (uint32_t)i;
+    if (s->n_held > 0) {
+        struct rng r = rng_stream(s->seed, 0, client, RNG_SPLIT);
+        rng_shuffle(&r, s->index, n);
+        qsort(s->index, s->n_train, sizeof *s->index, by_number);
+    }
+    return 0;
+}
+
+static int open_peft(struct session *s, const struct backbone *b, const struct run_spec *spec,
+                     struct err *e)
+{
+    int rc = peft_open(&s->peft, b->model, &spec->peft, &s->local, s->data->n_labels, e);
+    if (rc)
+        return rc;
+    const struct schema *schema = peft_schema(s->peft);
+    s->initial = malloc(schema->count * sizeof *s->initial);
+    s->theta = malloc(schema->count * sizeof *s->theta);
+    s->packed = malloc(4 * schema->packed);
+    if (!s->initial || !s->theta || !s->packed)
+        return err_set(e, ERR_NOMEM, "out of memory for %zu parameters", schema->count);
+    peft_init(s->peft, s->seed, s->initial);
+    return 0;
+}
+
+static int open_all(struct session *s, const struct backbone *b, const struct client_config *c,
+                    const struct msg_welcome *w, enum msg_reason *reason, struct err *e)
+{
+    const struct run_spec *spec = &w->spec;
+    struct task_spec task = spec->task;
+    task.data = c->data;
+    *reason = REASON_DATA;
+    int rc = backbone_read(b, &task, SPLIT_TRAIN, s->local.max_length, &s->data, e);
+    if (!rc)
+        rc = split_data(s, c->validation, w->index, e);
+    if (!rc)
+        rc = experiment_metric(&task, s->data->n_labels, &s->metric, e);
+    if (rc)
+        return rc;
+    *reason = REASON_MODEL;
+    return open_peft(s, b, spec, e);
+}
+
+int session_open(struct session **out, const struct backbone *b, const struct client_config *c,
+                 const struct msg_welcome *w, enum msg_reason *reason, struct err *e)
+{
+    *reason = REASON_INTERNAL;
+    struct session *s = calloc(1, sizeof *s);
+    if (!s)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    snprintf(s->run_id, sizeof s->run_id, "%s", w->run_id);
+    s->seed = w->spec.federation.seed;
+    s->local = w->spec.local;
+    s->task_name = strdup(w->spec.task.name);
+    int rc =
+        s->task_name ? open_all(s, b, c, w, reason, e) : err_set(e, ERR_NOMEM, "out of memory");
+    if (rc == ERR_NOMEM)
+        *reason = REASON_INTERNAL;
+    if (rc) {
+        session_close(s);
+        return rc;
+    }
+    *out = s;
+    return 0;
+}
+
+void session_close(struct session *s)
+{
+    if (!s)
+        return;
+    peft_close(s->peft);
+    dataset_close(s->data);
+    free(s->task_name);
+    free(s->index);
+    free(s->initial);
+    free(s->theta);
+    free(s->packed);
+    free(s);
+}
+
+const struct schema *session_schema(const struct session *s)
+{
+    return peft_schema(s->peft);
+}
+
+size_t session_samples(const struct session *s)
+{
+    return s->n_train;
+}
+
+static int score_held_out(struct session *s, struct trainer *t, struct agent_result *r,
+                          struct err *e)
+{
+    struct score score;
+    if (s->n_held == 0)
+        return 0;
+    int rc = trainer_eval(t, s->peft, s->data, s->index + s->n_train, s->n_held, s->theta, &score,
+                          NULL, NULL, e);
+    if (rc)
+        return rc;
+    r->metric[r->n_metrics++] =
+        (struct msg_metric){metric_name(s->metric), score_value(&score, s->metric), score.n};
+    return 0;
+}
+
+int session_train(struct session *s, struct trainer *t, const struct agent_job *job,
+                  const atomic_bool *cancel, struct agent_result *r, struct err *e)
+{
+    const struct schema *schema = peft_schema(s->peft);
+    struct agent_result result = {.params = s->packed, .len = 4 * schema->packed};
+    struct train_result trained;
+    struct train_job train = {.peft = s->peft,
+                              .data = s->data,
+                              .index = s->index,
+                              .n = s->n_train,
+                              .local = &s->local,
+                              .seed = s->seed,
+                              .round = job->round,
+                              .client = job->index,
+                              .cancel = cancel};
+    memcpy(s->theta, s->initial, schema->count * sizeof *s->theta);
+    int rc = tensorset_unpack(schema, job->params, job->len, s->theta, e);
+    if (!rc)
+        rc = score_held_out(s, t, &result, e);
+    if (!rc)
+        rc = trainer_fit(t, &train, s->theta, &trained, e);
+    if (rc)
+        return rc;
+    tensorset_pack(schema, s->theta, s->packed);
+    result.samples = s->n_train;
+    result.steps = trained.steps;
+    result.train_loss = trained.loss;
+    result.seconds = trained.seconds;
+    *r = result;
+    return 0;
+}
+
+/* Replaces the symbolic link `path`, at every moment to a whole adapter. */
+static int point_to(const char *path, const char *target, struct err *e)
+{
+    char fresh[PATH_MAX];
+    if (snprintf(fresh, sizeof fresh, "%s.new", path) >= (int)sizeof fresh)
+        return err_set(e, ERR_IO, "%s: the path is too long", path);
+    if ((unlink(fresh) && errno != ENOENT) || symlink(target, fresh) || rename(fresh, path))
+        return err_sys(e, ERR_IO, errno, "%s", path);
+    return 0;
+}
+
+int session_save(struct session *s, const unsigned char *params, size_t len, const char *state,
+                 struct err *e)
+{
+    const struct adapter_info info = {.task = s->task_name,
+                                      .labels = s->data->label_name,
+                                      .n_labels = s->data->n_labels,
+                                      .max_length = s->local.max_length};
+    char name[32], folder[PATH_MAX], link[PATH_MAX];
+    snprintf(name, sizeof name, "adapter-%s", s->run_id);
+    int rc = file_mkdirs(state, 0755, e);
+    if (!rc)
+        rc = file_join(folder, sizeof folder, state, name, e);
+    if (!rc)
+        rc = file_join(link, sizeof link, state, "adapter", e);
+    if (rc)
+        return rc;
+    memcpy(s->theta, s->initial, peft_schema(s->peft)->count * sizeof *s->theta);
+    rc = tensorset_unpack(peft_schema(s->peft), params, len, s->theta, e);
+    if (!rc)
+        rc = peft_save(s->peft, s->theta, &info, folder, e);
+    return rc ? rc : point_to(link, name, e);
+}

@@ -1,0 +1,36 @@
+/* What the daemon holds open for one run: its data, split once into a training and a held-out part,
+ * and the trainable parameters. Made and used on the worker thread. */
+#ifndef CLIENT_SESSION_H
+#define CLIENT_SESSION_H
+
+#include "base/err.h"
+#include "client/agent.h"
+#include "client/backbone.h"
+#include "client/config.h"
+#include "client/train.h"
+#include <stdatomic.h>
+
+struct session;
+
+/* Opens data and method for the run that a Welcome describes; backbone and config are borrowed.
+ * Which examples are held out depends on the run's seed and the client's number only. On failure
+ * *reason says what to tell the server. */
+int session_open(struct session **out, const struct backbone *b, const struct client_config *c,
+                 const struct msg_welcome *w, enum msg_reason *reason, struct err *e) MUST_CHECK;
+void session_close(struct session *s);
+
+const struct schema *session_schema(const struct session *s);
+size_t session_samples(const struct session *s); /* training examples */
+
+/* Trains from the job's parameters. r->params points into the session and stays valid until the
+ * next call. Before training, the job's parameters are scored on the held-out examples, if any:
+ * that is r's metric. Errors of tensorset_unpack, trainer_fit and trainer_eval. */
+int session_train(struct session *s, struct trainer *t, const struct agent_job *job,
+                  const atomic_bool *cancel, struct agent_result *r, struct err *e) MUST_CHECK;
+
+/* Saves packed parameters as a Hugging Face PEFT folder STATE/adapter-RUN, and points the symbolic
+ * link STATE/adapter to it once it is complete. ERR_IO, ERR_PROTO. */
+int session_save(struct session *s, const unsigned char *params, size_t len, const char *state,
+                 struct err *e) MUST_CHECK;
+
+#endif
