@@ -18,9 +18,9 @@ struct conf_range {
 
 /* A program's configuration type: filled by its owner as a const table. */
 struct conf_type {
-    const cyaml_schema_value_t
-        *schema;          /* a CYAML_VALUE_MAPPING with CYAML_FLAG_POINTER of the top struct */
-    const char *defaults; /* YAML text with every optional key's default */
+    /* a CYAML_VALUE_MAPPING with CYAML_FLAG_POINTER of the top struct */
+    const cyaml_schema_value_t *schema;
+    const char *defaults;           /* YAML text with every optional key's default */
     const struct conf_range *range; /* ends with key NULL; may be NULL */
 };
 

@@ -83,6 +83,30 @@ static void guess_in(struct guess *g, const cyaml_schema_value_t *map, const cha
     }
 }
 
+/* Names the keys of the deepest section on the way to `path`. */
+static int unknown_without_guess(const cyaml_schema_value_t *map, const char *where,
+                                 const char *path, struct err *e)
+{
+    struct buf keys = {.limit = DESCRIPTION};
+    char part[CONF_PATH];
+    const char *rest = path, *cut = "";
+
+    for (const char *dot; (dot = strchr(rest, '.')); rest = dot + 1) {
+        snprintf(part, sizeof part, "%.*s", (int)(dot - rest), rest);
+        const cyaml_schema_field_t *f = conf_field(map, part);
+        if (!f || f->value.type != CYAML_MAPPING)
+            break;
+        map = &f->value;
+    }
+    for (const cyaml_schema_field_t *f = map->mapping.fields; f->key && !*cut; f++)
+        cut = buf_printf(&keys, "%s%s", buf_size(&keys) ? ", " : "", f->key) ? ", ..." : "";
+    err_set(e, ERR_CONFIG, "%s: unknown key %s; %.*s has the keys %.*s%s", where, path,
+            rest == path ? 20 : (int)(rest - path) - 1, rest == path ? "the configuration" : path,
+            (int)buf_size(&keys), (const char *)buf_bytes(&keys), cut);
+    buf_release(&keys);
+    return ERR_CONFIG;
+}
+
 int conf_unknown(const struct conf_type *type, const char *where, const char *path, struct err *e)
 {
     const char *dot = strrchr(path, '.'), *key = dot ? dot + 1 : path;
@@ -99,7 +123,7 @@ int conf_unknown(const struct conf_type *type, const char *where, const char *pa
             return err_set(e, ERR_CONFIG, "%s: unknown key %s; did you mean %s?", where, path,
                            g.path);
     }
-    return err_set(e, ERR_CONFIG, "%s: unknown key %s; remove it", where, path);
+    return unknown_without_guess(type->schema, where, path, e);
 }
 
 static int describe_number(const cyaml_schema_value_t *schema, const struct conf_range *range,
