@@ -83,19 +83,21 @@ static int lora_config_write(const struct peft *p, json_t *json, struct err *e)
 /* Options that change the function, each with the values that do not. */
 static int refuse_variants(const struct jsonfile *config, struct err *e)
 {
-    static const char *const variants[] = {
-        "rank_pattern",
-        "alpha_pattern",
-        "layers_to_transform",
-        "layer_replication",
-        "use_dora",
-        "use_qalora",
-        "lora_bias",
-        "target_parameters",
-        "trainable_token_indices",
-        "alora_invocation_tokens",
-        "arrow_config",
-    };
+    static const char *const variants[] = {"rank_pattern",
+                                           "alpha_pattern",
+                                           "layers_to_transform",
+                                           "layer_replication",
+                                           "use_dora",
+                                           "use_qalora",
+                                           "use_bdlora",
+                                           "lora_bias",
+                                           "kasa_config",
+                                           "monteclora_config",
+                                           "velora_config",
+                                           "arrow_config",
+                                           "target_parameters",
+                                           "trainable_token_indices",
+                                           "alora_invocation_tokens"};
     const char *bias = "none";
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
         const json_t *v = json_object_get(config->root, variants[i]);
