@@ -211,81 +211,82 @@ Test(conf, empty_sections_keep_their_defaults)
     }
 }
 
-/* Where, which key, what is accepted: for each way to be wrong. */
+/* Each way to be wrong, and the part of the message that says where, which key, and what is
+ * accepted. */
+static const struct {
+    const char *text, *want;
+} wrong[] = {
+    {"local:\n  lrr: 1\n", "exp.yaml:2: unknown key local.lrr; did you mean local.lr?"},
+    {"peft: {targets: [query]}\nlr: 1\n", "exp.yaml:2: unknown key lr; did you mean local.lr?"},
+    {"locl: {lr: 1}\n", "exp.yaml:1: unknown key locl; did you mean local?"},
+    {"peft: {zzzzzz: 1}\n",
+     "exp.yaml:1: unknown key peft.zzzzzz; peft has the keys method, r, alpha, dropout, "
+     "rslora, targets"},
+    {"peft: {r: 0}\n", "exp.yaml:1: peft.r is 0; it must be a whole number from 1 to 1024"},
+    {"peft: {r: 1025}\n", "it must be a whole number from 1 to 1024"},
+    {"peft: {r: 8.5}\n", "peft.r is 8.5; it must be a whole number"},
+    {"peft: {r: -1}\n", "it must be a whole number"},
+    {"peft: {r: 010}\n", "it must be a whole number"},
+    {"peft: {r: 0x10}\n", "it must be a whole number"},
+    {"peft: {r: }\n", "peft.r is null; it must be a whole number"},
+    {"peft: {r: [8]}\n", "peft.r is [8]; it must be a whole number"},
+    {"peft: {rslora: yes}\n", "peft.rslora is yes; it must be true or false"},
+    {"peft: {rslora: 1}\n", "it must be true or false"},
+    {"peft: {targets: [query, kee]}\n",
+     "peft.targets[1] is kee; it must be one of query, key, value, "
+     "attention_output, intermediate, output"},
+    {"peft: {targets: [[query]]}\n", "peft.targets[0] is [query]; it must be one of query"},
+    {"peft: {targets: {query: 1}}\n", "it must be a list of any of query"},
+    {"peft: {targets: [~]}\n", "peft.targets[0] is null"},
+    {"local: {optimizer: sgd}\n", "local.optimizer is sgd; it must be one of adamw, adamw_hf"},
+    {"local: {optimizer: 1}\n", "it must be one of adamw, adamw_hf"},
+    {"local: {lr: fast}\n", "local.lr is fast; it must be a number from 0 to 1000"},
+    {"local: {lr: nan}\n", "it must be a number"},
+    {"local: {lr: inf}\n", "it must be a number"},
+    {"local: {lr: 0x1p3}\n", "it must be a number"},
+    {"local: {lr: 1.0.0}\n", "it must be a number"},
+    {"local: {lr: 1e999}\n", "it must be a number"},
+    {"local: {beta1: 1}\n", "local.beta1 is 1; it must be a number from 0 to 0.999999"},
+    {"local: 3\n", "exp.yaml:1: local is 3; it must be a section of keys"},
+    {"local: [3]\n", "it must be a section of keys"},
+    {"federation: {seed: 18446744073709551616}\n",
+     "it must be a whole number from 0 to 18446744073709551615"},
+    {"federation: {seed: -1}\n", "it must be a whole number"},
+    {"offset: 6\n", "offset is 6; it must be a whole number from -5 to 5"},
+    {"offset: 99999999999\n", "it must be a whole number from -5 to 5"},
+    {"offset: --1\n", "it must be a whole number"},
+    {"scale: 1e300\n", "scale is 1e300; it must be a number"},
+    {"model: \"\"\n", "exp.yaml:1: model is \"\"; it must be a text of 1 to 4096 bytes"},
+    {"peers: [{host: a, port: 65536}]\n",
+     "peers[0].port is 65536; it must be a whole number from 0 to 65535"},
+    {"peers: [{host: a}]\n", "peers[0].port is missing"},
+    {"peers: [{host: a, port: 1, prt: 2}]\n", "unknown key peers[0].prt"},
+    {"peers: [a, b]\n", "peers[0] is a; it must be a section of keys"},
+    {"peers: [{host: a, port: 1}, {host: a, port: 1}, {host: a, port: 1}, {host: a, port: "
+     "1}]\n",
+     "it must be a list of 0 to 3 values"},
+    {"range: [1]\n", "range is [1]; it must be a list of 2 to 2 values"},
+    {"task: {labels: [a]}\n", "it must be a list of 2 to 4096 values"},
+    {"- a\n", "exp.yaml: a configuration is a section of keys"},
+    {"just text\n", "exp.yaml: a configuration is a section of keys"},
+    {"local: {lr: 1, lr: 2}\n", "a key that occurs twice"},
+    {"local: {lr: 1\n", "exp.yaml:2"},
+};
+
 Test(conf, messages_say_where_and_what_is_accepted)
 {
-    static const struct {
-        const char *text, *want;
-    } kase[] = {
-        {"local:\n  lrr: 1\n", "exp.yaml:2: unknown key local.lrr; did you mean local.lr?"},
-        {"peft: {targets: [query]}\nlr: 1\n", "exp.yaml:2: unknown key lr; did you mean local.lr?"},
-        {"locl: {lr: 1}\n", "exp.yaml:1: unknown key locl; did you mean local?"},
-        {"peft: {zzzzzz: 1}\n",
-         "exp.yaml:1: unknown key peft.zzzzzz; peft has the keys method, r, alpha, dropout, "
-         "rslora, targets"},
-        {"peft: {r: 0}\n", "exp.yaml:1: peft.r is 0; it must be a whole number from 1 to 1024"},
-        {"peft: {r: 1025}\n", "it must be a whole number from 1 to 1024"},
-        {"peft: {r: 8.5}\n", "peft.r is 8.5; it must be a whole number"},
-        {"peft: {r: -1}\n", "it must be a whole number"},
-        {"peft: {r: 010}\n", "it must be a whole number"},
-        {"peft: {r: 0x10}\n", "it must be a whole number"},
-        {"peft: {r: }\n", "peft.r is null; it must be a whole number"},
-        {"peft: {r: [8]}\n", "peft.r is [8]; it must be a whole number"},
-        {"peft: {rslora: yes}\n", "peft.rslora is yes; it must be true or false"},
-        {"peft: {rslora: 1}\n", "it must be true or false"},
-        {"peft: {targets: [query, kee]}\n",
-         "peft.targets[1] is kee; it must be one of query, key, value, "
-         "attention_output, intermediate, output"},
-        {"peft: {targets: [[query]]}\n", "peft.targets[0] is [query]; it must be one of query"},
-        {"peft: {targets: {query: 1}}\n", "it must be a list of any of query"},
-        {"peft: {targets: [~]}\n", "peft.targets[0] is null"},
-        {"local: {optimizer: sgd}\n", "local.optimizer is sgd; it must be one of adamw, adamw_hf"},
-        {"local: {optimizer: 1}\n", "it must be one of adamw, adamw_hf"},
-        {"local: {lr: fast}\n", "local.lr is fast; it must be a number from 0 to 1000"},
-        {"local: {lr: nan}\n", "it must be a number"},
-        {"local: {lr: inf}\n", "it must be a number"},
-        {"local: {lr: 0x1p3}\n", "it must be a number"},
-        {"local: {lr: 1.0.0}\n", "it must be a number"},
-        {"local: {lr: 1e999}\n", "it must be a number"},
-        {"local: {beta1: 1}\n", "local.beta1 is 1; it must be a number from 0 to 0.999999"},
-        {"local: 3\n", "exp.yaml:1: local is 3; it must be a section of keys"},
-        {"local: [3]\n", "it must be a section of keys"},
-        {"federation: {seed: 18446744073709551616}\n",
-         "it must be a whole number from 0 to 18446744073709551615"},
-        {"federation: {seed: -1}\n", "it must be a whole number"},
-        {"offset: 6\n", "offset is 6; it must be a whole number from -5 to 5"},
-        {"offset: 99999999999\n", "it must be a whole number from -5 to 5"},
-        {"offset: --1\n", "it must be a whole number"},
-        {"scale: 1e300\n", "scale is 1e300; it must be a number"},
-        {"model: \"\"\n", "exp.yaml:1: model is \"\"; it must be a text of 1 to 4096 bytes"},
-        {"peers: [{host: a, port: 65536}]\n",
-         "peers[0].port is 65536; it must be a whole number from 0 to 65535"},
-        {"peers: [{host: a}]\n", "peers[0].port is missing"},
-        {"peers: [{host: a, port: 1, prt: 2}]\n", "unknown key peers[0].prt"},
-        {"peers: [a, b]\n", "peers[0] is a; it must be a section of keys"},
-        {"peers: [{host: a, port: 1}, {host: a, port: 1}, {host: a, port: 1}, {host: a, port: "
-         "1}]\n",
-         "it must be a list of 0 to 3 values"},
-        {"range: [1]\n", "range is [1]; it must be a list of 2 to 2 values"},
-        {"task: {labels: [a]}\n", "it must be a list of 2 to 4096 values"},
-        {"- a\n", "exp.yaml: a configuration is a section of keys"},
-        {"just text\n", "exp.yaml: a configuration is a section of keys"},
-        {"local: {lr: 1, lr: 2}\n", "a key that occurs twice"},
-        {"local: {lr: 1\n", "exp.yaml:2"},
-    };
-
-    for (size_t i = 0; i < sizeof kase / sizeof *kase; i++) {
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct conf *c = NULL;
         struct err e = {0};
         char *set = a_model;
         /* The file's own model must be seen, so no override here when it has one. */
-        size_t n = strncmp(kase[i].text, "model", 5) != 0;
+        size_t n = strncmp(wrong[i].text, "model", 5) != 0;
 
-        int rc =
-            conf_load_text(&c, &type, "exp.yaml", kase[i].text, strlen(kase[i].text), &set, n, &e);
-        cr_assert_eq(rc, ERR_CONFIG, "%s", kase[i].text);
-        cr_assert(strstr(e.text, kase[i].want), "%s-> %s\nnot %s", kase[i].text, e.text,
-                  kase[i].want);
+        int rc = conf_load_text(&c, &type, "exp.yaml", wrong[i].text, strlen(wrong[i].text), &set,
+                                n, &e);
+        cr_assert_eq(rc, ERR_CONFIG, "%s", wrong[i].text);
+        cr_assert(strstr(e.text, wrong[i].want), "%s-> %s\nnot %s", wrong[i].text, e.text,
+                  wrong[i].want);
         cr_assert_null(c, "the output is untouched");
     }
 }

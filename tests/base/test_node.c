@@ -164,55 +164,56 @@ Test(node, merge_lays_over_and_keeps_the_rest)
     expect_written(base, true, "{a: null, b: 7, c: {z: 1}, d: [3], e: 5}");
 }
 
+/* Texts that YAML could read as something else. */
+static const char *const awkward[] = {
+    "",
+    "~",
+    "null",
+    "a b",
+    " a ",
+    "a: b",
+    "a #b",
+    "#",
+    "-",
+    "--",
+    "---",
+    "...",
+    "- a",
+    "[a]",
+    "{a}",
+    "'a'",
+    "\"a\"",
+    "\\",
+    "a\nb",
+    "\t",
+    "\x1b\x7f",
+    "%a",
+    "@a",
+    "`a",
+    "&a",
+    "*a",
+    "!a",
+    "|",
+    ">",
+    "?",
+    "? a",
+    "a,b",
+    "\xc2\x85",
+    ":",
+    "a:",
+    "1e-3",
+    "\xe2\x80\xa8\xe2\x80\xa9",
+    "\xef\xbb\xbf",
+    "\xe6\x97\xa5\xe6\x9c\xac",
+    "\xf0\x9f\x98\x80",
+    "\xc2\x80\xc2\x9f\xc2\xa0",
+};
+
 /* Whatever the text, what is written is read back as the same text. */
 Test(node, written_texts_are_read_back)
 {
-    static const char *const text[] = {
-        "",
-        "~",
-        "null",
-        "a b",
-        " a ",
-        "a: b",
-        "a #b",
-        "#",
-        "-",
-        "--",
-        "---",
-        "...",
-        "- a",
-        "[a]",
-        "{a}",
-        "'a'",
-        "\"a\"",
-        "\\",
-        "a\nb",
-        "\t",
-        "\x1b\x7f",
-        "%a",
-        "@a",
-        "`a",
-        "&a",
-        "*a",
-        "!a",
-        "|",
-        ">",
-        "?",
-        "? a",
-        "a,b",
-        "\xc2\x85",
-        ":",
-        "a:",
-        "1e-3",
-        "\xe2\x80\xa8\xe2\x80\xa9",
-        "\xef\xbb\xbf",
-        "\xe6\x97\xa5\xe6\x9c\xac",
-        "\xf0\x9f\x98\x80",
-        "\xc2\x80\xc2\x9f\xc2\xa0",
-    };
-
-    for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
-        struct node *n = node_scalar(&mem, "x", text[i]), *back;
+    for (size_t i = 0; i < sizeof awkward / sizeof *awkward; i++) {
+        struct node *n = node_scalar(&mem, "x", awkward[i]), *back;
         struct buf out = {.limit = 1000};
         struct err e = {0};
 
@@ -223,7 +224,7 @@ Test(node, written_texts_are_read_back)
         cr_assert_eq(
             node_parse(&mem, "x", true, (const char *)buf_bytes(&out), buf_size(&out), &back, &e),
             0, "%zu: %s", i, e.text);
-        cr_assert_str_eq(node_get(back, "k")->text, text[i]);
+        cr_assert_str_eq(node_get(back, "k")->text, awkward[i]);
         cr_assert(!node_is_null(node_get(back, "k")), "%zu", i);
         buf_release(&out);
     }
