@@ -1,0 +1,95 @@
+/* What survives a restart: the run, its committed rounds, who took part, tokens and enrolled
+ * clients. One SQLite file; a commit is one transaction, on disk before the next round begins.
+ *
+ * A store belongs to one run. Its identity is a hash of everything that a client's result depends
+ * on; a server that is configured otherwise is refused, so that rounds of different experiments
+ * never mix. A store is used by one thread at a time; several may be open on one file. */
+#ifndef SERVER_STORE_H
+#define SERVER_STORE_H
+
+#include "base/err.h"
+#include "base/tensorset.h"
+#include "server/core.h"
+
+enum store_mode {
+    STORE_WRITE, /* creates the file when it is not there */
+    STORE_READ,  /* beside a running server, too */
+};
+
+struct store;
+/* ERR_IO: cannot be opened or created, damaged, no store at all (STORE_READ), or made by a newer
+ * release; ERR_NOMEM. */
+int store_open(struct store **out, const char *path, enum store_mode mode,
+               struct err *e) MUST_CHECK;
+void store_close(struct store *s);
+
+/* --- the run --- */
+
+struct store_run {
+    char run_id[17];
+    struct hash identity;
+    uint64_t parameters; /* values that travel: 4 bytes each */
+    uint32_t rounds;     /* how many are to be done, by the last server's configuration */
+    uint32_t next;       /* the first round that is not committed */
+};
+/* Goes on with the stored run, or enters this one when the store has none: then run_id is used,
+ * else replaced by the stored one. `next` is filled in. ERR_STATE when the store holds a run of
+ * another identity. */
+int store_begin(struct store *s, struct store_run *run, struct err *e) MUST_CHECK;
+/* The stored run; *found false when there is none yet. */
+int store_run(struct store *s, struct store_run *run, bool *found, struct err *e) MUST_CHECK;
+
+/* One transaction: the round, its contributions and metrics, and the names of all clients ready so
+ * far. All or nothing: ERR_IO when the disk is full, say; it may be tried again. */
+int store_commit(struct store *s, const struct schema *schema, const struct core_commit *c,
+                 const char *const *client, size_t n, struct err *e) MUST_CHECK;
+/* Global values after a committed round, over `params` (schema->count: LOCAL tensors keep their
+ * value). ERR_USAGE: not committed; ERR_IO: the bytes do not have the stored SHA-256. */
+int store_params(struct store *s, const struct schema *schema, uint32_t round, float *params,
+                 struct err *e) MUST_CHECK;
+/* Names of clients that have been ready in this run: *out is one block, freed by the caller with
+ * free(). */
+int store_roster(struct store *s, char ***out, size_t *n, struct err *e) MUST_CHECK;
+
+struct store_round {
+    uint32_t round, attempt, selected, refused;
+    uint32_t updates;
+    uint64_t samples;
+    double train_loss, seconds;
+    int64_t committed; /* Unix ms */
+    struct hash hash;
+    uint64_t bytes_up, bytes_down; /* of all its clients */
+};
+/* Calls `row` for each committed round from `from` on, in order, until it returns non-zero. */
+int store_rounds(struct store *s, uint32_t from, int (*row)(void *ctx, const struct store_round *r),
+                 void *ctx, struct err *e) MUST_CHECK;
+/* The same for the contributions of one round (client names are valid during the call), and for its
+ * metrics. */
+int store_contributions(struct store *s, uint32_t round,
+                        int (*row)(void *ctx, const struct core_contribution *c), void *ctx,
+                        struct err *e) MUST_CHECK;
+int store_metrics(struct store *s, uint32_t round,
+                  int (*row)(void *ctx, const struct msg_metric *m), void *ctx,
+                  struct err *e) MUST_CHECK;
+
+/* --- who may take part --- */
+
+/* A token that expires at Unix second `expires`, for `client` or, when NULL, for any name. */
+int store_token(struct store *s, const struct hash *digest, const char *client, int64_t now,
+                int64_t expires, struct err *e) MUST_CHECK;
+/* Checks a token without using it up. ERR_REFUSED: unknown, used or expired. *client: the name it
+ * is for, malloc'ed, or NULL. */
+int store_token_check(struct store *s, const struct hash *digest, int64_t now, char **client,
+                      struct err *e) MUST_CHECK;
+/* Uses a token up and enters the client, in one transaction. ERR_REFUSED as above, or the name is
+ * taken by another device: only a token made for that very name replaces it. */
+int store_enroll(struct store *s, const struct hash *digest, const char *client,
+                 const struct hash *fingerprint, int64_t now, struct err *e) MUST_CHECK;
+/* A name of the form "client-0042" that nobody has. ERR_IO. */
+int store_free_name(struct store *s, char name[16], struct err *e) MUST_CHECK;
+/* Whether a client has been revoked. */
+int store_revoked(struct store *s, const char *client, bool *revoked, struct err *e) MUST_CHECK;
+/* Revokes a client. ERR_USAGE: no client of that name has enrolled. */
+int store_revoke(struct store *s, const char *client, int64_t now, struct err *e) MUST_CHECK;
+
+#endif
