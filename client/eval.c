@@ -66,7 +66,7 @@ static int run_chunk(struct evaluation *v, size_t from, size_t n, struct err *e)
         pack_examples(v->data, v->index + from, n, &peft_model(v->peft)->cfg, &mem, &v->packing, e);
     if (!rc) {
         v->failed_micro = v->packing.n;
-        pool_run(v->trainer->pool, (size_t)v->packing.n, run_micro, v);
+        crew_run(v->trainer->crew, (size_t)v->packing.n, run_micro, v);
         if (v->failed_micro < v->packing.n) {
             *e = v->error;
             rc = e->code;

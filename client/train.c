@@ -158,7 +158,7 @@ static int run_step(struct fit *f, uint32_t s, struct err *e)
     f->step_dropout = rng_child(&f->dropout, s);
     f->failed_micro = f->n_micro;
     fold_reset(&f->grad);
-    pool_run(f->trainer->pool, f->n_micro, run_micro, f);
+    crew_run(f->trainer->crew, f->n_micro, run_micro, f);
     if (f->failed_micro < f->n_micro) {
         *e = f->error;
         return err_wrap(e, "step %u of %u", s + 1, f->steps);
@@ -273,7 +273,7 @@ int trainer_open(struct trainer **out, unsigned threads, size_t memory_limit, st
     openblas_set_num_threads(1);
     t->threads = threads;
     t->tape = tape;
-    int rc = pool_open(&t->pool, threads, e);
+    int rc = crew_open(&t->crew, threads, e);
     for (unsigned i = 0; !rc && i < threads; i++)
         rc = tape_open(&tape[i], memory_limit / threads, e);
     if (rc) {
@@ -288,7 +288,7 @@ void trainer_close(struct trainer *t)
 {
     if (!t)
         return;
-    pool_close(t->pool);
+    crew_close(t->crew);
     for (unsigned i = 0; i < t->threads; i++)
         tape_close(t->tape[i]);
     free(t->tape);

@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-/* A pool of workers, each with its own tape. One trainer runs one job at a time. */
+/* A crew of workers, each with its own tape. One trainer runs one job at a time. */
 struct trainer;
 /* threads >= 1; memory_limit caps the sum of the tapes in bytes, 0: none. Sets OpenBLAS to one
  * thread. ERR_NOMEM. */

@@ -2,11 +2,11 @@
 #ifndef CLIENT_TRAINER_H
 #define CLIENT_TRAINER_H
 
-#include "client/pool.h"
+#include "client/crew.h"
 #include "nn/tape.h"
 
 struct trainer {
-    struct pool *pool;
+    struct crew *crew;
     unsigned threads;
     struct tape **tape; /* one a worker */
 };

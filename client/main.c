@@ -1,0 +1,90 @@
+/* fedpet-client: takes part in federations, and trains, evaluates and predicts by itself. */
+#include "base/log.h"
+#include "client/cmd.h"
+
+#define EXPERIMENT                                                                                 \
+    "  model: models/all-MiniLM-L6-v2        # a Hugging Face directory\n"                         \
+    "  task: {name: mrpc, data: data/glue/MRPC}\n"                                                 \
+    "  peft: {method: lora, r: 8, alpha: 8, targets: [query, value]}\n"                            \
+    "  federation: {seed: 42}\n"                                                                   \
+    "  local: {epochs: 3, batch_size: 32, lr: 0.001}\n"
+
+static const struct cli_command commands[] = {
+    {"enroll", "--server HOST:PORT --token TOKEN --identity DIR [--name NAME]",
+     "get this device a certificate",
+     "The private key is made here and stays here; the token proves to the server that the device\n"
+     "is expected, and to the device that the server is the right one. A token works once.\n"
+     "Existing files are never overwritten.\n"
+     "\n"
+     "Example:\n"
+     "  fedpet-client enroll --server fl.example.org:7444 --token fedpet1.... \\\n"
+     "      --identity /etc/fedpet/identity\n",
+     cmd_enroll},
+    {"run", "--config FILE [--set KEY=VALUE]... [--once]", "take part in a federation (daemon)",
+     "The configuration:\n"
+     "\n"
+     "  server: fl.example.org:7443\n"
+     "  identity: /etc/fedpet/identity         # from `fedpet-client enroll`\n"
+     "  model: /var/lib/fedpet/all-MiniLM-L6-v2\n"
+     "  data: /var/lib/fedpet/data             # stays on this device\n"
+     "  state: /var/lib/fedpet/client          # gets adapter/ when a run is finished\n"
+     "\n"
+     "`data` is a folder in the layout of the server's task, or one file (JSONL, CSV, TSV) with\n"
+     "columns text, text_pair (for pairs) and label. What is trained, and how, comes from the\n"
+     "server. The daemon reconnects for ever; SIGTERM ends it at the next training step.\n"
+     "`fedpet-client config show --keys` prints all keys.\n",
+     cmd_run},
+    {"train", "--config EXPERIMENT.yaml --out DIR [--set KEY=VALUE]... [--threads N]",
+     "train on all of the data, without a federation",
+     "The experiment file is that of fedpet-sim; of federation only seed counts:\n"
+     "\n" EXPERIMENT "\n"
+     "DIR gets adapter/ (Hugging Face PEFT) and summary.json. The same seed gives the same bits,\n"
+     "for any number of threads.\n"
+     "\n"
+     "Example:\n"
+     "  fedpet-client train --config mrpc.yaml --out mrpc --set local.lr=0.002\n",
+     cmd_train},
+    {"eval", "--model DIR --adapter DIR --data PATH [--task NAME] [--logits FILE]",
+     "score an adapter on labelled data",
+     "Example:\n"
+     "  fedpet-client eval --model models/all-MiniLM-L6-v2 --adapter mrpc/adapter \\\n"
+     "      --data data/glue/MRPC\n",
+     cmd_eval},
+    {"predict", "--model DIR --adapter DIR [TEXT [PAIR]]", "classify texts",
+     "Without TEXT, reads lines `text` or `text<TAB>pair` from standard input. Prints the label "
+     "and\n"
+     "its probability, or the value of a regression.\n"
+     "\n"
+     "Example:\n"
+     "  fedpet-client predict --model models/all-MiniLM-L6-v2 --adapter sst2/adapter \\\n"
+     "      \"a gorgeous, witty, seductive movie\"\n",
+     cmd_predict},
+    {"tokenize", "--model DIR [--max-length N] [--tokens]", "print token ids of texts",
+     "Reads lines `text` or `text<TAB>pair` from standard input; prints a JSON array for each.\n",
+     cmd_tokenize},
+    {"inspect", "[--model DIR] [--adapter DIR] [--set KEY=VALUE]... [--format json]",
+     "describe a model or an adapter",
+     "With both, checks that they fit and prints the hash of the adapter's values.\n"
+     "\n"
+     "Example:\n"
+     "  fedpet-client inspect --model models/all-MiniLM-L6-v2 --set peft.r=16\n",
+     cmd_inspect},
+    {"config show", "[--config FILE] [--set KEY=VALUE]... [--experiment] [--keys]",
+     "print every setting and where it came from", NULL, cmd_config_show},
+    {0},
+};
+
+int main(int argc, char **argv)
+{
+    static const struct cli_program program = {
+        .name = "fedpet-client",
+        .what = "federated parameter-efficient tuning on a device",
+        .more = "Try:\n"
+                "  fedpet-client train --config experiment.yaml --out results\n"
+                "  echo \"what a film\" | fedpet-client predict --model MODEL --adapter "
+                "results/adapter\n",
+        .command = commands,
+    };
+    log_setup("fedpet-client", stderr, LOG_INFO, false);
+    return cli_main(&program, argc, argv);
+}
