@@ -83,26 +83,37 @@ static void guess_in(struct guess *g, const cyaml_schema_value_t *map, const cha
     }
 }
 
-/* Names the keys of the deepest section on the way to `path`. */
-static int unknown_without_guess(const cyaml_schema_value_t *map, const char *where,
-                                 const char *path, struct err *e)
+/* The deepest section on the way to `path`; `name` becomes its dotted key. */
+static const cyaml_schema_value_t *section_of(const cyaml_schema_value_t *map, const char *path,
+                                              char name[CONF_PATH])
 {
-    struct buf keys = {.limit = DESCRIPTION};
-    char part[CONF_PATH];
-    const char *rest = path, *cut = "";
+    char key[CONF_PATH];
 
-    for (const char *dot; (dot = strchr(rest, '.')); rest = dot + 1) {
-        snprintf(part, sizeof part, "%.*s", (int)(dot - rest), rest);
-        const cyaml_schema_field_t *f = conf_field(map, part);
+    *name = '\0';
+    for (const char *dot, *rest = path; (dot = strchr(rest, '.')); rest = dot + 1) {
+        snprintf(key, sizeof key, "%.*s", (int)(dot - rest), rest);
+        const cyaml_schema_field_t *f = conf_field(map, key);
         if (!f || f->value.type != CYAML_MAPPING)
             break;
         map = &f->value;
+        snprintf(name, CONF_PATH, "%.*s", (int)(dot - path), path);
     }
+    return map;
+}
+
+static int unknown_without_guess(const cyaml_schema_value_t *top, const char *where,
+                                 const char *path, struct err *e)
+{
+    char section[CONF_PATH];
+    const cyaml_schema_value_t *map = section_of(top, path, section);
+    struct buf keys = {.limit = DESCRIPTION};
+    const char *cut = "";
+
     for (const cyaml_schema_field_t *f = map->mapping.fields; f->key && !*cut; f++)
         cut = buf_printf(&keys, "%s%s", buf_size(&keys) ? ", " : "", f->key) ? ", ..." : "";
-    err_set(e, ERR_CONFIG, "%s: unknown key %s; %.*s has the keys %.*s%s", where, path,
-            rest == path ? 20 : (int)(rest - path) - 1, rest == path ? "the configuration" : path,
-            (int)buf_size(&keys), (const char *)buf_bytes(&keys), cut);
+    err_set(e, ERR_CONFIG, "%s: unknown key %s; %s has the keys %.*s%s", where, path,
+            *section ? section : "the configuration", (int)buf_size(&keys),
+            (const char *)buf_bytes(&keys), cut);
     buf_release(&keys);
     return ERR_CONFIG;
 }

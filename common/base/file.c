@@ -133,13 +133,11 @@ static int open_temp(const char *path, mode_t mode, char *temp, size_t size, str
 /* The rename is durable only when the folder is. Some file systems cannot sync a folder: EINVAL. */
 static int sync_folder(const char *path)
 {
-    char folder[PATH_MAX];
+    char folder[PATH_MAX] = ".";
     const char *slash = strrchr(path, '/');
     int rc = 0;
 
-    if (!slash)
-        strcpy(folder, ".");
-    else
+    if (slash)
         snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)

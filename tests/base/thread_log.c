@@ -40,7 +40,8 @@ int main(void)
         pthread_join(thread[i], NULL);
     log_setup("test", NULL, LOG_INFO, false);
     fclose(out);
-    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"), lines++) {
+    for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1, lines++) {
+        *end = '\0';
         if (!is_whole(line)) {
             fprintf(stderr, "mixed: %s\n", line);
             return 1;
