@@ -1,5 +1,6 @@
-/* Packing: a batch of examples -> micro-batches without padding. What is in a micro-batch depends on the examples alone, never on the number of
- * threads, so that gradients reduced in micro-batch order have the same bits everywhere. */
+/* Packing: a batch of examples -> micro-batches without padding. What is in a micro-batch depends
+ * on the examples alone, never on the number of threads, so that gradients reduced in micro-batch
+ * order have the same bits everywhere. */
 #ifndef TEXT_PACK_H
 #define TEXT_PACK_H
 
@@ -8,7 +9,10 @@
 #include "model/model.h"
 #include "text/dataset.h"
 
-enum { PACK_TOKENS = 512 }; /* tokens a micro-batch aims at: large enough for BLAS, small enough to share a batch between threads */
+enum {
+    PACK_TOKENS = 512
+}; /* tokens a micro-batch aims at: large enough for BLAS, small enough to share a batch between
+      threads */
 
 struct packing {
     struct batch *batch;
@@ -16,9 +20,11 @@ struct packing {
     uint32_t **example; /* example[m][s]: index into the data set of sequence s of micro-batch m */
 };
 
-/* Splits examples index[0..n) of d into micro-batches of about PACK_TOKENS tokens with even token counts (longest first into the emptiest,
- * ties by order); an even number of micro-batches where there is more than one. Memory from `mem`. ERR_NOMEM. */
-int pack_examples(const struct dataset *d, const uint32_t *index, size_t n, const struct model_config *c, struct arena *mem,
-                  struct packing *out, struct err *e) MUST_CHECK;
+/* Splits examples index[0..n) of d into micro-batches of about PACK_TOKENS tokens with even token
+ * counts (longest first into the emptiest, ties by order); an even number of micro-batches where
+ * there is more than one. Memory from `mem`. ERR_NOMEM. */
+int pack_examples(const struct dataset *d, const uint32_t *index, size_t n,
+                  const struct model_config *c, struct arena *mem, struct packing *out,
+                  struct err *e) MUST_CHECK;
 
 #endif

@@ -1,5 +1,6 @@
-/* Text -> token ids, identical to Hugging Face fast tokenizers. Models: WordPiece (BERT, DistilBERT) and byte-level BPE (GPT-2, RoBERTa), read
- * from tokenizer.json, else vocab.txt (+ tokenizer_config.json), else vocab.json + merges.txt. Immutable after opening; thread-safe. */
+/* Text -> token ids, identical to Hugging Face fast tokenizers. Models: WordPiece (BERT,
+ * DistilBERT) and byte-level BPE (GPT-2, RoBERTa), read from tokenizer.json, else vocab.txt (+
+ * tokenizer_config.json), else vocab.json + merges.txt. Immutable after opening; thread-safe. */
 #ifndef TEXT_TOKENIZER_H
 #define TEXT_TOKENIZER_H
 
@@ -9,9 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { TOKENIZER_MAX_TEXT = 16 << 20 }; /* bytes of one text */
+
 struct tokenizer;
 
-/* From a model directory. ERR_IO, ERR_MODEL naming file and field (unsupported component, broken JSON, missing special token). */
+/* From a model directory. ERR_IO; ERR_MODEL naming file and field (unsupported component, broken
+ * JSON, missing special token). */
 int tokenizer_open(struct tokenizer **out, const char *dir, struct err *e) MUST_CHECK;
 void tokenizer_close(struct tokenizer *t);
 
@@ -22,10 +26,13 @@ struct encoding {
 };
 void encoding_release(struct encoding *enc);
 
-/* Encodes `a`, or the pair (a, b) when b is not NULL, with special tokens (post-processor of the tokenizer), truncated longest-first to
- * max_length tokens in all. Text is UTF-8. ERR_DATA on invalid UTF-8 (byte offset named), ERR_NOMEM. */
-int tokenizer_encode(const struct tokenizer *t, const char *a, size_t a_len, const char *b, size_t b_len, size_t max_length,
-                     struct encoding *out, struct err *e) MUST_CHECK;
+/* Encodes `a`, or the pair (a, b) when b is not NULL, with special tokens (post-processor of the
+ * tokenizer), truncated longest-first to max_length tokens in all. Text is UTF-8. ERR_DATA on
+ * invalid UTF-8 (byte offset named) and on texts above TOKENIZER_MAX_TEXT; ERR_CONFIG when
+ * max_length has no room for the special tokens; ERR_NOMEM. */
+int tokenizer_encode(const struct tokenizer *t, const char *a, size_t a_len, const char *b,
+                     size_t b_len, size_t max_length, struct encoding *out,
+                     struct err *e) MUST_CHECK;
 /* NULL when the id is out of range. */
 const char *tokenizer_token(const struct tokenizer *t, int32_t id);
 size_t tokenizer_vocab_size(const struct tokenizer *t);
