@@ -1,5 +1,4 @@
 #include "model/model.h"
-#include <assert.h>
 
 /* What one forward pass works with. */
 struct pass {
@@ -7,6 +6,7 @@ struct pass {
     struct tape *t;
     const struct batch *b;
     const struct encoder_hooks *hooks;
+    const int32_t *one_each; /* 0, 1, ... n: row offsets of one query a sequence */
 };
 
 static struct val *row(struct tape *t, const real *x, int n)
@@ -58,7 +58,7 @@ static struct val *attention(const struct pass *p, int layer, struct val *x)
     bool last = layer == m->cfg.layers - 1;
     struct attention_shape shape = {.n_seq = p->b->n,
                                     .heads = m->cfg.heads,
-                                    .q_off = last ? m->count : p->b->off,
+                                    .q_off = last ? p->one_each : p->b->off,
                                     .k_off = p->b->off};
     struct tape_scope s = tape_enter(p->t);
     struct val *asking = last ? op_rows(p->t, x, p->b->off, p->b->n) : x;
@@ -78,15 +78,22 @@ static struct val *feed_forward(const struct pass *p, int layer, struct val *x)
     return tape_leave(p->t, s, residual(p, x, o, &p->m->layer[layer].ffn_norm));
 }
 
+static const int32_t *count_up(struct tape *t, int n)
+{
+    int32_t *i = tape_alloc(t, ((size_t)n + 1) * sizeof *i);
+    for (int32_t k = 0; k <= n; k++)
+        i[k] = k;
+    return i;
+}
+
 struct val *encoder_first_tokens(const struct model *m, struct tape *t, const struct batch *b,
                                  const struct encoder_hooks *h)
 {
-    assert(b->n > 0 && b->n <= BATCH_MAX_SEQUENCES);
-    struct pass p = {.m = m, .t = t, .b = b, .hooks = h};
+    struct pass p = {.m = m, .t = t, .b = b, .hooks = h, .one_each = count_up(t, b->n)};
+    struct tape_scope s = tape_enter(t);
     struct val *x = embed(&p);
-    for (int layer = 0; layer < m->cfg.layers; layer++) {
-        struct tape_scope s = tape_enter(t);
+    /* One scope, left after every layer: what goes is the layer's input with the rest. */
+    for (int layer = 0; layer < m->cfg.layers; layer++)
         x = tape_leave(t, s, feed_forward(&p, layer, attention(&p, layer, x)));
-    }
     return x;
 }

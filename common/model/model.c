@@ -208,17 +208,6 @@ static int open_file(struct model *m, char path[PATH_MAX], struct err *e)
     return err_set(e, ERR_IO, "%s: no such file: is this a Hugging Face model directory?", path);
 }
 
-static int make_counts(struct model *m, struct err *e)
-{
-    int32_t *count = arena_calloc(&m->mem, BATCH_MAX_SEQUENCES + 1, sizeof *count);
-    if (count == NULL)
-        return err_set(e, ERR_NOMEM, "%s: no memory", m->dir);
-    for (int32_t i = 0; i <= BATCH_MAX_SEQUENCES; i++)
-        count[i] = i;
-    m->count = count;
-    return 0;
-}
-
 static int load(struct model *m, const char *dir, struct err *e)
 {
     char path[PATH_MAX];
@@ -230,8 +219,6 @@ static int load(struct model *m, const char *dir, struct err *e)
         rc = open_file(m, path, e);
     if (rc == 0)
         rc = bind_weights(m, path, e);
-    if (rc == 0)
-        rc = make_counts(m, e);
     if (rc != 0)
         return rc;
     if (m->name == NULL)
@@ -258,8 +245,7 @@ void model_close(struct model *m)
 {
     if (m == NULL)
         return;
-    if (m->file.map.bytes != NULL)
-        safetensors_close(&m->file);
+    safetensors_close(&m->file);
     arena_release(&m->mem);
     free(m);
 }

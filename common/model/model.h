@@ -16,8 +16,8 @@ enum family { FAMILY_BERT, FAMILY_ROBERTA, FAMILY_DISTILBERT };
 
 struct model_config {
     enum family family;
-    int layers, hidden, heads, ffn, vocab, positions,
-        types; /* types 0: no token types (DistilBERT) */
+    int layers, hidden, heads, ffn, vocab, positions;
+    int types; /* 0: no token types (DistilBERT) */
     int pad_id;
     enum act act;
     real norm_eps;
@@ -38,15 +38,14 @@ struct layer_weights {
     struct norm_weights attn_norm, ffn_norm;
 };
 
-/* A tensor of the classification head. */
+/* A tensor of the classification head; strings are static. */
 struct head_tensor {
-    const char *name; /* HF module path, "classifier.weight"; static */
-    const char
-        *module; /* what PEFT's modules_to_save calls its module: "classifier", "pooler"; static */
+    const char *name;   /* HF module path, "classifier.weight" */
+    const char *module; /* as PEFT's modules_to_save calls its module: "classifier", "pooler" */
     int ndim;
     int64_t dim[2];
-    const real *pretrained; /* from the model file when it has the tensor in this shape; else NULL:
-                               N(0, 0.02), biases 0 */
+    /* From the model file when it has the tensor in this shape; else NULL: N(0, 0.02), biases 0. */
+    const real *pretrained;
 };
 enum { HEAD_MAX_TENSORS = 4 };
 
@@ -57,13 +56,12 @@ struct model {
     const real *word, *position, *type; /* [vocab,d], [positions,d], [types,d] or NULL */
     struct norm_weights emb_norm;
     struct layer_weights *layer;
-    struct linear_weights
-        pooler; /* BERT; W NULL when the file has none: then it is trained with the head */
-    struct head_tensor file_head[HEAD_MAX_TENSORS]; /* head tensors of the file, in its shapes; name
-                                                       NULL where it has none */
-    const int32_t *count; /* 0, 1, ... BATCH_MAX_SEQUENCES: row offsets of one query a sequence */
-    struct hash hash;     /* SHA-256 of model.safetensors: the identity of the base model */
-    char *dir, *name;     /* directory as given; name: "_name_or_path" of config.json, else dir */
+    /* BERT; W is NULL when the file has none: then the pooler is trained with the head. */
+    struct linear_weights pooler;
+    /* Head tensors of the file, in its shapes; name is NULL where it has none. */
+    struct head_tensor file_head[HEAD_MAX_TENSORS];
+    struct hash hash; /* SHA-256 of model.safetensors: the identity of the base model */
+    char *dir, *name; /* directory as given; name: "_name_or_path" of config.json, else dir */
 };
 
 /* ERR_IO; ERR_MODEL naming file, field or tensor and the remedy: unsupported model_type, activation
@@ -72,14 +70,12 @@ struct model {
 int model_open(struct model **out, const char *dir, struct err *e) MUST_CHECK;
 void model_close(struct model *m);
 
-enum { BATCH_MAX_SEQUENCES = 4096 };
-/* A packed micro-batch: n <= BATCH_MAX_SEQUENCES sequences, tokens concatenated without padding. */
+/* A packed micro-batch: n >= 1 sequences, tokens concatenated without padding. */
 struct batch {
     int n;                          /* sequences */
     int tokens;                     /* off[n] */
     const int32_t *off;             /* n + 1 */
-    const int32_t *id, *type, *pos; /* tokens each; type 0 where the family has none; pos already
-                                       holds the family's offset */
+    const int32_t *id, *type, *pos; /* tokens each; pos already holds the family's offset */
     const int32_t *label;           /* n, classification; or NULL */
     const real *target;             /* n, regression; or NULL */
 };

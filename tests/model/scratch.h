@@ -25,10 +25,16 @@ static inline void scratch_remove(const char *dir)
     cr_expect_eq(system(command), 0);
 }
 
+static inline void scratch_path(char path[SCRATCH_PATH], const char *dir, const char *name)
+{
+    struct err e = {0};
+    cr_assert_eq(file_join(path, SCRATCH_PATH, dir, name, &e), 0, "%s", e.text);
+}
+
 static inline void scratch_write(const char *dir, const char *name, const void *bytes, size_t len)
 {
     char path[SCRATCH_PATH];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
+    scratch_path(path, dir, name);
     FILE *f = fopen(path, "wb");
     cr_assert_not_null(f, "%s", path);
     cr_assert_eq(fwrite(bytes, 1, len, f), len);
@@ -40,7 +46,7 @@ static inline void scratch_copy(const char *from, const char *dir, const char *n
     struct err e = {0};
     char path[SCRATCH_PATH], *bytes;
     size_t len;
-    cr_assert_eq(file_join(path, sizeof path, from, name, &e), 0, "%s", e.text);
+    scratch_path(path, from, name);
     cr_assert_eq(file_read(path, 1 << 30, &bytes, &len, &e), 0, "%s", e.text);
     scratch_write(dir, name, bytes, len);
     free(bytes);
@@ -51,7 +57,7 @@ static inline void scratch_json(const char *from, const char *dir, const char *n
                                 const char *key, const char *value)
 {
     char path[SCRATCH_PATH];
-    snprintf(path, sizeof path, "%s/%s", from, name);
+    scratch_path(path, from, name);
     json_t *root = json_load_file(path, 0, NULL);
     cr_assert_not_null(root, "%s", path);
     if (value == NULL)
@@ -74,7 +80,7 @@ static inline void scratch_tensors(const char *from, const char *dir, const char
     struct arena mem;
     char path[SCRATCH_PATH];
     size_t n = 0;
-    snprintf(path, sizeof path, "%s/%s", from, name);
+    scratch_path(path, from, name);
     cr_assert_eq(safetensors_open(&st, path, &e), 0, "%s", e.text);
     arena_init(&mem, ARENA_NO_CAP);
     struct st_out *out = arena_calloc(&mem, st.n, sizeof *out);
@@ -87,7 +93,7 @@ static inline void scratch_tensors(const char *from, const char *dir, const char
         memcpy(out[n].dim, t->dim, sizeof t->dim);
         n += edit(&out[n], x);
     }
-    snprintf(path, sizeof path, "%s/%s", dir, name);
+    scratch_path(path, dir, name);
     cr_assert_eq(safetensors_write(path, out, n, &e), 0, "%s", e.text);
     arena_release(&mem);
     safetensors_close(&st);
