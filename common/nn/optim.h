@@ -14,17 +14,19 @@ struct optim {
     uint32_t step;
 };
 /* Zero moments. ERR_NOMEM. schema and spec are borrowed. */
-int optim_open(struct optim *o, const struct schema *schema, const struct local_spec *spec, struct err *e) MUST_CHECK;
+int optim_open(struct optim *o, const struct schema *schema, const struct local_spec *spec,
+               struct err *e) MUST_CHECK;
 void optim_close(struct optim *o);
 
-/* One update of theta by gradient g (both schema->count) at learning rate lr. g is scaled in place when its global 2-norm exceeds
- * spec->max_grad_norm, as torch.nn.utils.clip_grad_norm_ does (eps 1e-6). OPTIMIZER_ADAMW: torch.optim.AdamW (Loshchilov and Hutter 2019,
- * decoupled decay before the step); OPTIMIZER_ADAMW_HF: transformers' former AdamW (eps added to the uncorrected sqrt(v), decay after
- * the step). Returns the norm before clipping. Summation order is fixed. */
+/* One update of theta by gradient g (both schema->count) at learning rate lr. g is scaled in place
+ * when its global 2-norm exceeds spec->max_grad_norm, as torch.nn.utils.clip_grad_norm_ does (eps
+ * 1e-6). OPTIMIZER_ADAMW: torch.optim.AdamW (Loshchilov and Hutter 2019, decoupled decay before the
+ * step); OPTIMIZER_ADAMW_HF: transformers' former AdamW (eps added to the uncorrected sqrt(v),
+ * decay after the step). Returns the norm before clipping. Summation order is fixed. */
 real optim_step(struct optim *o, real *theta, real *g, real lr);
 
-/* Learning rate of step s (from 0) of `total`, as HF get_linear_schedule_with_warmup / get_constant_schedule_with_warmup;
- * warm-up steps = ceil(warmup * total). */
+/* Learning rate of step s (from 0) of `total`, as HF get_linear_schedule_with_warmup /
+ * get_constant_schedule_with_warmup; warm-up steps = ceil(warmup * total). */
 double lr_at(const struct local_spec *spec, uint32_t s, uint32_t total);
 
 #endif

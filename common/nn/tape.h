@@ -1,15 +1,18 @@
 /* Tape: define-by-run reverse-mode differentiation over memory that lives for one step.
  *
- * A `val` is a row-major matrix [rows, cols]. Ops (ops.h) compute values at once and, when some input wants a gradient, append a
- * record; tape_backward runs the records in reverse. An op none of whose inputs wants a gradient records nothing and holds nothing.
+ * A `val` is a row-major matrix [rows, cols]. Ops (ops.h) compute values at once and, when some
+ * input wants a gradient, append a record; tape_backward runs the records in reverse. An op none of
+ * whose inputs wants a gradient records nothing and holds nothing.
  *
- * Memory. Each val's data lives in the tape's pool while somebody needs it: the forward scope that created it, or a record that will
- * read it again. tape_enter/tape_leave bracket a piece of forward code (a sub-layer, a layer): on leaving, every val created since
- * entering, but for the one returned, loses its forward claim, and what no record retained goes back to the pool. So evaluation needs
- * the memory of one layer, and training keeps only what backward reads. Gradients are allocated at their first contribution and given
- * back once their record has run.
+ * Memory. Each val's data lives in the tape's pool while somebody needs it: the forward scope that
+ * created it, or a record that will read it again. tape_enter/tape_leave bracket a piece of forward
+ * code (a sub-layer, a layer): on leaving, every val created since entering, but for the one
+ * returned, loses its forward claim, and what no record retained goes back to the pool. So
+ * evaluation needs the memory of one layer, and training keeps only what backward reads. Gradients
+ * are allocated at their first contribution and given back once their record has run.
  *
- * A tape belongs to one thread. No op can fail: when the pool exceeds its cap the whole step is abandoned through tape_run. */
+ * A tape belongs to one thread. No op can fail: when the pool exceeds its cap the whole step is
+ * abandoned through tape_run. */
 #ifndef NN_TAPE_H
 #define NN_TAPE_H
 
@@ -23,12 +26,12 @@ struct val {
     const real *x; /* [rows, cols]; pool memory, or borrowed (constants, parameters) */
     int rows, cols;
     bool wants_grad;
-    /* the rest belongs to tape.c */
-    real *g;        /* gradient: NULL until the first contribution; for parameters the caller's accumulator */
-    unsigned claims;
-    struct val *next;
-    size_t bytes;
-    bool borrowed;
+    /* The rest belongs to the tape and the ops (record.h). */
+    bool borrowed;   /* x is the caller's */
+    unsigned claims; /* on x: the forward scope's and the records' */
+    real *g; /* gradient: NULL until the first contribution; for parameters the caller's accumulator
+              */
+    struct val *next; /* older val with a forward claim */
 };
 
 struct tape;
@@ -37,11 +40,12 @@ struct tape;
 int tape_open(struct tape **out, size_t max_bytes, struct err *e) MUST_CHECK;
 void tape_close(struct tape *t);
 
-/* Runs `step(t, arg)` on a cleared tape. `training`: dropout is applied and gradients are recorded. Dropout masks are a pure function of
- * `dropout` and the order of the op in the step. ERR_NOMEM when the step needs more than the cap; nothing of it then remains.
- * The pool's memory is kept for the next step. */
-int tape_run(struct tape *t, bool training, struct rng dropout, void (*step)(struct tape *t, void *arg), void *arg,
-             struct err *e) MUST_CHECK;
+/* Runs `step(t, arg)` on a cleared tape. `training`: dropout is applied and gradients are recorded.
+ * Dropout masks are a pure function of `dropout` and the order of the op in the step. ERR_NOMEM
+ * when the step needs more than the cap; nothing of it then remains. The pool's memory is kept for
+ * the next step. */
+int tape_run(struct tape *t, bool training, struct rng dropout,
+             void (*step)(struct tape *t, void *arg), void *arg, struct err *e) MUST_CHECK;
 
 /* Inside a step: */
 bool tape_training(const struct tape *t);
@@ -53,14 +57,19 @@ struct val *tape_param(struct tape *t, const real *x, real *g, int rows, int col
 struct tape_scope {
     struct val *first;
 };
+/* Step-lifetime memory aligned to 16, for index arrays and the like; not cleared. */
+void *tape_alloc(struct tape *t, size_t bytes);
+
 struct tape_scope tape_enter(struct tape *t);
-/* Ends the scope; `keep` (may be NULL, may be older than the scope) survives in the enclosing scope. Returns keep. */
+/* Ends the scope; `keep` (may be NULL, may be older than the scope) survives in the enclosing
+ * scope. Returns keep. */
 struct val *tape_leave(struct tape *t, struct tape_scope s, struct val *keep);
 
-/* Seeds d loss / d loss = 1 for a [1,1] val and runs the records in reverse; parameter gradients are then complete. */
+/* Seeds d loss / d loss = 1 for a [1,1] val and runs the records in reverse; parameter gradients
+ * are then complete and the records are gone: once a step. */
 void tape_backward(struct tape *t, struct val *loss);
 
-/* Most bytes the pool has held since tape_open. */
+/* Most bytes the pool has held since tape_open: data, gradients, scratch, and the tape itself. */
 size_t tape_peak_bytes(const struct tape *t);
 
 #endif

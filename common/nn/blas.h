@@ -1,0 +1,29 @@
+/* Matrix products, from OpenBLAS, in the engine's number type. Row-major everywhere. */
+#ifndef NN_BLAS_H
+#define NN_BLAS_H
+
+#include "nn/real.h"
+#include <cblas.h>
+
+/* Call first in main(), before any thread. Sets OpenBLAS to one thread a call (the trainer's
+ * threads are above it), and, where OpenBLAS has chosen AVX2 kernels although the processor has
+ * AVX-512 (0.3.21 knows no AMD processor newer than Zen 3), starts the program once more with
+ * OPENBLAS_CORETYPE set: twice the speed. An OPENBLAS_CORETYPE from outside is left alone. Returns
+ * in any case but the restart. argv ends with NULL. */
+void blas_start(char **argv);
+
+enum { BLAS_AS_IS = CblasNoTrans, BLAS_TRANSPOSED = CblasTrans };
+
+/* C = alpha op(A) op(B) + beta C: op(A) [m,k], op(B) [k,n], C [m,n]; ld*: elements from row to row
+ * as stored. With beta = 0 C need not be initialised. */
+static inline void blas_gemm(int op_a, int op_b, int m, int n, int k, real alpha, const real *a,
+                             int lda, const real *b, int ldb, real beta, real *c, int ldc)
+{
+#ifdef FEDPET_DOUBLE
+    cblas_dgemm(CblasRowMajor, op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+#else
+    cblas_sgemm(CblasRowMajor, op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+#endif
+}
+
+#endif

@@ -1,0 +1,69 @@
+#include "nn/hot.h"
+#include "nn/ops.h"
+#include "nn/record.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* y += x, over a row */
+HOT static void add_row(size_t n, const real *restrict x, real *restrict y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] += x[i];
+}
+
+static const int32_t *copy(struct tape *t, const int32_t *id, int n)
+{
+    return memcpy(tape_alloc(t, (size_t)n * sizeof *id), id, (size_t)n * sizeof *id);
+}
+
+/* One record a table that wants a gradient; a selection of rows is an embedding in a table of
+ * activations. */
+struct lookup {
+    struct record r;
+    struct val *table;
+    const int32_t *id; /* out->rows of them */
+};
+
+static void lookup_backward(struct tape *t, struct record *r)
+{
+    const struct lookup *l = (const struct lookup *)r;
+    const size_t d = (size_t)r->out->cols;
+    real *g = tape_grad_add(t, l->table);
+
+    for (int i = 0; i < r->out->rows; i++)
+        add_row(d, r->out->g + (size_t)i * d, g + (size_t)l->id[i] * d);
+}
+
+static void record_lookup(struct tape *t, struct val *y, struct val *table, const int32_t *id)
+{
+    if (!table->wants_grad)
+        return;
+    struct lookup *l = tape_record(t, sizeof *l, lookup_backward, y);
+    l->table = table;
+    l->id = copy(t, id, y->rows);
+}
+
+struct val *op_embed(struct tape *t, int T, int n, struct val *const *table,
+                     const int32_t *const *id)
+{
+    const size_t d = (size_t)table[0]->cols;
+    struct val *y = tape_new(t, T, (int)d);
+
+    for (int i = 0; i < T; i++) {
+        real *row = val_data(y) + (size_t)i * d;
+        memcpy(row, table[0]->x + (size_t)id[0][i] * d, d * sizeof *row);
+        for (int k = 1; k < n; k++)
+            add_row(d, table[k]->x + (size_t)id[k][i] * d, row);
+    }
+    for (int k = 0; k < n; k++) {
+        assert(table[k]->cols == (int)d);
+        record_lookup(t, y, table[k], id[k]);
+    }
+    return y;
+}
+
+struct val *op_rows(struct tape *t, struct val *x, const int32_t *index, int n)
+{
+    return op_embed(t, n, 1, &x, &index);
+}

@@ -1,0 +1,108 @@
+#include "nn/blas.h"
+#include "nn/hot.h"
+#include "nn/ops.h"
+#include "nn/record.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* --- linear ---------------------------------------------------------------------------------- */
+
+struct linear {
+    struct record r;
+    struct val *x, *W, *b;
+};
+
+/* gb += column sums of gy [rows,cols] */
+HOT static void add_columns(int rows, int cols, const real *restrict gy, real *restrict gb)
+{
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < cols; j++)
+            gb[j] += gy[(size_t)i * (size_t)cols + (size_t)j];
+}
+
+/* Gradients of y = scale * x W^T from gy. */
+static void product_backward(struct tape *t, struct val *x, struct val *W, real scale,
+                             const real *gy)
+{
+    const int T = x->rows, in = W->cols, out = W->rows;
+    bool add;
+
+    if (x->wants_grad) {
+        real *gx = tape_grad(t, x, &add);
+        blas_gemm(BLAS_AS_IS, BLAS_AS_IS, T, in, out, scale, gy, out, W->x, in, add, gx, in);
+    }
+    if (W->wants_grad) {
+        real *gW = tape_grad(t, W, &add);
+        blas_gemm(BLAS_TRANSPOSED, BLAS_AS_IS, out, in, T, scale, gy, out, x->x, in, add, gW, in);
+    }
+}
+
+static void linear_backward(struct tape *t, struct record *r)
+{
+    const struct linear *l = (const struct linear *)r;
+
+    product_backward(t, l->x, l->W, 1, r->out->g);
+    if (l->b && l->b->wants_grad)
+        add_columns(r->out->rows, r->out->cols, r->out->g, tape_grad_add(t, l->b));
+}
+
+struct val *op_linear(struct tape *t, struct val *x, struct val *W, struct val *b)
+{
+    const int T = x->rows, in = W->cols, out = W->rows;
+    struct val *y = tape_new(t, T, out);
+
+    assert(x->cols == in && (!b || (b->rows == 1 && b->cols == out)));
+    for (int i = 0; b && i < T; i++)
+        memcpy(val_data(y) + (size_t)i * (size_t)out, b->x, (size_t)out * sizeof(real));
+    blas_gemm(BLAS_AS_IS, BLAS_TRANSPOSED, T, out, in, 1, x->x, in, W->x, in, b ? 1 : 0,
+              val_data(y), out);
+
+    if (x->wants_grad || W->wants_grad || (b && b->wants_grad)) {
+        struct linear *l = tape_record(t, sizeof *l, linear_backward, y);
+        l->x = x;
+        l->W = W;
+        l->b = b;
+        if (W->wants_grad)
+            record_keep(&l->r, x);
+        if (x->wants_grad)
+            record_keep(&l->r, W);
+    }
+    return y;
+}
+
+/* --- a branch beside a linear ---------------------------------------------------------------- */
+
+struct branch {
+    struct record r;
+    struct val *u, *W;
+    real scale;
+};
+
+static void branch_backward(struct tape *t, struct record *r)
+{
+    const struct branch *b = (const struct branch *)r;
+
+    product_backward(t, b->u, b->W, b->scale, r->out->g);
+}
+
+void op_linear_add(struct tape *t, struct val *y, struct val *u, struct val *W, real scale)
+{
+    const int T = u->rows, in = W->cols, out = W->rows;
+
+    assert(!y->borrowed && y->claims == 1);
+    assert(u->cols == in && y->rows == T && y->cols == out);
+    blas_gemm(BLAS_AS_IS, BLAS_TRANSPOSED, T, out, in, scale, u->x, in, W->x, in, 1, val_data(y),
+              out);
+
+    if (u->wants_grad || W->wants_grad) {
+        struct branch *b = tape_record(t, sizeof *b, branch_backward, y);
+        b->u = u;
+        b->W = W;
+        b->scale = scale;
+        if (W->wants_grad)
+            record_keep(&b->r, u);
+        if (u->wants_grad)
+            record_keep(&b->r, W);
+    }
+}

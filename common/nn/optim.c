@@ -1,0 +1,138 @@
+#include "nn/optim.h"
+#include "nn/hot.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+int optim_open(struct optim *o, const struct schema *schema, const struct local_spec *spec,
+               struct err *e)
+{
+    size_t n = schema->count ? schema->count : 1;
+    real *m = calloc(n, sizeof *m), *v = calloc(n, sizeof *v);
+
+    if (!m || !v) {
+        free(m);
+        free(v);
+        return err_set(e, ERR_NOMEM, "no memory for the optimiser's moments (%zu parameters)", n);
+    }
+    *o = (struct optim){.schema = schema, .spec = spec, .m = m, .v = v};
+    return 0;
+}
+
+void optim_close(struct optim *o)
+{
+    free(o->m);
+    free(o->v);
+    *o = (struct optim){0};
+}
+
+static bool trained(const struct tensor_spec *s)
+{
+    return s->scope != SCOPE_FROZEN && s->scope != SCOPE_DERIVED;
+}
+
+/* Squares of float gradients may leave float's range long before they leave double's. */
+HOT static double sum_of_squares(const real *restrict x, size_t n)
+{
+    double lane[LANES] = {0};
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; l++)
+            lane[l] += (double)x[i + l] * (double)x[i + l];
+    for (int l = 0; i < n; i++, l++)
+        lane[l] += (double)x[i] * (double)x[i];
+    double sum = 0;
+    for (int l = 0; l < LANES; l++)
+        sum += lane[l];
+    return sum;
+}
+
+HOT static void scale(real *restrict x, size_t n, real by)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] *= by;
+}
+
+/* What one step does to one tensor's values: p *= before; moments; p -= rate * m / (root * sqrt(v)
+ * + eps); p *= after. */
+struct update {
+    real beta1, beta2, before, rate, root, eps, after;
+};
+
+HOT static void apply(const struct update *u, size_t n, const real *restrict g, real *restrict m,
+                      real *restrict v, real *restrict p)
+{
+    const real beta1 = u->beta1, beta2 = u->beta2, rate = u->rate, root = u->root, eps = u->eps;
+    const real before = u->before, after = u->after;
+
+    for (size_t i = 0; i < n; i++) {
+        m[i] = beta1 * m[i] + (1 - beta1) * g[i];
+        v[i] = beta2 * v[i] + (1 - beta2) * g[i] * g[i];
+        p[i] = (p[i] * before - rate * m[i] / (root * (real)sqrt(v[i]) + eps)) * after;
+    }
+}
+
+static struct update plan(const struct optim *o, double lr, bool decays)
+{
+    const struct local_spec *s = o->spec;
+    const double c1 = 1 - pow(s->beta1, o->step), c2 = 1 - pow(s->beta2, o->step);
+    const double shrink = decays ? 1 - lr * s->weight_decay : 1;
+    struct update u = {.beta1 = (real)s->beta1,
+                       .beta2 = (real)s->beta2,
+                       .eps = (real)s->eps,
+                       .before = 1,
+                       .after = 1};
+
+    if (s->optimizer == OPTIMIZER_ADAMW) {
+        u.before = (real)shrink;
+        u.rate = (real)(lr / c1);
+        u.root = (real)(1 / sqrt(c2));
+    } else {
+        u.after = (real)shrink;
+        u.rate = (real)(lr * sqrt(c2) / c1);
+        u.root = 1;
+    }
+    return u;
+}
+
+static double clip(const struct optim *o, real *g)
+{
+    double squares = 0;
+
+    for (size_t i = 0; i < o->schema->n; i++) {
+        const struct tensor_spec *s = &o->schema->tensor[i];
+        if (trained(s))
+            squares += sum_of_squares(g + s->offset, s->count);
+    }
+    double norm = sqrt(squares), most = o->spec->max_grad_norm;
+    if (most > 0 && most / (norm + 1e-6) < 1)
+        scale(g, o->schema->count, (real)(most / (norm + 1e-6)));
+    return norm;
+}
+
+real optim_step(struct optim *o, real *theta, real *g, real lr)
+{
+    double norm = clip(o, g);
+
+    o->step++;
+    for (size_t i = 0; i < o->schema->n; i++) {
+        const struct tensor_spec *s = &o->schema->tensor[i];
+        struct update u = plan(o, lr, s->decay);
+        if (trained(s))
+            apply(&u, s->count, g + s->offset, o->m + s->offset, o->v + s->offset,
+                  theta + s->offset);
+    }
+    return (real)norm;
+}
+
+double lr_at(const struct local_spec *spec, uint32_t s, uint32_t total)
+{
+    double rising = ceil(spec->warmup * total);
+
+    if (s < rising)
+        return spec->lr * s / rising;
+    if (spec->schedule == SCHEDULE_CONSTANT)
+        return spec->lr;
+    return s < total ? spec->lr * (total - s) / (total - rising) : 0;
+}
