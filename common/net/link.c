@@ -31,7 +31,9 @@ struct link {
 
     unsigned held; /* things that libuv still holds: timer, tcp, resolve */
     enum link_state state;
-    bool tcp_open, resolving, reading, writing, peer_done;
+    bool tcp_open, resolving, reading, writing;
+    bool peer_ended; /* close_notify came */
+    bool peer_done;  /* TCP's end came */
 
     struct tls *tls;
     struct buf plain;          /* decrypted, not yet a whole frame */
@@ -48,6 +50,7 @@ struct link {
 };
 
 static void dial_next(struct link *l);
+static void deliver(struct link *l);
 static void pump(struct link *l);
 
 /* ---- birth and death ----------------------------------------------------------------------- */
@@ -171,10 +174,12 @@ static void on_written(uv_write_t *w, int status)
     buf_release(&l->in_flight);
     if (l->state == CLOSING)
         return;
-    if (status < 0)
+    if (status < 0) {
         cut(l, "cannot send", status);
-    else
-        pump(l);
+        return;
+    }
+    deliver(l);
+    pump(l);
 }
 
 /* One write is under way at a time; what is queued meanwhile goes out with the next. */
@@ -224,16 +229,37 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *b)
     b->len = b->base ? READ_SIZE : 0;
 }
 
-static void deliver(struct link *l, struct err *e)
+/* True while the peer lets us wait with what we answered: then it may wait, too. */
+static bool congested(const struct link *l)
 {
+    size_t queued =
+        uv_stream_get_write_queue_size((const uv_stream_t *)&l->tcp) + buf_size(&l->out);
+    return l->owner && queued > LINK_HIGH_WATER;
+}
+
+static void take_end(struct link *l)
+{
+    struct err e;
+    if (buf_size(&l->plain) == 0) {
+        end(l);
+    } else {
+        err_set(&e, ERR_PROTO, "the peer ended the connection inside a frame");
+        fail(l, &e);
+    }
+}
+
+/* Hands over whole frames, as far as the answers to them find room. */
+static void deliver(struct link *l)
+{
+    struct err e = {0};
     bool ready = true;
-    while (l->state == UP && ready) {
+    while (l->state == UP && ready && !congested(l)) {
         struct frame f;
-        int rc = frame_next(&l->plain, l->events->limit, l->ctx, &f, &ready, e);
+        int rc = frame_next(&l->plain, l->events->limit, l->ctx, &f, &ready, &e);
         if (!rc && ready)
-            rc = l->events->frame(l, &f, l->ctx, e);
+            rc = l->events->frame(l, &f, l->ctx, &e);
         if (rc) {
-            fail(l, e);
+            fail(l, &e);
             return;
         }
         if (ready)
@@ -242,18 +268,8 @@ static void deliver(struct link *l, struct err *e)
     /* A server with a thousand links must not keep a thousand buffers of the size of an update. */
     if (buf_size(&l->plain) == 0 && l->plain.cap > 2 * READ_SIZE)
         buf_release(&l->plain);
-}
-
-static void peer_ended(struct link *l, struct err *e)
-{
-    if (l->state == SHAKING)
-        err_set(e, ERR_TLS, "the peer ended the connection in the TLS handshake");
-    else if (buf_size(&l->plain) > 0)
-        err_set(e, ERR_PROTO, "the peer ended the connection inside a frame");
-    if (e->code)
-        fail(l, e);
-    else
-        end(l);
+    if (l->state == UP && l->peer_ended && !ready)
+        take_end(l);
 }
 
 static void feed(struct link *l, const void *bytes, size_t n)
@@ -264,14 +280,13 @@ static void feed(struct link *l, const void *bytes, size_t n)
         fail(l, &e);
         return;
     }
+    l->peer_ended |= ended;
     if (l->state == SHAKING && tls_ready(l->tls)) {
         l->state = UP;
         uv_timer_stop(&l->timer);
         l->events->up(l, tls_peer(l->tls), l->ctx);
     }
-    deliver(l, &e);
-    if (ended && (l->state == SHAKING || l->state == UP))
-        peer_ended(l, &e);
+    deliver(l);
 }
 
 static void on_end_of_stream(struct link *l, int status)
@@ -304,18 +319,9 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
     free(b->base);
 }
 
-static bool wants_input(const struct link *l)
-{
-    if (l->state == CLOSING || l->peer_done)
-        return false;
-    size_t queued =
-        uv_stream_get_write_queue_size((const uv_stream_t *)&l->tcp) + buf_size(&l->out);
-    return !(l->owner && l->state == UP && queued > LINK_HIGH_WATER);
-}
-
 static void gate_input(struct link *l)
 {
-    bool want = wants_input(l);
+    bool want = !l->peer_done && !(l->state == UP && congested(l));
     if (want == l->reading || l->state == CLOSING)
         return;
     l->reading = want;

@@ -1,11 +1,11 @@
 /* Link: frames over TLS over a libuv TCP stream. The only file with tls.c that touches a socket;
  * owns its buffers until libuv's callbacks.
  *
- * Back-pressure: an accepted link stops reading while more than LINK_HIGH_WATER bytes wait to be
- * written, and goes on when they have drained, so that a peer cannot make us hold answers that it
- * does not read. A dialled link always reads: if both ends stopped, two large frames under way in
- * opposite directions would wait for each other for ever. Either end gives up on a peer for whom
- * LINK_MAX_WAITING frames have piled up. */
+ * Back-pressure: an accepted link neither reads nor takes frames while more than LINK_HIGH_WATER
+ * bytes wait to be written, and goes on when they have drained, so that a peer cannot make us hold
+ * answers that it does not read. A dialled link always reads: if both ends stopped, two large
+ * frames under way in opposite directions would wait for each other for ever. Either end gives up
+ * on a peer for whom LINK_MAX_WAITING frames have piled up. */
 #ifndef NET_LINK_H
 #define NET_LINK_H
 
