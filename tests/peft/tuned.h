@@ -89,7 +89,7 @@ static inline double tuned_loss(const struct tuned *t, const struct batch *b, co
     struct tuned_step s = {.tuned = t, .batch = b, .theta = theta, .grad = grad, .logits = logits};
     if (grad != NULL)
         memset(grad, 0, t->count * sizeof *grad);
-    struct rng dropout = rng_stream(3, 0, 0, RNG_DROPOUT);
+    struct rng dropout = rng_stream(4, 0, 0, RNG_DROPOUT);
     cr_assert_eq(tape_run(t->tape, true, dropout, tuned_do, &s, &e), 0, "%s", e.text);
     return s.loss;
 }
