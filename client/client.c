@@ -46,9 +46,10 @@ struct client {
     struct tls_context *tls;
     struct link *link; /* the present one; older ones may still be closing */
     struct agent *agent;
-    struct err end;     /* why it stopped */
-    struct err unfit;   /* why the last preparation failed; code 0: it did not */
-    struct err unsaved; /* why the last adapter was not saved; code 0: it was */
+    struct err end;   /* why it stopped */
+    struct err unfit; /* why the last preparation failed; code 0: it did not */
+    struct err fatal; /* trouble that the agent knows nothing of */
+    bool welcomed;    /* by the server, once */
 
     struct backbone backbone;
     struct trainer *trainer;
@@ -127,13 +128,14 @@ static void answer_train(struct client *c, const struct work *w)
 
 static void answer_save(struct client *c, const struct work *w)
 {
-    c->unsaved = w->error;
     if (w->error.code)
         log_error("the final adapter is not saved: %s", w->error.text);
     else
         log_info("saved adapter=%s/adapter", c->config->state);
-    if (c->once)
+    if (c->once) {
+        c->fatal = w->error;
         agent_stop(c->agent, now(c));
+    }
 }
 
 static void start_work(struct client *c);
@@ -241,6 +243,7 @@ static int on_frame(struct link *l, const struct frame *f, void *ctx, struct err
     int rc = msg_decode((enum msg_type)f->type, f->payload, f->len, &mem, &m, e);
     if (!rc) {
         log_message(&m);
+        c->welcomed |= m.type == MSG_WELCOME;
         agent_message(c->agent, &m, now(c));
         drain(c);
     }
@@ -258,7 +261,13 @@ static void on_down(struct link *l, const struct err *e, void *ctx)
         log_warn("connection lost: %s", e->text);
     else
         log_info("connection closed by the server");
-    agent_disconnected(c->agent, e, now(c));
+    /* Papers that were never good do not become good by waiting. */
+    if (e->code == ERR_TLS && !c->welcomed) {
+        c->fatal = *e;
+        agent_stop(c->agent, now(c));
+    } else {
+        agent_disconnected(c->agent, e, now(c));
+    }
     drain(c);
 }
 
@@ -468,7 +477,7 @@ int client_run(const struct client_config *config, bool once, struct err *e)
     rc = open_parts(&c, e);
     if (!rc) {
         run_loop(&c);
-        const struct err *end = c.end.code ? &c.end : &c.unsaved;
+        const struct err *end = c.end.code ? &c.end : &c.fatal;
         rc = end->code;
         if (rc)
             *e = *end;

@@ -3,7 +3,7 @@
 #define CLIENT_CLIENT_H
 
 #include "base/err.h"
-#include "client/config.h"
+#include "client/client_config.h"
 
 /* Takes part in the server's run until it is refused for good, or SIGTERM or SIGINT comes: then
  * training ends at its next step. Base model, data and parameters stay open between rounds. `once`:

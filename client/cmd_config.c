@@ -1,5 +1,5 @@
+#include "client/client_config.h"
 #include "client/cmd.h"
-#include "client/config.h"
 #include "client/experiment.h"
 
 int cmd_config_show(const struct cli_command *self, int argc, char **argv, struct err *e)

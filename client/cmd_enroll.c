@@ -40,9 +40,9 @@ static int choose_files(struct enrolment *n, struct err *e)
     const char *const path[] = {n->cert_path, n->key_path, n->ca_path};
     for (size_t i = 0; i < 3; i++)
         if (file_exists(path[i]))
-            return err_set(e, ERR_STATE, "%s: exists already: move it away, or give another %s",
+            return err_set(e, ERR_IO, "%s: exists already: move it away, or give another %s",
                            path[i], "--identity");
-    return file_mkdirs(n->dir, 0700, e);
+    return 0;
 }
 
 /* Everything or nothing: a key without a certificate would only be in the way. */
@@ -50,7 +50,9 @@ static int write_files(const struct enrolment *n, const struct msg_identity *m, 
 {
     const struct tls_files files = {.ca = n->ca_path, .cert = n->cert_path, .key = n->key_path};
     struct tls_context *tls = NULL;
-    int rc = file_write(n->key_path, n->id.key, strlen(n->id.key), 0600, e);
+    int rc = file_mkdirs(n->dir, 0700, e);
+    if (!rc)
+        rc = file_write(n->key_path, n->id.key, strlen(n->id.key), 0600, e);
     if (!rc)
         rc = file_write(n->cert_path, m->cert_pem, strlen(m->cert_pem), 0600, e);
     if (!rc)

@@ -1,5 +1,5 @@
+#include "client/client_config.h"
 #include "client/cmd.h"
-#include "client/config.h"
 #include "client/experiment.h"
 #include "client/train.h"
 #include "client/tuned.h"

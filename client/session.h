@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "client/agent.h"
 #include "client/backbone.h"
-#include "client/config.h"
+#include "client/client_config.h"
 #include "client/train.h"
 #include <stdatomic.h>
 

@@ -1,6 +1,6 @@
-/* The inside of a trainer, shared by train.c and eval.c. Nobody else includes it. */
-#ifndef CLIENT_TRAINER_H
-#define CLIENT_TRAINER_H
+/* The inside of a trainer, shared by trainer.c and trainer_eval.c. Nobody else includes it. */
+#ifndef CLIENT_TRAINER_STATE_H
+#define CLIENT_TRAINER_STATE_H
 
 #include "client/crew.h"
 #include "nn/tape.h"

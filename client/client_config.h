@@ -1,7 +1,7 @@
 /* The daemon's configuration: where its server, identity, model and data are. What is trained, and
  * how, comes from the server. */
-#ifndef CLIENT_CONFIG_H
-#define CLIENT_CONFIG_H
+#ifndef CLIENT_CLIENT_CONFIG_H
+#define CLIENT_CLIENT_CONFIG_H
 
 #include "base/conf.h"
 #include "base/err.h"

@@ -1,4 +1,4 @@
-#include "client/config.h"
+#include "client/client_config.h"
 #include "net/link.h"
 #include <string.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 #include "client/train.h"
-#include "client/trainer.h"
+#include "client/trainer_state.h"
 #include "text/pack.h"
 #include <math.h>
 #include <pthread.h>

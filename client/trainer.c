@@ -1,6 +1,6 @@
-#include "client/train.h"
 #include "client/fold.h"
-#include "client/trainer.h"
+#include "client/train.h"
+#include "client/trainer_state.h"
 #include "nn/optim.h"
 #include "text/pack.h"
 #include <cblas.h>
