@@ -1,0 +1,312 @@
+/* Random valid messages of every type, and field-by-field equality: what the tests of this folder
+ * share. */
+#ifndef TESTS_PROTO_RANDOM_MSG_H
+#define TESTS_PROTO_RANDOM_MSG_H
+
+#include "base/rng.h"
+#include "proto/msg.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_PARAMS = 300 };
+
+/* ---- random messages ----------------------------------------------------------------------- */
+
+/* Memory for what a random message points at. */
+struct maker {
+    struct rng rng;
+    struct arena mem;
+};
+
+static inline void maker_init(struct maker *m, uint64_t seed)
+{
+    m->rng = rng_stream(seed, 0, 0, RNG_TEST);
+    arena_init(&m->mem, ARENA_NO_CAP);
+}
+
+static inline char *random_text(struct maker *m, size_t min, size_t max)
+{
+    static const char *const letters[] = {
+        "a", "Z", "0", " ", "-", "/", "\"", "é", "ß", "中", "𝄞", "\xc2\xa0", "\xf4\x8f\xbf\xbf"};
+    size_t want = min + rng_below(&m->rng, (uint32_t)(max - min + 1)), n = 0;
+    char *s = arena_alloc(&m->mem, want + 1);
+    while (n < want) {
+        const char *c = letters[rng_below(&m->rng, sizeof letters / sizeof *letters)];
+        if (n + strlen(c) > want)
+            c = "x";
+        memcpy(s + n, c, strlen(c));
+        n += strlen(c);
+    }
+    s[n] = '\0';
+    return s;
+}
+
+static inline char *maybe(struct maker *m)
+{
+    return rng_below(&m->rng, 2) ? random_text(m, 1, MSG_MAX_TEXT) : NULL;
+}
+
+static inline char *random_run(struct maker *m)
+{
+    return arena_printf(&m->mem, "%08x%08x", rng_u32(&m->rng), rng_u32(&m->rng));
+}
+
+static inline struct hash random_hash(struct maker *m)
+{
+    uint32_t v = rng_u32(&m->rng);
+    return hash_of(&v, sizeof v);
+}
+
+static inline uint64_t random_u64(struct maker *m)
+{
+    return ((uint64_t)rng_u32(&m->rng) << 32 | rng_u32(&m->rng)) >> rng_below(&m->rng, 64);
+}
+
+static inline uint32_t below(struct maker *m, uint32_t n)
+{
+    return rng_below(&m->rng, n);
+}
+
+static inline struct msg_bytes random_params(struct maker *m)
+{
+    size_t n = 4 * (1 + (size_t)below(m, MAX_PARAMS));
+    unsigned char *b = arena_alloc(&m->mem, n);
+    for (size_t i = 0; i < n; i++)
+        b[i] = (unsigned char)rng_u32(&m->rng);
+    return (struct msg_bytes){b, n};
+}
+
+static inline struct task_spec random_task_spec(struct maker *m)
+{
+    struct task_spec t = {.name = random_text(m, 1, 64),
+                          .text = maybe(m),
+                          .text_pair = maybe(m),
+                          .label = maybe(m),
+                          .metric = maybe(m)};
+    t.n_labels = below(m, 4);
+    if (t.n_labels < 2)
+        return t;
+    t.labels = arena_alloc(&m->mem, t.n_labels * sizeof *t.labels);
+    for (uint32_t i = 0; i < t.n_labels; i++)
+        t.labels[i] = random_text(m, 1, 40);
+    return t;
+}
+
+static inline struct local_spec random_local_spec(struct maker *m)
+{
+    return (struct local_spec){
+        .epochs = 1 + below(m, 1000000),
+        .steps = below(m, 1000),
+        .batch_size = 1 + below(m, 65536),
+        .accumulate = 1 + below(m, 65536),
+        .max_length = 3 + below(m, 65534),
+        .optimizer = (enum optimizer)below(m, 2),
+        .schedule = (enum lr_schedule)below(m, 2),
+        .lr = rng_uniform(&m->rng),
+        .weight_decay = rng_uniform(&m->rng),
+        .beta1 = rng_uniform(&m->rng),
+        .beta2 = rng_uniform(&m->rng),
+        .eps = rng_uniform(&m->rng),
+        .warmup = rng_uniform(&m->rng),
+        .max_grad_norm = rng_uniform(&m->rng),
+        .model_dropout = below(m, 2) ? -1 : rng_uniform(&m->rng),
+    };
+}
+
+static inline struct msg random_welcome(struct maker *m)
+{
+    return (struct msg){.welcome = {
+                            .protocol = MSG_PROTOCOL,
+                            .run_id = random_run(m),
+                            .spec.task = random_task_spec(m),
+                            .spec.peft = {.method = random_text(m, 1, 64),
+                                          .r = 1 + below(m, 1024),
+                                          .alpha = 0.5 + rng_uniform(&m->rng),
+                                          .dropout = rng_uniform(&m->rng),
+                                          .rslora = below(m, 2),
+                                          .targets = below(m, 1u << LIN_SITES)},
+                            .spec.local = random_local_spec(m),
+                            .spec.federation = {.clients = 1 + below(m, 10000000),
+                                                .per_round = 1 + below(m, 1000),
+                                                .quorum = below(m, 1000),
+                                                .rounds = below(m, 1000001),
+                                                .deadline_s = below(m, 604801),
+                                                .partition = (enum partition_kind)below(m, 3),
+                                                .alpha = rng_uniform(&m->rng),
+                                                .column = maybe(m),
+                                                .weighted = below(m, 2),
+                                                .seed = random_u64(m)},
+                            .schema = random_hash(m),
+                            .model = random_hash(m),
+                            .index = rng_u32(&m->rng),
+                            .next_round = below(m, 1000001),
+                        }};
+}
+
+static inline struct msg random_update(struct maker *m)
+{
+    struct msg u = {.update = {.run_id = random_run(m),
+                               .round = below(m, 1000001),
+                               .schema = random_hash(m),
+                               .update_id = random_hash(m),
+                               .samples = random_u64(m),
+                               .steps = random_u64(m),
+                               .train_loss = rng_normal(&m->rng),
+                               .seconds = rng_uniform(&m->rng),
+                               .n_metrics = below(m, MSG_MAX_METRICS + 1),
+                               .params = random_params(m)}};
+    for (size_t i = 0; i < u.update.n_metrics; i++)
+        u.update.metric[i] =
+            (struct msg_metric){random_text(m, 1, 64), rng_normal(&m->rng), random_u64(m)};
+    return u;
+}
+
+static inline struct msg random_other(struct maker *m, enum msg_type type)
+{
+    switch (type) {
+    case MSG_HELLO:
+        return (struct msg){.hello = {1 + below(m, 100), random_text(m, 1, MSG_MAX_TEXT)}};
+    case MSG_READY:
+        return (struct msg){.ready = {random_hash(m), random_hash(m), random_u64(m)}};
+    case MSG_TASK:
+        return (struct msg){
+            .task = {random_run(m), below(m, 1000001), below(m, 604800001), random_params(m)}};
+    case MSG_RECEIPT:
+        return (struct msg){.receipt = {below(m, 1000001), random_hash(m), below(m, 2),
+                                        (enum msg_reason)below(m, REASONS),
+                                        random_text(m, 0, MSG_MAX_TEXT)}};
+    case MSG_FINISH:
+        return (struct msg){.finish = {random_run(m), below(m, 1000001), random_params(m)}};
+    case MSG_GOODBYE:
+        return (struct msg){.goodbye = {(enum msg_reason)below(m, REASONS),
+                                        random_text(m, 0, MSG_MAX_TEXT), rng_u32(&m->rng)}};
+    case MSG_ENROLL:
+        return (struct msg){
+            .enroll = {random_text(m, 1, MSG_MAX_TEXT),
+                       arena_printf(&m->mem, "-----\n%s\n", random_text(m, 1, 2000))}};
+    case MSG_IDENTITY:
+        return (struct msg){.identity = {random_text(m, 1, 64),
+                                         arena_printf(&m->mem, "\n%s\n", random_text(m, 1, 2000)),
+                                         random_text(m, 1, MSG_MAX_PEM)}};
+    default:
+        return (struct msg){0};
+    }
+}
+
+static inline struct msg random_msg(struct maker *m, enum msg_type type)
+{
+    struct msg r = type == MSG_WELCOME  ? random_welcome(m)
+                   : type == MSG_UPDATE ? random_update(m)
+                                        : random_other(m, type);
+    r.type = type;
+    return r;
+}
+
+/* ---- comparing ----------------------------------------------------------------------------- */
+
+static inline bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+static inline bool same_bytes(struct msg_bytes a, struct msg_bytes b)
+{
+    return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
+}
+static inline bool same_hash(const struct hash *a, const struct hash *b)
+{
+    return memcmp(a, b, sizeof *a) == 0;
+}
+
+static inline bool same_spec(const struct run_spec *a, const struct run_spec *b)
+{
+    const struct task_spec *s = &a->task, *t = &b->task;
+    bool ok = same_text(s->name, t->name) && same_text(s->text, t->text) &&
+              same_text(s->text_pair, t->text_pair) && same_text(s->label, t->label) &&
+              same_text(s->metric, t->metric) && s->n_labels == t->n_labels &&
+              !s->labels == !t->labels && !t->data;
+    for (uint32_t i = 0; s->labels && i < s->n_labels && ok; i++)
+        ok = same_text(s->labels[i], t->labels[i]);
+    const struct peft_spec *p = &a->peft, *q = &b->peft;
+    ok = ok && same_text(p->method, q->method) && p->r == q->r && p->alpha == q->alpha &&
+         p->dropout == q->dropout && p->rslora == q->rslora && p->targets == q->targets;
+    const struct local_spec *l = &a->local, *k = &b->local;
+    ok = ok && l->epochs == k->epochs && l->steps == k->steps && l->batch_size == k->batch_size &&
+         l->accumulate == k->accumulate && l->max_length == k->max_length &&
+         l->optimizer == k->optimizer && l->schedule == k->schedule && l->lr == k->lr &&
+         l->weight_decay == k->weight_decay && l->beta1 == k->beta1 && l->beta2 == k->beta2 &&
+         l->eps == k->eps && l->warmup == k->warmup && l->max_grad_norm == k->max_grad_norm &&
+         l->model_dropout == k->model_dropout;
+    const struct federation_spec *f = &a->federation, *g = &b->federation;
+    return ok && f->clients == g->clients && f->per_round == g->per_round &&
+           f->quorum == g->quorum && f->rounds == g->rounds && f->deadline_s == g->deadline_s &&
+           f->partition == g->partition && f->alpha == g->alpha &&
+           same_text(f->column, g->column) && f->weighted == g->weighted && f->seed == g->seed;
+}
+
+static inline bool same_update(const struct msg_update *a, const struct msg_update *b)
+{
+    bool ok = same_text(a->run_id, b->run_id) && a->round == b->round &&
+              same_hash(&a->schema, &b->schema) && same_hash(&a->update_id, &b->update_id) &&
+              a->samples == b->samples && a->steps == b->steps && a->train_loss == b->train_loss &&
+              a->seconds == b->seconds && a->n_metrics == b->n_metrics &&
+              same_bytes(a->params, b->params);
+    for (size_t i = 0; i < a->n_metrics && ok; i++)
+        ok = same_text(a->metric[i].name, b->metric[i].name) &&
+             a->metric[i].value == b->metric[i].value && a->metric[i].weight == b->metric[i].weight;
+    return ok;
+}
+
+static inline bool same(const struct msg *a, const struct msg *b)
+{
+    if (a->type != b->type)
+        return false;
+    switch (a->type) {
+    case MSG_HELLO:
+        return a->hello.protocol == b->hello.protocol &&
+               same_text(a->hello.software, b->hello.software);
+    case MSG_WELCOME:
+        return a->welcome.protocol == b->welcome.protocol &&
+               same_text(a->welcome.run_id, b->welcome.run_id) &&
+               same_spec(&a->welcome.spec, &b->welcome.spec) &&
+               same_hash(&a->welcome.schema, &b->welcome.schema) &&
+               same_hash(&a->welcome.model, &b->welcome.model) &&
+               a->welcome.index == b->welcome.index &&
+               a->welcome.next_round == b->welcome.next_round;
+    case MSG_READY:
+        return same_hash(&a->ready.schema, &b->ready.schema) &&
+               same_hash(&a->ready.model, &b->ready.model) && a->ready.samples == b->ready.samples;
+    case MSG_TASK:
+        return same_text(a->task.run_id, b->task.run_id) && a->task.round == b->task.round &&
+               a->task.deadline_ms == b->task.deadline_ms &&
+               same_bytes(a->task.params, b->task.params);
+    case MSG_UPDATE:
+        return same_update(&a->update, &b->update);
+    case MSG_RECEIPT:
+        return a->receipt.round == b->receipt.round &&
+               same_hash(&a->receipt.update_id, &b->receipt.update_id) &&
+               a->receipt.accepted == b->receipt.accepted &&
+               a->receipt.reason == b->receipt.reason &&
+               same_text(a->receipt.text, b->receipt.text);
+    case MSG_FINISH:
+        return same_text(a->finish.run_id, b->finish.run_id) &&
+               a->finish.rounds == b->finish.rounds &&
+               same_bytes(a->finish.params, b->finish.params);
+    case MSG_GOODBYE:
+        return a->goodbye.reason == b->goodbye.reason &&
+               same_text(a->goodbye.text, b->goodbye.text) &&
+               a->goodbye.retry_after_s == b->goodbye.retry_after_s;
+    case MSG_ENROLL:
+        return same_text(a->enroll.token, b->enroll.token) &&
+               same_text(a->enroll.csr_pem, b->enroll.csr_pem);
+    case MSG_IDENTITY:
+        return same_text(a->identity.name, b->identity.name) &&
+               same_text(a->identity.cert_pem, b->identity.cert_pem) &&
+               same_text(a->identity.ca_pem, b->identity.ca_pem);
+    default:
+        return true;
+    }
+}
+
+#endif
