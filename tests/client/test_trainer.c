@@ -235,6 +235,7 @@ Test(trainer, learns)
 {
     toy_open(&toy, 200, 2, 0);
     toy.local.epochs = 12;
+    toy.local.eps = 1e-8;
     struct train_job job = toy_job(&toy);
     struct train_result r;
     struct score before, after;
