@@ -82,6 +82,9 @@ static int check(const config *c, const char *path, struct err *e)
         e->code = ERR_CONFIG;
         return err_wrap(e, "%s: server", path);
     }
+    if (port == 0)
+        return err_set(e, ERR_CONFIG, "%s: server: %s: the port must be 1 to 65535", path,
+                       c->server);
     return 0;
 }
 
