@@ -72,6 +72,15 @@ static void refuse(struct core *c, struct session *s, enum msg_reason reason, ui
     dismiss(c, s, reason, reason_text[reason], retry_s);
 }
 
+/* The server stops: come back when it is up again, or, after the last round, be content. */
+static void see_off(struct core *c, struct session *s)
+{
+    if (c->round.state == ROUND_OVER)
+        dismiss(c, s, REASON_NONE, "the run is complete", 0);
+    else
+        dismiss(c, s, REASON_STOPPING, reason_text[REASON_STOPPING], RESTART_S);
+}
+
 static void give_task(struct core *c, struct member *m)
 {
     if (m->session != NULL && m->session->state == SESSION_READY && m->slot != NULL &&
@@ -275,7 +284,7 @@ void core_connected(struct core *c, uint64_t conn, const char *client, core_time
                 RETRY_S);
     m->session = s;
     if (c->draining)
-        dismiss(c, s, REASON_STOPPING, reason_text[REASON_STOPPING], RESTART_S);
+        see_off(c, s);
 }
 
 void core_message(struct core *c, uint64_t conn, const struct msg *m, core_time now)
@@ -339,10 +348,8 @@ void core_drain(struct core *c, core_time now)
 {
     c->now = now;
     c->draining = true;
-    bool over = core_finished(c);
     for (size_t i = 0; i < c->who.sessions; i++)
-        dismiss(c, c->who.session[i], REASON_STOPPING,
-                over ? "the run is complete" : reason_text[REASON_STOPPING], over ? 0 : RESTART_S);
+        see_off(c, c->who.session[i]);
 }
 
 /* --- outputs --- */

@@ -105,7 +105,8 @@ void core_committed(struct core *c, core_time now);
  * sending. */
 void core_traffic(struct core *c, uint64_t conn, uint64_t in, uint64_t out);
 void core_tick(struct core *c, core_time now);
-/* SIGTERM: select no more, finish nothing new; goodbye with retry to all. */
+/* SIGTERM: select no more, finish nothing new; goodbye to all, with retry unless the run is
+ * complete. */
 void core_drain(struct core *c, core_time now);
 
 /* The next output; false when there is none. */

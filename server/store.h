@@ -85,8 +85,6 @@ int store_token_check(struct store *s, const struct hash *digest, int64_t now, c
  * taken by another device: only a token made for that very name replaces it. */
 int store_enroll(struct store *s, const struct hash *digest, const char *client,
                  const struct hash *fingerprint, int64_t now, struct err *e) MUST_CHECK;
-/* A name of the form "client-0042" that nobody has. ERR_IO. */
-int store_free_name(struct store *s, char name[16], struct err *e) MUST_CHECK;
 /* Whether a client has been revoked. */
 int store_revoked(struct store *s, const char *client, bool *revoked, struct err *e) MUST_CHECK;
 /* Revokes a client. ERR_USAGE: no client of that name has enrolled. */

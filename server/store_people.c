@@ -1,6 +1,4 @@
 #include "server/store_state.h"
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,20 +73,6 @@ int store_enroll(struct store *s, const struct hash *digest, const char *client,
     if (rc != 0)
         store_rollback(s);
     free(bound);
-    return rc;
-}
-
-int store_free_name(struct store *s, char name[16], struct err *e)
-{
-    int64_t n;
-    int rc = sql_number(&s->sql, "reading",
-                        "SELECT max(CAST(substr(name, 8) AS INTEGER)) + 1 FROM client"
-                        " WHERE name GLOB 'client-[0-9]*'",
-                        0, &n, e);
-    if (rc == 0 && (n < 0 || n > 99999999))
-        rc = err_set(e, ERR_STATE, "%s: no free number is left for a client", s->path);
-    if (rc == 0)
-        snprintf(name, 16, "client-%04" PRId64, n);
     return rc;
 }
 

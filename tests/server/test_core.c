@@ -136,6 +136,10 @@ Test(core, a_run_that_was_complete_hands_out_its_result)
     world_join(&w, 1);
     cr_assert_eq(w.client[1].heard[MSG_FINISH], 1);
     cr_assert_eq(w.client[1].heard[MSG_TASK], 0);
+    core_drain(w.core, 0);
+    world_drain(&w);
+    cr_assert_eq(w.client[1].goodbye.reason, REASON_NONE);
+    cr_assert_eq(w.client[1].goodbye.retry_after_s, 0);
     world_close(&w);
 }
 

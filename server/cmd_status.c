@@ -1,0 +1,54 @@
+#include "base/file.h"
+#include "server/cmd.h"
+#include "server/config.h"
+#include "server/server.h"
+#include "server/status.h"
+#include <limits.h>
+#include <stdio.h>
+
+static int show(const char *state, bool json, struct err *e)
+{
+    char database[PATH_MAX];
+    struct store *store;
+    json_t *status;
+    int rc = file_join(database, sizeof database, state, SERVER_DATABASE, e);
+    if (rc == 0 && (rc = store_open(&store, database, STORE_READ, e)) == 0) {
+        rc = status_collect(&status, store, state, e);
+        store_close(store);
+    }
+    if (rc != 0)
+        return rc;
+    if (json) {
+        json_dumpf(status, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+        printf("\n");
+    } else {
+        status_print(status);
+    }
+    json_decref(status);
+    return 0;
+}
+
+int cmd_status(const struct cli_command *self, int argc, char **argv, struct err *e)
+{
+    char *path = NULL;
+    bool json = false;
+    struct cli_list set = {0};
+    const struct cli_option options[] = {
+        {"config", 'c', CLI_STRING, "FILE", "the server's configuration", &path},
+        {"format", 'f', CLI_FORMAT, "text|json", "how to print it (default text)", &json},
+        {"set", 's', CLI_LIST, "KEY=VALUE", "override a key of the configuration; may be repeated",
+         &set},
+        {0},
+    };
+    struct cli_args args;
+    struct conf *conf;
+    struct server_config *c;
+    int rc = cli_parse(self, options, argc, argv, &args, e);
+    if (rc != 0 || args.help || (rc = cmd_no_words(&args, e)) != 0)
+        return rc;
+    if ((rc = server_config_load(&conf, &c, path, &set, NEED_STATE, e)) != 0)
+        return rc;
+    rc = show(c->state, json, e);
+    conf_free(conf);
+    return rc;
+}

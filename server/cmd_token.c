@@ -1,0 +1,110 @@
+#include "base/file.h"
+#include "net/token.h"
+#include "server/cmd.h"
+#include "server/enroll.h"
+#include "server/server.h"
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { LONGEST_TTL = 366 * 86400 };
+
+static int open_people(struct store **store, const struct server_config *c, struct err *e)
+{
+    char path[PATH_MAX];
+    int rc = file_mkdirs(c->state, 0700, e);
+    if (rc == 0)
+        rc = file_join(path, sizeof path, c->state, SERVER_DATABASE, e);
+    return rc != 0 ? rc : store_open(store, path, STORE_WRITE, e);
+}
+
+static int make_token(const struct server_config *c, struct store *store, const char *name,
+                      uint64_t ttl, struct err *e)
+{
+    struct enroll enroll;
+    struct token token;
+    char text[TOKEN_TEXT];
+    int rc = enroll_open(&enroll, c, store, e);
+    if (rc != 0)
+        return rc;
+    rc = token_make(&token, &enroll.fingerprint, e);
+    if (rc == 0) {
+        struct hash digest = token_digest(&token);
+        int64_t now = (int64_t)time(NULL);
+        rc = store_token(store, &digest, name, now, now + (int64_t)ttl, e);
+    }
+    if (rc == 0) {
+        token_format(&token, text);
+        printf("%s\n", text);
+    }
+    enroll_close(&enroll);
+    return rc;
+}
+
+int cmd_token(const struct cli_command *self, int argc, char **argv, struct err *e)
+{
+    char *path = NULL, *name = NULL;
+    uint64_t ttl = 86400;
+    struct cli_list set = {0};
+    const struct cli_option options[] = {
+        {"config", 'c', CLI_STRING, "FILE", "the server's configuration", &path},
+        {"name", 'n', CLI_STRING, "NAME",
+         "the only client that it is good for; replaces an earlier one of that name", &name},
+        {"ttl", 't', CLI_SECONDS, "TIME", "how long it is good: 90s, 15m, 24h, 7d (default 24h)",
+         &ttl},
+        {"set", 's', CLI_LIST, "KEY=VALUE", "override a key of the configuration", &set},
+        {0},
+    };
+    struct cli_args args;
+    struct conf *conf;
+    struct server_config *c;
+    struct store *store;
+    int rc = cli_parse(self, options, argc, argv, &args, e);
+    if (rc != 0 || args.help || (rc = cmd_no_words(&args, e)) != 0)
+        return rc;
+    if (name != NULL && !identity_name_ok(name))
+        return err_set(
+            e, ERR_USAGE,
+            "--name %s: names are 1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or a digit",
+            name);
+    if (ttl < 1 || ttl > LONGEST_TTL)
+        return err_set(e, ERR_USAGE, "--ttl: must be 1s to 366d");
+    if ((rc = server_config_load(&conf, &c, path, &set, NEED_STATE | NEED_IDENTITY, e)) != 0)
+        return rc;
+    if ((rc = open_people(&store, c, e)) == 0) {
+        rc = make_token(c, store, name, ttl, e);
+        store_close(store);
+    }
+    conf_free(conf);
+    return rc;
+}
+
+int cmd_revoke(const struct cli_command *self, int argc, char **argv, struct err *e)
+{
+    char *path = NULL;
+    struct cli_list set = {0};
+    const struct cli_option options[] = {
+        {"config", 'c', CLI_STRING, "FILE", "the server's configuration", &path},
+        {"set", 's', CLI_LIST, "KEY=VALUE", "override a key of the configuration", &set},
+        {0},
+    };
+    struct cli_args args;
+    struct conf *conf;
+    struct server_config *c;
+    struct store *store;
+    int rc = cli_parse(self, options, argc, argv, &args, e);
+    if (rc != 0 || args.help)
+        return rc;
+    if (args.n != 1)
+        return err_set(e, ERR_USAGE, "revoke needs the name of one client");
+    if ((rc = server_config_load(&conf, &c, path, &set, NEED_STATE, e)) != 0)
+        return rc;
+    if ((rc = open_people(&store, c, e)) == 0) {
+        rc = store_revoke(store, args.word[0], (int64_t)time(NULL), e);
+        store_close(store);
+    }
+    conf_free(conf);
+    return rc;
+}

@@ -1,0 +1,117 @@
+#include "server/config.h"
+
+typedef struct server_config config;
+
+#define OPTIONAL CYAML_FLAG_OPTIONAL
+#define TEXT(key, member)                                                                          \
+    CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | OPTIONAL, config, member, 0, CYAML_UNLIMITED)
+/* A member of a nested anonymous struct: its offset inside it. */
+#define INSIDE(outer, member) (offsetof(config, outer.member) - offsetof(config, outer))
+#define PEM(member)                                                                                \
+    {                                                                                              \
+        .key = #member, .data_offset = INSIDE(identity, member), .value = {                        \
+            CYAML_VALUE_STRING(CYAML_FLAG_POINTER | OPTIONAL, char *, 0, CYAML_UNLIMITED)          \
+        }                                                                                          \
+    }
+
+static const cyaml_strval_t levels[] = {
+    {"error", LOG_ERROR}, {"warn", LOG_WARN}, {"info", LOG_INFO}, {"debug", LOG_DEBUG}};
+
+static const cyaml_schema_field_t identity_fields[] = {
+    PEM(ca), PEM(ca_key), PEM(cert), PEM(key), CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t log_fields[] = {
+    {.key = "level",
+     .data_offset = INSIDE(log, level),
+     .value = {CYAML_VALUE_ENUM(OPTIONAL | CYAML_FLAG_STRICT, enum log_level, levels,
+                                CYAML_ARRAY_LEN(levels))}},
+    {.key = "json", .data_offset = INSIDE(log, json), .value = {CYAML_VALUE_BOOL(OPTIONAL, bool)}},
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t fields[] = {
+    TEXT("listen", listen),
+    TEXT("enroll", enroll),
+    CYAML_FIELD_MAPPING("identity", OPTIONAL, config, identity, identity_fields),
+    TEXT("state", state),
+    TEXT("model", model),
+    TEXT("adapter", adapter),
+    CYAML_FIELD_MAPPING("log", OPTIONAL, config, log, log_fields),
+    CYAML_FIELD_UINT("max_clients", OPTIONAL, config, max_clients),
+    CYAML_FIELD_BOOL("exit_when_done", OPTIONAL, config, exit_when_done),
+    CYAML_FIELD_MAPPING("task", OPTIONAL, config, spec.task, conf_task_fields),
+    CYAML_FIELD_MAPPING("peft", OPTIONAL, config, spec.peft, conf_peft_fields),
+    CYAML_FIELD_MAPPING("local", OPTIONAL, config, spec.local, conf_local_fields),
+    CYAML_FIELD_MAPPING("federation", OPTIONAL, config, spec.federation, conf_federation_fields),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, config, fields)};
+static const struct conf_range ranges[] = {CONF_RUN_RANGES{"max_clients", 1, 1000000}, {0}};
+
+const struct conf_type server_conf = {
+    .schema = &schema,
+    .defaults = "listen: 0.0.0.0:8443\n"
+                "enroll: 0.0.0.0:8444\n"
+                "log: {level: info, json: false}\n"
+                "max_clients: 10000\n"
+                "exit_when_done: false\n" CONF_RUN_DEFAULTS,
+    .range = ranges,
+};
+
+struct need {
+    unsigned set;
+    const char *key, *value, *what;
+};
+
+static int check_federation(const struct federation_spec *f, const char *path, struct err *e)
+{
+    if (f->per_round > f->clients)
+        return err_set(e, ERR_CONFIG,
+                       "%s: federation.per_round is %u, more than federation.clients, which is %u",
+                       path, f->per_round, f->clients);
+    if (f->quorum > f->per_round)
+        return err_set(e, ERR_CONFIG,
+                       "%s: federation.quorum is %u, more than federation.per_round, which is %u",
+                       path, f->quorum, f->per_round);
+    return 0;
+}
+
+static int check(const config *c, const char *path, unsigned needs, struct err *e)
+{
+    const struct need need[] = {
+        {NEED_STATE, "state", c->state, "a folder for the server's database"},
+        {NEED_IDENTITY, "identity.ca", c->identity.ca, "the CA's certificate, ca.pem"},
+        {NEED_IDENTITY, "identity.ca_key", c->identity.ca_key, "the CA's key, ca.key"},
+        {NEED_IDENTITY, "identity.cert", c->identity.cert, "the server's certificate, server.pem"},
+        {NEED_IDENTITY, "identity.key", c->identity.key, "the server's key, server.key"},
+        {NEED_RUN, "model", c->model, "the folder of a Hugging Face model"},
+        {NEED_RUN, "task.name", c->spec.task.name,
+         "a task: sst2, mrpc, rte, or text for columns of your own"},
+    };
+    for (size_t i = 0; i < sizeof need / sizeof *need; i++)
+        if ((needs & need[i].set) != 0 && (need[i].value == NULL || need[i].value[0] == '\0'))
+            return err_set(e, ERR_CONFIG, "%s: %s is missing: give %s", path, need[i].key,
+                           need[i].what);
+    return (needs & NEED_RUN) != 0 ? check_federation(&c->spec.federation, path, e) : 0;
+}
+
+int server_config_load(struct conf **conf, struct server_config **out, const char *path,
+                       const struct cli_list *set, unsigned needs, struct err *e)
+{
+    struct conf *c;
+    if (path == NULL)
+        return err_set(
+            e, ERR_USAGE,
+            "--config FILE is missing: give the server.yaml that `fedpet-server init` made");
+    int rc = conf_load(&c, &server_conf, path, set->item, set->n, e);
+    if (rc != 0)
+        return rc;
+    rc = check(conf_data(c), path, needs, e);
+    if (rc != 0) {
+        conf_free(c);
+        return rc;
+    }
+    *conf = c;
+    *out = conf_data(c);
+    return 0;
+}

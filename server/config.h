@@ -1,0 +1,46 @@
+/* The server's configuration: where it listens, who it is, where it keeps its state; and the run
+ * itself: model, task, method, local training, federation. Relative paths are relative to the
+ * working directory. */
+#ifndef SERVER_CONFIG_H
+#define SERVER_CONFIG_H
+
+#include "base/cli.h"
+#include "base/conf.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/spec.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Top-level YAML keys are the members' names, with task, peft, local and federation beside them. */
+struct server_config {
+    char *listen, *enroll; /* "host:port", "[v6]:port"; port 0: any that is free */
+    struct {
+        char *ca, *ca_key, *cert, *key; /* PEM files, as `init` makes them */
+    } identity;
+    char *state;   /* folder of the database, made if need be */
+    char *model;   /* a Hugging Face directory */
+    char *adapter; /* an adapter directory to begin with; NULL: the method's own initial values */
+    struct {
+        enum log_level level;
+        bool json;
+    } log;
+    uint32_t max_clients; /* connections at a time */
+    bool exit_when_done;  /* end after the last round; else stay and hand out the result */
+    struct run_spec spec;
+};
+extern const struct conf_type server_conf;
+
+/* What a command asks of the configuration: the rest may be missing. */
+enum server_need {
+    NEED_STATE = 1,    /* state */
+    NEED_IDENTITY = 2, /* identity.* */
+    NEED_RUN = 4,      /* model, task.name, a federation that makes sense */
+};
+
+/* Loads `path` with overrides; *out is conf_data(*conf). ERR_USAGE: no path; ERR_CONFIG: as
+ * conf_load, or a key that is needed is missing, or numbers that contradict each other. */
+int server_config_load(struct conf **conf, struct server_config **out, const char *path,
+                       const struct cli_list *set, unsigned needs, struct err *e) MUST_CHECK;
+
+#endif

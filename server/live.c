@@ -1,0 +1,91 @@
+#include "base/file.h"
+#include "server/server.h"
+#include "server/server_state.h"
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct answer {
+    uv_pipe_t pipe;
+    uv_write_t write;
+    char *text;
+};
+
+static json_t *refusals(const struct core *c)
+{
+    const uint64_t *count = core_refusals(c);
+    json_t *j = json_object();
+    for (int r = REASON_NONE + 1; r < REASONS; r++)
+        if (count[r] > 0)
+            json_object_set_new(j, msg_reason_name((enum msg_reason)r),
+                                json_integer((json_int_t)count[r]));
+    return j;
+}
+
+/* One JSON object, malloc'ed; NULL without memory. */
+static char *describe(struct server *s)
+{
+    char state[512];
+    core_status(s->core, (core_time)uv_now(&s->loop), state, sizeof state);
+    json_t *j =
+        json_pack("{s:i, s:s, s:b, s:i, s:i, s:i, s:o}", "pid", (int)getpid(), "state", state,
+                  "finished", core_finished(s->core), "connections", (int)s->peers.n, "port",
+                  (int)s->port, "enroll_port", (int)s->enroll_port, "refusals", refusals(s->core));
+    char *text = j != NULL ? json_dumps(j, JSON_COMPACT) : NULL;
+    json_decref(j);
+    return text;
+}
+
+static void answer_closed(uv_handle_t *handle)
+{
+    struct answer *a = handle->data;
+    free(a->text);
+    free(a);
+}
+
+static void answer_written(uv_write_t *write, int status)
+{
+    struct answer *a = write->data;
+    (void)status; /* who asked has gone: nothing to be done */
+    uv_close((uv_handle_t *)&a->pipe, answer_closed);
+}
+
+static void on_question(uv_stream_t *listening, int status)
+{
+    struct server *s = listening->data;
+    struct answer *a = status == 0 ? calloc(1, sizeof *a) : NULL;
+    if (a == NULL)
+        return;
+    uv_pipe_init(&s->loop, &a->pipe, 0);
+    a->pipe.data = a;
+    a->write.data = a;
+    bool taken = uv_accept(listening, (uv_stream_t *)&a->pipe) == 0;
+    a->text = taken ? describe(s) : NULL;
+    uv_buf_t bytes = uv_buf_init(a->text, a->text != NULL ? (unsigned)strlen(a->text) : 0);
+    if (a->text == NULL ||
+        uv_write(&a->write, (uv_stream_t *)&a->pipe, &bytes, 1, answer_written) != 0)
+        uv_close((uv_handle_t *)&a->pipe, answer_closed);
+}
+
+void live_open(struct server *s)
+{
+    char path[256];
+    struct err e = {0};
+    int rc = file_join(path, sizeof path, s->config->state, SERVER_SOCKET, &e);
+    if (rc == 0) {
+        unlink(path); /* of a server that was killed; the lock says that none is alive */
+        rc = uv_pipe_bind(&s->status, path);
+        if (rc == 0)
+            rc = chmod(path, 0600) == 0 ? uv_listen((uv_stream_t *)&s->status, 8, on_question)
+                                        : uv_translate_sys_error(errno);
+        if (rc != 0)
+            err_set(&e, ERR_IO, "%s: %s", path, uv_strerror(rc));
+    }
+    if (rc != 0)
+        log_warn("`status` will show no live state: give a folder with a shorter name as `state` "
+                 "reason=\"%s\"",
+                 e.text);
+}

@@ -1,0 +1,66 @@
+/* fedpet-server: the aggregation service. */
+#include "server/cmd.h"
+#include <stddef.h>
+
+static const struct cli_command commands[] = {
+    {"init", "DIR [--host NAME]...", "make a CA, a server certificate and a configuration",
+     "Writes ca.pem, ca.key, server.pem, server.key and server.yaml to DIR, which must not have "
+     "them. Clients check the\n"
+     "server's name: give every name and address by which they reach it. Without --host, the "
+     "certificate is for this\n"
+     "host's name, localhost, 127.0.0.1 and ::1. Keep ca.key safe: who has it can enrol clients "
+     "and pose as the server.\n\n"
+     "Example:\n  fedpet-server init /etc/fedpet --host fl.example.org\n",
+     cmd_init},
+    {"token", "--config FILE [--name NAME] [--ttl TIME]",
+     "print a one-time token with which a device enrols",
+     "The token says which CA to trust and proves that its bearer may take part. It is used up by "
+     "one enrolment. A token\n"
+     "without a name enrols under whatever free name the device asks for.\n\n"
+     "Example:\n  fedpet-server token --config /etc/fedpet/server.yaml --name client-0007 --ttl "
+     "1h\n",
+     cmd_token},
+    {"run", "--config FILE [--set KEY=VALUE]...", "run the federation",
+     "Listens for clients and for devices that enrol, runs the rounds, and stores each before the "
+     "next begins: started\n"
+     "again, it goes on where it was. SIGTERM and SIGINT end it in good order, SIGHUP reads its "
+     "certificates anew.\n\n"
+     "Examples:\n  fedpet-server run --config /etc/fedpet/server.yaml\n"
+     "  fedpet-server run --config server.yaml --set federation.rounds=50 --set log.json=true\n",
+     cmd_run},
+    {"status", "--config FILE [--format text|json]",
+     "show the rounds so far and what the run waits for",
+     "Works with and without a running server. Bytes are measured on the TLS stream.\n\n"
+     "Example:\n  fedpet-server status --config /etc/fedpet/server.yaml\n",
+     cmd_status},
+    {"export", "--config FILE --out DIR [--round N]",
+     "write the adapter of a round as a Hugging Face PEFT folder",
+     "Example:\n  fedpet-server export --config /etc/fedpet/server.yaml --out adapter\n",
+     cmd_export},
+    {"revoke", "--config FILE NAME", "turn a client away from now on",
+     "A token made for its name lets it enrol again.\n\n"
+     "Example:\n  fedpet-server revoke --config /etc/fedpet/server.yaml client-0007\n",
+     cmd_revoke},
+    {"config show", "--config FILE [--set KEY=VALUE]...",
+     "print every setting and where it came from",
+     "Example:\n  fedpet-server config show --config /etc/fedpet/server.yaml\n", cmd_config_show},
+    {0},
+};
+
+int main(int argc, char **argv)
+{
+    static const struct cli_program program = {
+        .name = "fedpet-server",
+        .what = "Aggregation server for federated parameter-efficient tuning of language models",
+        .more = "A first federation:\n"
+                "  fedpet-server init fl --host localhost       # then fill in model and task in "
+                "fl/server.yaml\n"
+                "  fedpet-server run --config fl/server.yaml &\n"
+                "  fedpet-client enroll --server localhost:8444 --identity phone \\\n"
+                "      --token \"$(fedpet-server token --config fl/server.yaml)\"\n"
+                "  fedpet-server status --config fl/server.yaml\n"
+                "  fedpet-server export --config fl/server.yaml --out adapter\n",
+        .command = commands,
+    };
+    return cli_main(&program, argc, argv);
+}

@@ -1,0 +1,134 @@
+#include "server/run.h"
+#include "text/dataset.h"
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Feeds one line of text to a hash. Doubles are written in hexadecimal: equal text, equal value. */
+static void feed(struct hash_state *h, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static void feed(struct hash_state *h, const char *fmt, ...)
+{
+    char line[1024];
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(line, sizeof line, fmt, args);
+    va_end(args);
+    hash_feed(h, line, n < (int)sizeof line ? (size_t)n : sizeof line - 1);
+    hash_feed(h, "\n", 1);
+}
+
+/* A string of any length, set apart from NULL and from its neighbours. */
+static void feed_text(struct hash_state *h, const char *text)
+{
+    feed(h, "%zu", text != NULL ? strlen(text) + 1 : 0);
+    if (text != NULL)
+        hash_feed(h, text, strlen(text));
+}
+
+static void feed_task(struct hash_state *h, const struct task_spec *t)
+{
+    feed_text(h, t->name);
+    feed_text(h, t->text);
+    feed_text(h, t->text_pair);
+    feed_text(h, t->label);
+    feed(h, "%" PRIu32, t->n_labels);
+    for (uint32_t i = 0; t->labels != NULL && i < t->n_labels; i++)
+        feed_text(h, t->labels[i]);
+}
+
+static void feed_local(struct hash_state *h, const struct local_spec *l)
+{
+    feed(h, "%" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32, l->epochs, l->steps,
+         l->batch_size, l->accumulate, l->max_length);
+    feed(h, "%d %d %a %a %a %a %a %a %a %a", (int)l->optimizer, (int)l->schedule, l->lr,
+         l->weight_decay, l->beta1, l->beta2, l->eps, l->warmup, l->max_grad_norm,
+         l->model_dropout);
+}
+
+struct hash run_identity(const struct run_spec *s, const struct hash *model,
+                         const struct hash *schema, const struct hash *params)
+{
+    struct hash_state *h = hash_begin();
+    feed(h, "fedpet run 1");
+    hash_feed(h, model->byte, HASH_BYTES);
+    hash_feed(h, schema->byte, HASH_BYTES);
+    hash_feed(h, params->byte, HASH_BYTES);
+    feed_task(h, &s->task);
+    feed_text(h, s->peft.method);
+    feed(h, "%" PRIu32 " %a %a %d %" PRIu32, s->peft.r, s->peft.alpha, s->peft.dropout,
+         s->peft.rslora, s->peft.targets);
+    feed_local(h, &s->local);
+    feed(h, "%" PRIu32 " %" PRIu32 " %d %" PRIu64, s->federation.clients, s->federation.per_round,
+         s->federation.weighted, s->federation.seed);
+    return hash_end(h);
+}
+
+static int unknown_task(const char *name, struct err *e)
+{
+    char known[256] = "";
+    size_t len = 0;
+    for (const struct task_info *t = task_table; t->name != NULL && len < sizeof known; t++)
+        len += (size_t)snprintf(known + len, sizeof known - len, " %s", t->name);
+    return err_set(e, ERR_CONFIG, "task.name: %s is unknown; known are:%s", name, known);
+}
+
+/* How many outputs the head has: the task's classes, the configured ones, or one for regression. */
+static int settle_labels(struct task_spec *t, struct err *e)
+{
+    const struct task_info *known = task_find(t->name);
+    if (known == NULL)
+        return unknown_task(t->name, e);
+    if (known->labels != NULL)
+        t->n_labels = known->n_labels;
+    else if (t->labels == NULL)
+        t->n_labels = 1;
+    return 0;
+}
+
+static const char *const *label_names(const struct task_spec *t)
+{
+    const struct task_info *known = task_find(t->name);
+    return known->labels != NULL ? known->labels : (const char *const *)t->labels;
+}
+
+static int initial_params(struct run *r, const struct server_config *c, struct err *e)
+{
+    const struct schema *s = peft_schema(r->peft);
+    r->params = calloc(s->count, sizeof *r->params);
+    if (r->params == NULL)
+        return err_set(e, ERR_NOMEM, "no memory for %zu parameters", s->count);
+    peft_init(r->peft, r->spec.federation.seed, r->params);
+    return c->adapter != NULL ? peft_load(r->peft, c->adapter, r->params, e) : 0;
+}
+
+int run_open(struct run *r, const struct server_config *c, struct err *e)
+{
+    *r = (struct run){.spec = c->spec};
+    int rc = settle_labels(&r->spec.task, e);
+    if (rc == 0)
+        rc = model_open(&r->model, c->model, e);
+    if (rc == 0)
+        rc = peft_open(&r->peft, r->model, &r->spec.peft, &r->spec.local, r->spec.task.n_labels, e);
+    if (rc == 0)
+        rc = initial_params(r, c, e);
+    if (rc != 0) {
+        run_close(r);
+        return rc;
+    }
+    const struct schema *s = peft_schema(r->peft);
+    struct hash initial = tensorset_hash(s, r->params);
+    r->identity = run_identity(&r->spec, &r->model->hash, &s->hash, &initial);
+    r->info = (struct adapter_info){r->spec.task.name, label_names(&r->spec.task),
+                                    r->spec.task.n_labels, r->spec.local.max_length};
+    return 0;
+}
+
+void run_close(struct run *r)
+{
+    free(r->params);
+    peft_close(r->peft);
+    model_close(r->model);
+    *r = (struct run){0};
+}

@@ -1,0 +1,273 @@
+#include "server/server.h"
+#include "base/file.h"
+#include "server/server_state.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { EXPIRY_WARNING_DAYS = 30, DAY = 86400 };
+
+/* --- certificates --- */
+
+static int open_tls(const struct server_config *c, struct tls_context **clients,
+                    struct tls_context **devices, struct err *e)
+{
+    const struct tls_files files = {
+        .ca = c->identity.ca, .cert = c->identity.cert, .key = c->identity.key};
+    int rc = tls_context_open(clients, TLS_SERVER, &files, e);
+    if (rc != 0)
+        return rc;
+    rc = tls_context_open(devices, TLS_ENROLL_SERVER, &files, e);
+    if (rc != 0)
+        tls_context_close(*clients);
+    return rc;
+}
+
+static void warn_of_expiry(const char *path)
+{
+    char *pem;
+    int64_t expiry;
+    if (file_read(path, 1 << 16, &pem, NULL, NULL) != 0)
+        return;
+    if (identity_expiry(pem, &expiry, NULL) == 0 &&
+        expiry - (int64_t)time(NULL) < EXPIRY_WARNING_DAYS * DAY)
+        log_warn("certificate expires soon file=%s days=%" PRId64, path,
+                 (expiry - (int64_t)time(NULL)) / DAY);
+    free(pem);
+}
+
+static void reload(struct server *s)
+{
+    struct tls_context *tls, *enroll_tls;
+    struct enroll enroll;
+    struct err e = {0};
+    int rc = enroll_open(&enroll, s->config, s->people, &e);
+    if (rc == 0 && (rc = open_tls(s->config, &tls, &enroll_tls, &e)) != 0)
+        enroll_close(&enroll);
+    if (rc != 0) {
+        log_error("certificates not reloaded, the old ones stay in use reason=\"%s\"", e.text);
+        return;
+    }
+    listener_set_tls(s->listener, tls);
+    listener_set_tls(s->enroll_listener, enroll_tls);
+    tls_context_close(s->tls);
+    tls_context_close(s->enroll_tls);
+    enroll_close(&s->enroll);
+    s->tls = tls;
+    s->enroll_tls = enroll_tls;
+    s->enroll = enroll;
+    warn_of_expiry(s->config->identity.cert);
+    log_info("certificates reloaded");
+}
+
+/* --- the state folder --- */
+
+/* One server a folder: a second one would run rounds of its own. The kernel lets go of the lock
+ * whatever kills us. */
+static int take_lock(struct server *s, struct err *e)
+{
+    char path[4096];
+    int rc = file_mkdirs(s->config->state, 0700, e);
+    if (rc == 0)
+        rc = file_join(path, sizeof path, s->config->state, SERVER_LOCK, e);
+    if (rc != 0)
+        return rc;
+    s->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (s->lock < 0)
+        return err_sys(e, ERR_IO, errno, "%s", path);
+    if (flock(s->lock, LOCK_EX | LOCK_NB) != 0)
+        return err_set(
+            e, ERR_STATE,
+            "%s: another fedpet-server uses this state folder: stop it, or give another one",
+            s->config->state);
+    return 0;
+}
+
+static int make_run_id(char out[17], struct err *e)
+{
+    uint64_t id;
+    if (getrandom(&id, sizeof id, 0) != sizeof id)
+        return err_sys(e, ERR_IO, errno, "no randomness for a run id");
+    snprintf(out, 17, "%016" PRIx64, id);
+    return 0;
+}
+
+static int open_stores(struct server *s, struct err *e)
+{
+    char path[4096];
+    int rc = file_join(path, sizeof path, s->config->state, SERVER_DATABASE, e);
+    if (rc == 0)
+        rc = store_open(&s->rounds, path, STORE_WRITE, e);
+    if (rc == 0)
+        rc = store_open(&s->people, path, STORE_WRITE, e);
+    if (rc == 0)
+        rc = make_run_id(s->stored.run_id, e);
+    if (rc != 0)
+        return rc;
+    s->stored.identity = s->run.identity;
+    s->stored.parameters = peft_schema(s->run.peft)->packed;
+    s->stored.rounds = s->run.spec.federation.rounds;
+    return store_begin(s->rounds, &s->stored, e);
+}
+
+static int open_core(struct server *s, struct err *e)
+{
+    const struct schema *schema = peft_schema(s->run.peft);
+    char **names = NULL;
+    size_t n = 0;
+    int rc = store_roster(s->rounds, &names, &n, e);
+    if (rc == 0 && s->stored.next > 0)
+        rc = store_params(s->rounds, schema, s->stored.next - 1, s->run.params, e);
+    if (rc == 0) {
+        struct core_config c = {
+            .spec = &s->run.spec,
+            .schema = schema,
+            .model = s->run.model->hash,
+            .round = s->stored.next,
+            .params = s->run.params,
+            .client = (const char *const *)names,
+            .n_clients = n,
+        };
+        memcpy(c.run_id, s->stored.run_id, sizeof c.run_id);
+        rc = core_open(&s->core, &c, (core_time)uv_now(&s->loop), e);
+    }
+    free(names);
+    return rc;
+}
+
+/* --- birth and death --- */
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct server *s = handle->data;
+    if (number == SIGHUP) {
+        reload(s);
+        return;
+    }
+    log_info("stopping signal=%s", number == SIGTERM ? "TERM" : "INT");
+    server_stop(s);
+}
+
+static void open_handles(struct server *s)
+{
+    static const int number[] = {SIGTERM, SIGINT, SIGHUP};
+    uv_timer_init(&s->loop, &s->timer);
+    uv_timer_init(&s->loop, &s->committer.retry);
+    uv_pipe_init(&s->loop, &s->status, 0);
+    s->timer.data = s->committer.retry.data = s->status.data = s;
+    for (int i = 0; i < 3; i++) {
+        uv_signal_init(&s->loop, &s->signal[i]);
+        s->signal[i].data = s;
+        uv_signal_start(&s->signal[i], on_signal, number[i]);
+    }
+}
+
+static void end(struct server *s)
+{
+    if (s->ended)
+        return;
+    s->ended = true;
+    uv_close((uv_handle_t *)&s->timer, NULL);
+    uv_close((uv_handle_t *)&s->committer.retry, NULL);
+    uv_close((uv_handle_t *)&s->status, NULL);
+    for (int i = 0; i < 3; i++)
+        uv_close((uv_handle_t *)&s->signal[i], NULL);
+}
+
+void server_end_if_idle(struct server *s)
+{
+    if (s->stopping && s->peers.n == 0 && s->committer.commit == NULL)
+        end(s);
+}
+
+void server_stop(struct server *s)
+{
+    if (s->stopping)
+        return;
+    s->stopping = true;
+    if (s->listener != NULL)
+        listener_close(s->listener);
+    if (s->enroll_listener != NULL)
+        listener_close(s->enroll_listener);
+    s->listener = s->enroll_listener = NULL;
+    if (s->core != NULL) {
+        core_drain(s->core, (core_time)uv_now(&s->loop));
+        peers_pump(s);
+    }
+    peers_close_strangers(s);
+    commit_abandon(s);
+    server_end_if_idle(s);
+}
+
+static int open_all(struct server *s, struct err *e)
+{
+    const struct server_config *c = s->config;
+    int rc = take_lock(s, e);
+    if (rc == 0)
+        rc = run_open(&s->run, c, e);
+    if (rc == 0)
+        rc = open_stores(s, e);
+    if (rc == 0)
+        rc = enroll_open(&s->enroll, c, s->people, e);
+    if (rc == 0)
+        rc = open_tls(c, &s->tls, &s->enroll_tls, e);
+    if (rc == 0)
+        rc = open_core(s, e);
+    if (rc == 0)
+        rc = peers_listen(s, e);
+    if (rc != 0)
+        return rc;
+    live_open(s);
+    warn_of_expiry(c->identity.cert);
+    return 0;
+}
+
+static void close_all(struct server *s)
+{
+    core_close(s->core);
+    peers_release(s);
+    tls_context_close(s->tls);
+    tls_context_close(s->enroll_tls);
+    enroll_close(&s->enroll);
+    store_close(s->people);
+    store_close(s->rounds);
+    run_close(&s->run);
+    if (s->lock >= 0)
+        close(s->lock);
+}
+
+int server_run(const struct server_config *c, struct err *e)
+{
+    struct server s = {.config = c, .lock = -1};
+    signal(SIGPIPE, SIG_IGN); /* a peer that is gone shows as an error of the write */
+    int rc = uv_loop_init(&s.loop);
+    if (rc != 0)
+        return err_set(e, ERR_INTERNAL, "event loop: %s", uv_strerror(rc));
+    open_handles(&s);
+    rc = open_all(&s, e);
+    if (rc == 0) {
+        log_info("listening port=%u enroll_port=%u run=%s round=%u of=%u parameters=%" PRIu64,
+                 s.port, s.enroll_port, s.stored.run_id, s.stored.next + 1, s.stored.rounds,
+                 s.stored.parameters);
+        peers_pump(&s);
+    } else {
+        server_stop(&s);
+    }
+    uv_run(&s.loop, UV_RUN_DEFAULT);
+    uv_loop_close(&s.loop);
+    close_all(&s);
+    if (rc == 0 && s.failure.code != 0) {
+        *e = s.failure;
+        rc = s.failure.code;
+    }
+    if (rc == 0)
+        log_info("stopped");
+    return rc;
+}

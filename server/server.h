@@ -1,0 +1,19 @@
+/* The server as a process: libuv around the core. Sockets, timers, signals and the disk are here;
+ * what is decided is decided in core.c. */
+#ifndef SERVER_SERVER_H
+#define SERVER_SERVER_H
+
+#include "server/config.h"
+
+/* Listens, runs rounds, answers enrolments and status questions until SIGTERM or SIGINT, or, with
+ * exit_when_done, until the last round is committed. SIGHUP reads certificates anew. Whatever it
+ * returns, every committed round is on disk. ERR_STATE: another server uses the state folder, or it
+ * holds another run; ERR_NET: cannot listen; ERR_TLS, ERR_IO, ERR_MODEL, ERR_CONFIG, ERR_NOMEM. */
+int server_run(const struct server_config *c, struct err *e) MUST_CHECK;
+
+/* Files in the state folder. */
+#define SERVER_DATABASE "fedpet.db"
+#define SERVER_SOCKET "status.sock"
+#define SERVER_LOCK "lock"
+
+#endif
