@@ -5,13 +5,6 @@
 #include "nn/real.h"
 #include <cblas.h>
 
-/* Call first in main(), before any thread. Sets OpenBLAS to one thread a call (the trainer's
- * threads are above it), and, where OpenBLAS has chosen AVX2 kernels although the processor has
- * AVX-512 (0.3.21 knows no AMD processor newer than Zen 3), starts the program once more with
- * OPENBLAS_CORETYPE set: twice the speed. An OPENBLAS_CORETYPE from outside is left alone. Returns
- * in any case but the restart. argv ends with NULL. */
-void blas_start(char **argv);
-
 enum { BLAS_AS_IS = CblasNoTrans, BLAS_TRANSPOSED = CblasTrans };
 
 /* C = alpha op(A) op(B) + beta C: op(A) [m,k], op(B) [k,n], C [m,n]; ld*: elements from row to row

@@ -72,8 +72,8 @@ HOT static void forward(enum act kind, size_t n, const real *restrict x, real *r
 }
 
 /* gx = or += gy * f'(v); v holds y for relu and tanh, else x. */
-HOT static void backward(enum act kind, size_t n, const real *restrict v, const real *restrict gy,
-                         bool add, real *restrict gx)
+INLINE void backward_loop(enum act kind, size_t n, const real *restrict v, const real *restrict gy,
+                          bool add, real *restrict gx)
 {
     switch (kind) {
     case ACT_GELU:
@@ -106,6 +106,16 @@ HOT static void backward(enum act kind, size_t n, const real *restrict v, const 
     case ACT_COUNT:
         break;
     }
+}
+
+/* Two loops from one: with a condition inside, the long ones would not be vectorised. */
+HOT static void backward(enum act kind, size_t n, const real *restrict v, const real *restrict gy,
+                         bool add, real *restrict gx)
+{
+    if (add)
+        backward_loop(kind, n, v, gy, true, gx);
+    else
+        backward_loop(kind, n, v, gy, false, gx);
 }
 
 static void act_backward(struct tape *t, struct record *r)
