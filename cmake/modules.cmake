@@ -1,9 +1,10 @@
 # A module is a folder: its *.c files make one static library. New files are found by themselves.
 
-# fedpet_library(NAME DEPS...): fedpet_NAME from the sources of this folder, but for main.c.
+# fedpet_library(NAME DEPS...): fedpet_NAME from the sources of this folder, but for main.c and its
+# commands, cmd*.c.
 function(fedpet_library name)
     file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
-    list(FILTER sources EXCLUDE REGEX "/main\\.c$")
+    list(FILTER sources EXCLUDE REGEX "/(main|cmd[^/]*)\\.c$")
     fedpet_add_library(fedpet_${name} "${sources}" ${ARGN})
 endfunction()
 
@@ -29,10 +30,11 @@ function(fedpet_add_library target sources)
     endif()
 endfunction()
 
-# fedpet_program(NAME DEPS...): an executable from this folder's main.c.
+# fedpet_program(NAME DEPS...): an executable from this folder's main.c and cmd*.c.
 function(fedpet_program name)
     if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/main.c)
-        add_executable(${name} main.c)
+        file(GLOB commands CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/cmd*.c)
+        add_executable(${name} main.c ${commands})
         target_link_libraries(${name} PRIVATE ${ARGN})
     endif()
 endfunction()

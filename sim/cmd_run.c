@@ -111,7 +111,8 @@ out:
 
 int cmd_run(const struct cli_command *self, int argc, char **argv, struct err *e)
 {
-    struct run_options o = {.wire = "none"};
+    char depth[] = "none";
+    struct run_options o = {.wire = depth};
     const struct cli_option options[] = {
         {"out", 'o', CLI_STRING, "DIR", "where results go (required)", &o.out},
         {"set", 's', CLI_LIST, "KEY=VALUE", "override a setting, e.g. federation.rounds=5", &o.set},

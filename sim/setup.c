@@ -37,7 +37,7 @@ static int choose_metric(struct setup *s, struct err *e)
 
 static int open_all(struct setup *s, const char *path, const struct cli_list *set, struct err *e)
 {
-    int rc = experiment_load(&s->conf, &s->mem, &s->x, path, set->item, set->n, e);
+    int rc = experiment_load(&s->conf, &s->mem, &s->x, path, (char *const *)set->item, set->n, e);
     if (rc)
         return rc;
     struct run_spec *spec = &s->x.spec;
@@ -68,6 +68,8 @@ static int open_all(struct setup *s, const char *path, const struct cli_list *se
 int setup_open(struct setup *s, const char *path, const struct cli_list *set, struct err *e)
 {
     memset(s, 0, sizeof *s);
+    s->path = path;
+    s->set = set;
     arena_init(&s->mem, 1 << 20);
     int rc = open_all(s, path, set, e);
     if (rc)

@@ -13,6 +13,8 @@
 #include "text/tokenizer.h"
 
 struct setup {
+    const char *path; /* of the experiment file, and what overrides it; borrowed */
+    const struct cli_list *set;
     struct conf *conf;
     struct arena mem;
     struct experiment x; /* with task.n_labels as the data says */
