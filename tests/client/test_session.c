@@ -1,0 +1,287 @@
+/* What the daemon keeps open for a run: the split of its data, training from a job, saving. */
+#include "client/session.h"
+#include "base/file.h"
+#include "tests/client/toy.h"
+#include <criterion/criterion.h>
+#include <limits.h>
+
+enum { ROWS = 60 };
+
+static char dir[64], data[128], state[128];
+static struct backbone backbone;
+static struct client_config config;
+static struct msg_welcome welcome;
+static struct trainer *trainer;
+
+static void write_at(const char *name, const char *text)
+{
+    char path[128];
+    struct err e;
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    cr_assert_eq(file_write(path, text, strlen(text), 0644, &e), 0, "%s", e.text);
+}
+
+static void write_data(void)
+{
+    static char text[ROWS * 64];
+    size_t n = 0;
+    for (int i = 0; i < ROWS; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n,
+                              "{\"text\": \"%s w%d w%d\", \"label\": \"%s\"}\n",
+                              i % 3 ? "good" : "bad", i % 7, i % 5, i % 3 ? "yes" : "no");
+    write_at("data.jsonl", text);
+}
+
+static void setup(void)
+{
+    static char *labels[] = {(char *)"no", (char *)"yes"};
+    struct err e;
+    snprintf(dir, sizeof dir, "/tmp/fedpet-session-XXXXXX");
+    cr_assert_not_null(mkdtemp(dir));
+    const struct random_model shape = {.type = "bert",
+                                       .layers = 1,
+                                       .hidden = 16,
+                                       .heads = 2,
+                                       .ffn = 32,
+                                       .vocab = 14,
+                                       .positions = 32,
+                                       .seed = 1};
+    cr_assert_eq(random_model_write(&shape, dir, &e), 0, "%s", e.text);
+    write_at("vocab.txt",
+             "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ngood\nbad\nw0\nw1\nw2\nw3\nw4\nw5\nw6\n");
+    write_data();
+    snprintf(data, sizeof data, "%s/data.jsonl", dir);
+    snprintf(state, sizeof state, "%s/state", dir);
+    cr_assert_eq(backbone_open(&backbone, dir, &e), 0, "%s", e.text);
+    cr_assert_eq(trainer_open(&trainer, 2, 0, &e), 0, "%s", e.text);
+    config = (struct client_config){.data = data, .state = state};
+    welcome = (struct msg_welcome){.run_id = "0123456789abcdef", .index = 3};
+    welcome.spec.task = (struct task_spec){.name = (char *)"text",
+                                           .text = (char *)"text",
+                                           .label = (char *)"label",
+                                           .labels = labels,
+                                           .n_labels = 2};
+    welcome.spec.peft = (struct peft_spec){
+        .method = (char *)"lora", .r = 2, .alpha = 4, .targets = 1 << LIN_QUERY | 1 << LIN_VALUE};
+    welcome.spec.federation.seed = 17;
+    welcome.spec.local = (struct local_spec){.epochs = 2,
+                                             .batch_size = 8,
+                                             .accumulate = 1,
+                                             .max_length = 16,
+                                             .lr = 0.01,
+                                             .beta1 = 0.9,
+                                             .beta2 = 0.999,
+                                             .eps = 1e-8,
+                                             .max_grad_norm = 1,
+                                             .model_dropout = 0.1};
+}
+
+static void fini(void)
+{
+    char command[128];
+    trainer_close(trainer);
+    backbone_close(&backbone);
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    cr_expect_eq(system(command), 0);
+}
+
+TestSuite(session, .init = setup, .fini = fini);
+
+static struct session *open_session(void)
+{
+    struct session *s;
+    enum msg_reason reason;
+    struct err e;
+    cr_assert_eq(session_open(&s, &backbone, &config, &welcome, &reason, &e), 0, "%s", e.text);
+    return s;
+}
+
+/* The parameters that everybody begins with, packed; the caller frees them. */
+static unsigned char *initial(float **theta_out)
+{
+    struct peft *p;
+    struct err e;
+    cr_assert_eq(peft_open(&p, backbone.model, &welcome.spec.peft, &welcome.spec.local, 2, &e), 0);
+    const struct schema *schema = peft_schema(p);
+    float *theta = malloc(schema->count * sizeof *theta);
+    unsigned char *packed = malloc(4 * schema->packed);
+    peft_init(p, welcome.spec.federation.seed, theta);
+    tensorset_pack(schema, theta, packed);
+    peft_close(p);
+    if (theta_out)
+        *theta_out = theta;
+    else
+        free(theta);
+    return packed;
+}
+
+static struct agent_result train(struct session *s, const unsigned char *params, uint32_t round)
+{
+    struct agent_job job = {.round = round,
+                            .index = welcome.index,
+                            .params = params,
+                            .len = 4 * session_schema(s)->packed};
+    struct agent_result r;
+    struct err e;
+    cr_assert_eq(session_train(s, trainer, &job, NULL, &r, &e), 0, "%s", e.text);
+    return r;
+}
+
+Test(session, trains_as_the_trainer_does)
+{
+    struct session *s = open_session();
+    float *theta;
+    unsigned char *params = initial(&theta);
+    cr_assert_eq(session_samples(s), ROWS);
+    struct agent_result r = train(s, params, 5);
+    cr_assert_eq(r.samples, ROWS);
+    cr_assert_eq(r.steps, 16);
+    cr_assert_eq(r.n_metrics, 0);
+
+    struct dataset *d;
+    struct peft *p;
+    struct train_result plain;
+    struct err e;
+    cr_assert_eq(dataset_open(&d,
+                              &(struct task_spec){.name = (char *)"text",
+                                                  .data = data,
+                                                  .text = (char *)"text",
+                                                  .label = (char *)"label",
+                                                  .labels = welcome.spec.task.labels,
+                                                  .n_labels = 2},
+                              SPLIT_TRAIN, backbone.tokenizer, 16, NULL, &e),
+                 0, "%s", e.text);
+    cr_assert_eq(peft_open(&p, backbone.model, &welcome.spec.peft, &welcome.spec.local, 2, &e), 0);
+    const struct train_job job = {
+        .peft = p, .data = d, .local = &welcome.spec.local, .seed = 17, .round = 5, .client = 3};
+    cr_assert_eq(trainer_fit(trainer, &job, theta, &plain, &e), 0, "%s", e.text);
+    unsigned char *expected = malloc(r.len);
+    tensorset_pack(peft_schema(p), theta, expected);
+    cr_assert_arr_eq(r.params, expected, r.len);
+    cr_assert_eq(r.train_loss, plain.loss);
+
+    peft_close(p);
+    dataset_close(d);
+    free(expected);
+    free(theta);
+    free(params);
+    session_close(s);
+}
+
+Test(session, a_job_leaves_nothing_behind_for_the_next)
+{
+    struct session *s = open_session();
+    unsigned char *params = initial(NULL);
+    struct agent_result r = train(s, params, 0);
+    unsigned char *first = malloc(r.len);
+    memcpy(first, r.params, r.len);
+    r = train(s, params, 1);
+    cr_assert_arr_neq(r.params, first, r.len);
+    r = train(s, params, 0);
+    cr_assert_arr_eq(r.params, first, r.len);
+    free(first);
+    free(params);
+    session_close(s);
+}
+
+Test(session, holds_out_a_share_and_scores_on_it)
+{
+    config.validation = 0.25;
+    struct session *s = open_session();
+    unsigned char *params = initial(NULL);
+    cr_assert_eq(session_samples(s), 45);
+    struct agent_result r = train(s, params, 0);
+    cr_assert_eq(r.samples, 45);
+    cr_assert_eq(r.n_metrics, 1);
+    cr_assert_str_eq(r.metric[0].name, "accuracy");
+    cr_assert_eq(r.metric[0].weight, 15);
+    double before = r.metric[0].value;
+    cr_assert(before >= 0 && before <= 1);
+    for (int i = 0; i < 8; i++) {
+        memcpy(params, r.params, r.len);
+        r = train(s, params, 1);
+    }
+    cr_assert_eq(r.metric[0].value, 1.0, "accuracy %g", r.metric[0].value);
+    free(params);
+    session_close(s);
+}
+
+Test(session, refuses_parameters_that_are_not_finite)
+{
+    struct session *s = open_session();
+    struct agent_result r;
+    struct err e;
+    unsigned char *params = initial(NULL);
+    memset(params, 0xff, 4);
+    struct agent_job job = {.params = params, .len = 4 * session_schema(s)->packed};
+    cr_assert_eq(session_train(s, trainer, &job, NULL, &r, &e), ERR_PROTO);
+    job.len -= 4;
+    cr_assert_eq(session_train(s, trainer, &job, NULL, &r, &e), ERR_PROTO);
+    free(params);
+    session_close(s);
+}
+
+Test(session, saves_an_adapter_and_points_to_it)
+{
+    struct session *s = open_session();
+    unsigned char *params = initial(NULL);
+    struct agent_result r = train(s, params, 0);
+    size_t len = r.len;
+    unsigned char *trained = malloc(len);
+    memcpy(trained, r.params, len);
+    char path[PATH_MAX];
+    struct err e;
+    struct peft *p;
+    snprintf(path, sizeof path, "%s/adapter", state);
+    cr_assert_eq(session_save(s, params, len, state, &e), 0, "%s", e.text);
+    cr_assert_eq(session_save(s, trained, len, state, &e), 0, "%s", e.text);
+    cr_assert_eq(peft_open(&p, backbone.model, &welcome.spec.peft, &welcome.spec.local, 2, &e), 0);
+    float *theta = malloc(peft_schema(p)->count * sizeof *theta);
+    cr_assert_eq(peft_load(p, path, theta, &e), 0, "%s", e.text);
+    tensorset_pack(peft_schema(p), theta, params);
+    cr_assert_arr_eq(params, trained, len);
+    peft_close(p);
+    free(theta);
+    free(trained);
+    free(params);
+    session_close(s);
+}
+
+Test(session, says_what_is_wrong_with_the_data)
+{
+    struct session *s;
+    enum msg_reason reason;
+    struct err e;
+    config.data = (char *)"/nowhere/data.jsonl";
+    cr_assert_eq(session_open(&s, &backbone, &config, &welcome, &reason, &e), ERR_IO);
+    cr_assert_eq(reason, REASON_DATA);
+    config.data = data;
+    write_at("data.jsonl", "{\"text\": \"good\", \"label\": \"maybe\"}\n");
+    cr_assert_eq(session_open(&s, &backbone, &config, &welcome, &reason, &e), ERR_DATA);
+    cr_assert_eq(reason, REASON_DATA);
+    cr_assert_not_null(strstr(e.text, "data.jsonl"), "%s", e.text);
+}
+
+Test(session, says_when_the_method_does_not_fit)
+{
+    struct session *s;
+    enum msg_reason reason;
+    struct err e;
+    welcome.spec.peft.method = (char *)"magic";
+    cr_assert_eq(session_open(&s, &backbone, &config, &welcome, &reason, &e), ERR_CONFIG);
+    cr_assert_eq(reason, REASON_MODEL);
+    welcome.spec.peft.method = (char *)"lora";
+    welcome.spec.local.max_length = 33;
+    cr_assert_eq(session_open(&s, &backbone, &config, &welcome, &reason, &e), ERR_CONFIG);
+}
+
+/* A task of GLUE may come as one file in our own columns, with the task's labels. */
+Test(session, one_file_stands_for_any_task)
+{
+    welcome.spec.task = (struct task_spec){.name = (char *)"sst2"};
+    write_at("data.jsonl", "{\"text\": \"good\", \"label\": \"1\"}\n"
+                           "{\"text\": \"bad\", \"label\": \"0\"}\n");
+    struct session *s = open_session();
+    cr_assert_eq(session_samples(s), 2);
+    session_close(s);
+}
