@@ -45,7 +45,7 @@ static double row_loss(const real *z, int classes, int32_t label, real scale, re
         sum += exp(z[c] - top);
     for (int c = 0; c < classes; c++)
         slope[c] = (real)(scale * (exp(z[c] - top) / sum - (c == label)));
-    return log(sum) + top - z[label];
+    return log(sum) + (top - z[label]);
 }
 
 struct val *op_cross_entropy(struct tape *t, struct val *logits, const int32_t *label, real scale)

@@ -62,7 +62,8 @@ void *tape_alloc(struct tape *t, size_t bytes);
 
 struct tape_scope tape_enter(struct tape *t);
 /* Ends the scope; `keep` (may be NULL, may be older than the scope) survives in the enclosing
- * scope. Returns keep. */
+ * scope. Returns keep. A loop over layers enters once and leaves with the same `s` after every
+ * layer: that drops the layer before too. */
 struct val *tape_leave(struct tape *t, struct tape_scope s, struct val *keep);
 
 /* Seeds d loss / d loss = 1 for a [1,1] val and runs the records in reverse; parameter gradients

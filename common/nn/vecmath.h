@@ -77,7 +77,7 @@ INLINE real vec_tanh(real x)
     return a < 0.625F ? x * p : far;
 }
 
-/* The standard normal distribution function, within 1.5e-7; *density = e^(-x^2/2) / sqrt(2 pi). The
+/* The standard normal distribution function, within 2.5e-7; *density = e^(-x^2/2) / sqrt(2 pi). The
  * tail below zero keeps its relative precision (1e-5 at -9), because it is computed as density
  * times a polynomial in 1/(1 + 0.3 |x|), the form of Abramowitz and Stegun 7.1.26. */
 INLINE real vec_normal_cdf(real x, real *density)
