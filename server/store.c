@@ -152,21 +152,27 @@ int store_run(struct store *s, struct store_run *run, bool *found, struct err *e
     return 0;
 }
 
+/* Nothing of an earlier run is lost: it has no committed round. */
+static int enter(struct store *s, struct store_run *run, struct err *e)
+{
+    run->next = 0;
+    return sql_run(&s->sql, "entering the run", e,
+                   "INSERT OR REPLACE INTO run VALUES(1, ?, ?, ?, ?, ?)", "tbiii", run->run_id,
+                   run->identity.byte, (size_t)HASH_BYTES, (int64_t)run->parameters,
+                   (int64_t)run->rounds, (int64_t)time(NULL));
+}
+
 int store_begin(struct store *s, struct store_run *run, struct err *e)
 {
-    static const char doing[] = "entering the run";
-    struct store_run stored;
+    struct store_run stored = {0};
     bool found;
     int rc = store_run(s, &stored, &found, e);
     if (rc != 0)
         return rc;
-    if (!found) {
-        run->next = 0;
-        return sql_run(&s->sql, doing, e, "INSERT INTO run VALUES(1, ?, ?, ?, ?, ?)", "tbiii",
-                       run->run_id, run->identity.byte, (size_t)HASH_BYTES,
-                       (int64_t)run->parameters, (int64_t)run->rounds, (int64_t)time(NULL));
-    }
-    if (memcmp(&stored.identity, &run->identity, sizeof run->identity) != 0)
+    bool same = found && memcmp(&stored.identity, &run->identity, sizeof run->identity) == 0;
+    if (!same && stored.next == 0)
+        return enter(s, run, e);
+    if (!same)
         return err_set(e, ERR_STATE,
                        "%s holds another run, %s: model, task, peft, local or federation settings "
                        "differ; undo the change, or "
@@ -174,7 +180,8 @@ int store_begin(struct store *s, struct store_run *run, struct err *e)
                        s->path, stored.run_id);
     memcpy(run->run_id, stored.run_id, sizeof run->run_id);
     run->next = stored.next;
-    return sql_run(&s->sql, doing, e, "UPDATE run SET rounds = ?", "i", (int64_t)run->rounds);
+    return sql_run(&s->sql, "entering the run", e, "UPDATE run SET rounds = ?", "i",
+                   (int64_t)run->rounds);
 }
 
 /* --- rounds --- */

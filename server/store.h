@@ -32,9 +32,9 @@ struct store_run {
     uint32_t rounds;     /* how many are to be done, by the last server's configuration */
     uint32_t next;       /* the first round that is not committed */
 };
-/* Goes on with the stored run, or enters this one when the store has none: then run_id is used,
- * else replaced by the stored one. `next` is filled in. ERR_STATE when the store holds a run of
- * another identity. */
+/* Goes on with the stored run, or enters this one when the store has none with a committed round:
+ * then run_id is used, else replaced by the stored one. `next` is filled in. ERR_STATE when the
+ * store has rounds of another identity. */
 int store_begin(struct store *s, struct store_run *run, struct err *e) MUST_CHECK;
 /* The stored run; *found false when there is none yet. */
 int store_run(struct store *s, struct store_run *run, bool *found, struct err *e) MUST_CHECK;
