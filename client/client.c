@@ -305,9 +305,10 @@ static void send_message(struct client *c, const struct msg *m)
 
 static void hang_up(struct client *c)
 {
-    if (c->link)
-        link_close(c->link);
-    c->link = NULL;
+    struct link *l = c->link;
+    c->link = NULL; /* from here on its events mean nothing */
+    if (l)
+        link_close(l);
 }
 
 /* --- decisions ------------------------------------------------------------------------------ */

@@ -89,9 +89,10 @@ static int accept_identity(const struct enrolment *n, const struct msg_identity 
 
 static void stop(struct enrolment *n)
 {
-    if (n->link)
-        link_close(n->link);
+    struct link *l = n->link;
     n->link = NULL;
+    if (l)
+        link_close(l);
     if (!uv_is_closing((uv_handle_t *)&n->timer))
         uv_close((uv_handle_t *)&n->timer, NULL);
 }

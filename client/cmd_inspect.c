@@ -43,7 +43,7 @@ static json_t *model_json(const struct model *m)
     size_t parameters = 0;
     char hex[HASH_HEX];
     for (size_t i = 0; i < m->file.n; i++)
-        parameters += m->file.tensor[i].count;
+        parameters += m->file.tensor[i].dtype != DTYPE_OTHER ? m->file.tensor[i].count : 0;
     hash_hex(&m->hash, hex);
     return json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:s}", "path", m->dir, "family",
                      family_name(c->family), "layers", c->layers, "hidden", c->hidden, "heads",

@@ -273,9 +273,10 @@ int trainer_open(struct trainer **out, unsigned threads, size_t memory_limit, st
     openblas_set_num_threads(1);
     t->threads = threads;
     t->tape = tape;
+    size_t cap = memory_limit > threads ? memory_limit / threads : memory_limit;
     int rc = crew_open(&t->crew, threads, e);
     for (unsigned i = 0; !rc && i < threads; i++)
-        rc = tape_open(&tape[i], memory_limit / threads, e);
+        rc = tape_open(&tape[i], cap, e);
     if (rc) {
         trainer_close(t);
         return rc;

@@ -1,6 +1,6 @@
 /* What the daemon keeps open for a run: the split of its data, training from a job, saving. */
-#include "client/session.h"
 #include "base/file.h"
+#include "client/session.h"
 #include "tests/client/toy.h"
 #include <criterion/criterion.h>
 #include <limits.h>
