@@ -1,6 +1,8 @@
 /* A data set: tokenised examples with labels, in file order, immutable after opening.
- * Readers, one file each, are listed in task.c: GLUE layouts (sst2, mrpc, rte) and "text" (CSV,
- * TSV, JSONL with named columns). */
+ *
+ * Tasks by name: GLUE in its official files (train.tsv, dev.tsv; MNLI: dev_matched.tsv), and
+ * "text": CSV, TSV or JSONL files with columns named by the configuration. Rows of at most 1
+ * MiB, files of at most 4 GiB, less than 2^31 rows. */
 #ifndef TEXT_DATASET_H
 #define TEXT_DATASET_H
 
@@ -30,27 +32,36 @@ struct dataset {
     const char *const *label_name; /* n_labels; NULL for regression */
 };
 
-/* Reads and tokenises one split. task->data is a folder with the task's files (train.tsv/dev.tsv;
- * for "text": train.* and dev.* or test.* of kind csv, tsv, jsonl) or, for "text", one file (then
- * SPLIT_DEV is ERR_DATA). `column`: the owner column, or NULL. ERR_IO; ERR_DATA naming file, line
- * and fault: too few columns, unknown label, empty file, invalid UTF-8, missing column. */
+/* Reads and tokenises one split. task->data is a folder with the task's files (for "text": train.*,
+ * and dev.* or else test.*, of kind tsv, csv or jsonl) or, for "text", one file (then SPLIT_DEV is
+ * ERR_DATA). `column`: the owner column, or NULL. `tok` is needed during the call only.
+ *
+ * Labels of "text" are class names of task->labels or their numbers; numbers in 0..n_labels - 1
+ * where n_labels > 1 and labels is NULL; real values where n_labels is 1 and labels is NULL
+ * (regression); and where n_labels is 0, numbers, the largest of which tells how many classes there
+ * are.
+ *
+ * ERR_IO; ERR_CONFIG: unknown task, missing key; ERR_DATA naming file, line and fault: wrong
+ * number of columns, unknown label, empty file, invalid UTF-8, missing column; ERR_NOMEM. */
 int dataset_open(struct dataset **out, const struct task_spec *task, enum split split,
                  const struct tokenizer *tok, size_t max_length, const char *column,
                  struct err *e) MUST_CHECK;
 void dataset_close(struct dataset *d);
 
-/* Writes examples index[0..n) as JSONL {"text","text_pair","label"}: what a client process of the
- * simulator reads back with task "text". */
+/* Writes examples index[0..n) as JSONL {"text","text_pair","label"}, the label by name or, for
+ * regression, as a number: what a client process of the simulator reads back with task "text".
+ * The file appears whole or not at all. ERR_IO, ERR_NOMEM. */
 int dataset_write_jsonl(const struct dataset *d, const uint32_t *index, size_t n, const char *path,
                         struct err *e) MUST_CHECK;
 
-/* The tasks known by name, for --help: fills names (static strings), returns how many. */
+/* The tasks known by name. */
 struct task_info {
     const char *name, *what, *metric;
     const char *const *labels; /* NULL: given by the configuration */
     uint32_t n_labels;
 };
 extern const struct task_info task_table[]; /* ends with name NULL */
+/* NULL when there is none. */
 const struct task_info *task_find(const char *name);
 
 #endif

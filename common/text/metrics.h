@@ -17,6 +17,8 @@ struct score {
     uint64_t true_pos, false_pos, false_neg; /* of class 1, for binary F1 (van Rijsbergen 1979) */
     double loss_sum, squared_error_sum;
 };
+/* One example of class `label`, predicted as `predicted`. Regression: label -1, and the loss is
+ * the squared error. */
 void score_add(struct score *s, int32_t label, int32_t predicted, double loss);
 void score_merge(struct score *into, const struct score *s);
 /* 0 when n is 0, and for F1 without positives. */

@@ -9,10 +9,9 @@
 #include "model/model.h"
 #include "text/dataset.h"
 
-enum {
-    PACK_TOKENS = 512
-}; /* tokens a micro-batch aims at: large enough for BLAS, small enough to share a batch between
-      threads */
+/* What a micro-batch aims at: large enough for BLAS, small enough to share a batch between
+ * threads. */
+enum { PACK_TOKENS = 512 };
 
 struct packing {
     struct batch *batch;
@@ -20,9 +19,10 @@ struct packing {
     uint32_t **example; /* example[m][s]: index into the data set of sequence s of micro-batch m */
 };
 
-/* Splits examples index[0..n) of d into micro-batches of about PACK_TOKENS tokens with even token
- * counts (longest first into the emptiest, ties by order); an even number of micro-batches where
- * there is more than one. Memory from `mem`. ERR_NOMEM. */
+/* Splits examples index[0..n) of d into micro-batches of about PACK_TOKENS tokens with even
+ * token counts (longest first into the emptiest, ties by order); an even number of micro-batches
+ * where there is more than one, none of them empty. Token types are 0 where the family has fewer
+ * than two. Memory from `mem`. ERR_NOMEM. */
 int pack_examples(const struct dataset *d, const uint32_t *index, size_t n,
                   const struct model_config *c, struct arena *mem, struct packing *out,
                   struct err *e) MUST_CHECK;

@@ -1,0 +1,38 @@
+/* Where a task's rows come from: the file of a split, its columns, and what its labels mean. One
+ * function a family of tasks fills it. */
+#ifndef TEXT_SOURCE_H
+#define TEXT_SOURCE_H
+
+#include "base/err.h"
+#include "text/dataset.h"
+#include "text/table.h"
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The place of each column in table_spec.wanted. */
+enum source_column { COLUMN_TEXT, COLUMN_LABEL, COLUMN_PAIR, COLUMN_OWNER };
+
+struct source {
+    char path[PATH_MAX];
+    struct table_spec table; /* table.path is `path` */
+    bool regression;
+    const char *const
+        *label; /* how the file writes the classes, in index order; NULL: as integers from 0 */
+    const char *const *label_name; /* what people call them; NULL: as in the file */
+    uint32_t n_labels;             /* 0: as many as the largest integer says */
+};
+
+/* ERR_CONFIG naming the key, ERR_DATA, ERR_IO. `out` points into itself and into `task`: do not
+ * copy it. */
+typedef int (*source_fn)(struct source *out, const struct task_spec *task, enum split split,
+                         struct err *e);
+int glue_source(struct source *out, const struct task_spec *task, enum split split,
+                struct err *e) MUST_CHECK;
+int text_source(struct source *out, const struct task_spec *task, enum split split,
+                struct err *e) MUST_CHECK;
+
+/* The reader of a task by name: "text" or a GLUE layout. ERR_CONFIG listing the known names. */
+int source_find(const char *task, source_fn *out, struct err *e) MUST_CHECK;
+
+#endif
