@@ -1,0 +1,93 @@
+"""What model_parity.py and peft_roundtrip.py share: the models, 64 real sentence pairs, and both sides' logits."""
+import csv
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import peft
+import torch
+import transformers
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SHARED = pathlib.Path(os.environ.get("FEDPET_SHARED", ROOT.parent / "shared"))
+MINILM = pathlib.Path(os.environ.get("FEDPET_MODEL", ROOT / ".cache/all-MiniLM-L6-v2"))
+MRPC = SHARED / "data/glue/MRPC"
+CLIENT = pathlib.Path(os.environ.get("FEDPET_BIN", ROOT / "build/release")) / "fedpet-client"
+
+ABSENT = 77  # exit status of a script that lacks what it needs
+TOLERANCE = 2e-5
+SIZE = 128  # width of the random encoders
+
+
+def need(*paths: pathlib.Path) -> None:
+    for path in paths:
+        if not path.exists():
+            print(f"skipped: no {path}")
+            sys.exit(ABSENT)
+
+
+def pairs(n: int = 64) -> list[tuple[str, str]]:
+    with open(MRPC / "dev.tsv", encoding="utf-8-sig", newline="") as f:
+        rows = list(csv.reader(f, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
+    return [(r[3], r[4]) for r in rows[:n]]
+
+
+def random_encoder(family: str, out: pathlib.Path) -> pathlib.Path:
+    """A directory with a small random encoder, larger than life in its weights, and the family's real tokenizer."""
+    configs = {
+        "roberta": transformers.RobertaConfig(
+            vocab_size=50265, hidden_size=SIZE, num_hidden_layers=4, num_attention_heads=4, intermediate_size=4 * SIZE,
+            max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5, initializer_range=0.05),
+        "distilbert": transformers.DistilBertConfig(
+            vocab_size=30522, dim=SIZE, n_layers=3, n_heads=4, hidden_dim=4 * SIZE, initializer_range=0.05),
+    }
+    tokenizer = {"roberta": "roberta-base", "distilbert": "bert-base-uncased"}[family]
+    torch.manual_seed(len(family))
+    transformers.AutoModel.from_config(configs[family]).save_pretrained(out)
+    for file in (SHARED / "tokenizers" / tokenizer).iterdir():
+        shutil.copy(file, out)
+    return out
+
+
+def encoders(scratch: pathlib.Path) -> dict[str, pathlib.Path]:
+    return {"all-MiniLM-L6-v2": MINILM} | {f: random_encoder(f, scratch / f) for f in ("roberta", "distilbert")}
+
+
+def open_base(model_dir: pathlib.Path, n_labels: int):
+    transformers.logging.set_verbosity_error()
+    return transformers.AutoModelForSequenceClassification.from_pretrained(
+        model_dir, num_labels=n_labels, dtype=torch.float32)
+
+
+def torch_logits(model, model_dir: pathlib.Path, texts: list[tuple[str, str]]) -> torch.Tensor:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model_dir)
+    model.eval()
+    out = []
+    with torch.no_grad():
+        for i in range(0, len(texts), 16):
+            first, second = zip(*texts[i:i + 16])
+            batch = tokenizer(list(first), list(second), padding=True, return_tensors="pt")
+            out.append(model(**batch).logits)
+    return torch.cat(out)
+
+
+def fedpet_logits(model_dir: pathlib.Path, adapter: pathlib.Path, texts: list[tuple[str, str]]) -> torch.Tensor:
+    lines = "".join(f"{a}\t{b}\n" for a, b in texts)
+    done = subprocess.run([CLIENT, "predict", "--model", model_dir, "--adapter", adapter, "--format", "json"],
+                          input=lines, stdout=subprocess.PIPE, encoding="utf-8", check=True)
+    return torch.tensor([json.loads(line)["logits"] for line in done.stdout.splitlines()])
+
+
+def compare(what: str, ours: torch.Tensor, theirs: torch.Tensor) -> bool:
+    """Prints one line; true when every logit agrees."""
+    worst = (ours - theirs).abs().max().item() if ours.shape == theirs.shape else float("inf")
+    spread = theirs.std().item()
+    print(f"{what}: {ours.shape[0]} pairs, logits of spread {spread:.2f} differ by at most {worst:.1e}", flush=True)
+    return worst <= TOLERANCE
+
+
+def load_adapter(base, adapter: pathlib.Path):
+    return peft.PeftModel.from_pretrained(base, adapter)
