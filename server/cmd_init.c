@@ -1,100 +1,9 @@
-#include "base/buf.h"
-#include "base/file.h"
 #include "server/cmd.h"
-#include "server/enroll.h"
-#include <errno.h>
+#include "server/init.h"
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-/* What `init` leaves behind, in the order in which it is written. */
-enum made { CA_CERT, CA_KEY, SERVER_CERT, SERVER_KEY, CONFIG, MADE };
-static const struct {
-    const char *name;
-    mode_t mode;
-} made[MADE] = {
-    [CA_CERT] = {"ca.pem", 0644},         [CA_KEY] = {"ca.key", 0600},
-    [SERVER_CERT] = {"server.pem", 0644}, [SERVER_KEY] = {"server.key", 0600},
-    [CONFIG] = {"server.yaml", 0644},
-};
-
-/* A path as a double-quoted YAML scalar. */
-static int put_path(struct buf *b, const char *key, const char *dir, const char *name)
-{
-    int rc = buf_printf(b, "%s: \"", key);
-    const char *const part[] = {dir, "/", name};
-    for (size_t i = 0; i < 3; i++)
-        for (const char *s = part[i]; *s != '\0' && rc == 0; s++)
-            rc = buf_printf(b, *s == '"' || *s == '\\' ? "\\%c" : "%c", *s);
-    return rc == 0 ? buf_printf(b, "\"\n") : rc;
-}
-
-static int describe(struct buf *b, const char *dir)
-{
-    int rc = buf_printf(
-        b, "# Configuration of fedpet-server. Every key that is left out has a default:\n"
-           "#   fedpet-server config show --config FILE\n"
-           "# prints them all, with their values and where each came from.\n\n"
-           "listen: 0.0.0.0:8443  # clients, by mutual TLS\n"
-           "enroll: 0.0.0.0:8444  # devices that bring a token\n"
-           "identity:\n");
-    if (rc == 0)
-        rc = put_path(b, "  ca", dir, made[CA_CERT].name);
-    if (rc == 0)
-        rc = put_path(b, "  ca_key", dir, made[CA_KEY].name);
-    if (rc == 0)
-        rc = put_path(b, "  cert", dir, made[SERVER_CERT].name);
-    if (rc == 0)
-        rc = put_path(b, "  key", dir, made[SERVER_KEY].name);
-    if (rc == 0)
-        rc = put_path(b, "state", dir, "state");
-    if (rc != 0)
-        return rc;
-    return buf_printf(b, "\n# To be filled in: the base model, a Hugging Face folder, the same on "
-                         "server and clients ...\n"
-                         "#model: /srv/models/all-MiniLM-L6-v2\n"
-                         "# ... and the task. Its data stay on the clients.\n"
-                         "#task: {name: sst2}\n\n"
-                         "peft: {method: lora, r: 8, alpha: 8, targets: [query, value]}\n"
-                         "federation: {clients: 10, per_round: 5, rounds: 20, deadline_s: 600}\n"
-                         "local: {epochs: 1, batch_size: 32, lr: 0.001}\n");
-}
-
-static int check_absent(const char *dir, struct err *e)
-{
-    char path[PATH_MAX];
-    for (int i = 0; i < MADE; i++) {
-        int rc = file_join(path, sizeof path, dir, made[i].name, e);
-        if (rc != 0)
-            return rc;
-        if (file_exists(path))
-            return err_set(
-                e, ERR_IO,
-                "%s exists: give another folder; a new CA would lock out every enrolled client",
-                path);
-    }
-    return 0;
-}
-
-/* All files, or none. */
-static int write_all(const char *dir, const void *const bytes[MADE], const size_t len[MADE],
-                     struct err *e)
-{
-    char path[PATH_MAX];
-    int rc = 0, written = 0;
-    for (; rc == 0 && written < MADE; written++) {
-        rc = file_join(path, sizeof path, dir, made[written].name, e);
-        if (rc == 0)
-            rc = file_write(path, bytes[written], len[written], made[written].mode, e);
-    }
-    for (int i = 0; rc != 0 && i < written; i++)
-        if (file_join(path, sizeof path, dir, made[i].name, NULL) == 0)
-            unlink(path);
-    return rc;
-}
 
 /* The given hosts, or those by which this machine is known to itself. */
 static size_t choose_hosts(const struct cli_list *given, char *own, size_t size,
@@ -113,37 +22,10 @@ static size_t choose_hosts(const struct cli_list *given, char *own, size_t size,
     return n;
 }
 
-static int make(const char *dir, const struct cli_list *hosts, struct err *e)
-{
-    char own[HOST_NAME_MAX + 1] = "", real[PATH_MAX];
-    const char *host[CLI_MAX_REPETITIONS];
-    struct identity ca = {0}, server = {0};
-    struct buf config;
-    int64_t now = (int64_t)time(NULL);
-    size_t n = choose_hosts(hosts, own, sizeof own, host);
-    buf_init(&config, 1 << 16);
-    int rc = realpath(dir, real) == NULL ? err_sys(e, ERR_IO, errno, "%s", dir) : 0;
-    if (rc == 0)
-        rc = identity_make_ca(&ca, "fedpet-ca", now, ENROLL_CA_DAYS, e);
-    if (rc == 0)
-        rc = identity_make_server(&server, &ca, host, n, now, ENROLL_SERVER_DAYS, e);
-    if (rc == 0 && (rc = describe(&config, real)) != 0)
-        err_set(e, rc, "%s: path too long", real);
-    if (rc == 0) {
-        const void *const bytes[MADE] = {ca.cert, ca.key, server.cert, server.key,
-                                         buf_bytes(&config)};
-        const size_t len[MADE] = {strlen(ca.cert), strlen(ca.key), strlen(server.cert),
-                                  strlen(server.key), buf_size(&config)};
-        rc = write_all(real, bytes, len, e);
-    }
-    buf_release(&config);
-    identity_release(&server);
-    identity_release(&ca);
-    return rc;
-}
-
 int cmd_init(const struct cli_command *self, int argc, char **argv, struct err *e)
 {
+    char own[HOST_NAME_MAX + 1] = "";
+    const char *host[CLI_MAX_REPETITIONS];
     struct cli_list hosts = {0};
     const struct cli_option options[] = {
         {"host", 0, CLI_LIST, "NAME",
@@ -157,11 +39,8 @@ int cmd_init(const struct cli_command *self, int argc, char **argv, struct err *
     if (args.n != 1)
         return err_set(e, ERR_USAGE, "init needs one folder to write to");
     const char *dir = args.word[0];
-    rc = file_mkdirs(dir, 0700, e);
-    if (rc == 0)
-        rc = check_absent(dir, e);
-    if (rc == 0)
-        rc = make(dir, &hosts, e);
+    size_t n = choose_hosts(&hosts, own, sizeof own, host);
+    rc = init_folder(dir, host, n, e);
     if (rc == 0)
         printf("CA, server certificate and server.yaml are in %s\n"
                "Next: fill in `model` and `task` in %s/server.yaml, then\n"

@@ -18,6 +18,7 @@ struct office {
 static void office_open(struct office *o)
 {
     struct err e = {0};
+    log_setup("test", stderr, LOG_ERROR, false);
     *o = (struct office){.folder = folder_make(), .now = (int64_t)time(NULL)};
     arena_init(&o->mem, 1 << 20);
     cr_assert_eq(identity_make_ca(&o->ca, "ca", o->now, 100, &e), 0, "%s", e.text);
