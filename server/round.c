@@ -9,9 +9,9 @@
 
 static int check_numbers(const struct federation_spec *f, struct err *e)
 {
-    if (f->clients < 1 || f->per_round < 1 || f->rounds < 1 || f->deadline_s < 1)
+    if (f->clients < 1 || f->per_round < 1 || f->deadline_s < 1)
         return err_set(e, ERR_CONFIG,
-                       "federation: clients, per_round, rounds and deadline_s must be at least 1");
+                       "federation: clients, per_round and deadline_s must be at least 1");
     if (f->per_round > f->clients)
         return err_set(e, ERR_CONFIG,
                        "federation.per_round is %u, more than federation.clients, which is %u",

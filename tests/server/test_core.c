@@ -221,15 +221,14 @@ Test(core, numbers_that_contradict_each_other_are_refused)
     struct core_config c = world_config(&w);
     struct core *core = NULL;
     const struct federation_spec good = w.spec.federation;
-    struct federation_spec bad[5];
-    for (int i = 0; i < 5; i++)
+    struct federation_spec bad[4];
+    for (int i = 0; i < 4; i++)
         bad[i] = good;
     bad[0].per_round = 5;
     bad[1].quorum = 3;
-    bad[2].rounds = 0;
-    bad[3].per_round = 0;
-    bad[4].deadline_s = 0;
-    for (int i = 0; i < 5; i++) {
+    bad[2].per_round = 0;
+    bad[3].deadline_s = 0;
+    for (int i = 0; i < 4; i++) {
         struct err e = {0};
         w.spec.federation = bad[i];
         cr_assert_eq(core_open(&core, &c, 0, &e), ERR_CONFIG);
