@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 int backbone_open(struct backbone *b, const char *dir, struct err *e)
 {
@@ -55,23 +56,29 @@ static int has_pair(const char *path, bool *pair, struct err *e)
     return 0;
 }
 
-/* A named task whose data is one file: the same labels, in the columns of our own JSONL. */
-static int as_text(struct task_spec *task, struct err *e)
+/* The columns of our own JSONL, where the task does not name its own; a named task whose data is
+ * one file is read by them too, with its own labels. */
+static int fill_columns(struct task_spec *task, bool one_file, struct err *e)
 {
     static char text[] = "text", text_pair[] = "text_pair", label[] = "label";
     const struct task_info *info = task_find(task->name);
-    bool pair = false;
-    if (!info || strcmp(task->name, text) == 0)
+    bool pair = false, named = strcmp(task->name, text) != 0;
+    if (!info || (named && !one_file))
         return 0;
-    int rc = has_pair(task->data, &pair, e);
-    if (rc)
-        return rc;
-    task->name = text;
-    task->text = text;
-    task->text_pair = pair ? text_pair : NULL;
-    task->label = label;
-    task->labels = (char **)(uintptr_t)info->labels;
-    task->n_labels = info->labels ? info->n_labels : 1;
+    if (named) {
+        task->name = text;
+        task->labels = (char **)(uintptr_t)info->labels;
+        task->n_labels = info->labels ? info->n_labels : 1;
+    }
+    if (!task->text) {
+        int rc = one_file ? has_pair(task->data, &pair, e) : 0;
+        if (rc)
+            return rc;
+        task->text = text;
+        task->text_pair = pair ? text_pair : NULL;
+    }
+    if (!task->label)
+        task->label = label;
     return 0;
 }
 
@@ -79,15 +86,15 @@ int backbone_read(const struct backbone *b, const struct task_spec *task, enum s
                   uint32_t max_length, struct dataset **out, struct err *e)
 {
     struct task_spec own = *task;
+    bool one_file = backbone_one_file(task);
     int most = model_max_tokens(&b->model->cfg);
     if (max_length > (uint32_t)most)
         return err_set(e, ERR_CONFIG, "local.max_length: %u is more than the model's %d tokens",
                        max_length, most);
-    if (backbone_one_file(task)) {
-        int rc = as_text(&own, e);
-        if (rc)
-            return rc;
-        split = SPLIT_TRAIN;
-    }
-    return dataset_open(out, &own, split, b->tokenizer, max_length, NULL, e);
+    if (access(task->data, R_OK))
+        return err_sys(e, ERR_IO, errno, "%s", task->data);
+    int rc = fill_columns(&own, one_file, e);
+    return rc ? rc
+              : dataset_open(out, &own, one_file ? SPLIT_TRAIN : split, b->tokenizer, max_length,
+                             NULL, e);
 }

@@ -18,9 +18,10 @@ struct backbone {
 int backbone_open(struct backbone *b, const char *dir, struct err *e) MUST_CHECK;
 void backbone_close(struct backbone *b);
 
-/* Reads a split of a task. As dataset_open; besides, for every task, task->data may be one file
- * (JSONL, CSV or TSV) with columns text, text_pair (for pairs) and label, which is then the split
- * that is asked for. ERR_CONFIG: max_length is more than the model can take. */
+/* Reads a split of a task. As dataset_open, and more: columns of task "text" that are not named are
+ * text, text_pair (if the file has it) and label; and for every task, task->data may be one file
+ * (JSONL, CSV or TSV) with those columns, which then is the split that is asked for. ERR_CONFIG:
+ * max_length is more than the model can take. */
 int backbone_read(const struct backbone *b, const struct task_spec *task, enum split split,
                   uint32_t max_length, struct dataset **out, struct err *e) MUST_CHECK;
 

@@ -100,16 +100,15 @@ static void tally(const struct evaluation *v, struct score *score, int32_t *pred
         const struct example *x = &v->data->example[v->index[i]];
         const float *logit = v->logits + i * v->labels;
         int32_t guess;
+        double loss;
         if (v->labels == 1) {
-            double d = (double)logit[0] - x->target;
             guess = (int32_t)lrintf(logit[0]);
-            score->n++;
-            score->loss_sum += d * d;
-            score->squared_error_sum += d * d;
+            loss = pow((double)logit[0] - x->target, 2);
         } else {
             guess = best_class(logit, v->labels);
-            score_add(score, x->label, guess, cross_entropy(logit, v->labels, x->label));
+            loss = cross_entropy(logit, v->labels, x->label);
         }
+        score_add(score, x->label, guess, loss);
         if (predicted)
             predicted[i] = guess;
     }

@@ -187,6 +187,7 @@ Test(session, a_job_leaves_nothing_behind_for_the_next)
 Test(session, holds_out_a_share_and_scores_on_it)
 {
     config.validation = 0.25;
+    welcome.spec.local.epochs = 10;
     struct session *s = open_session();
     unsigned char *params = initial(NULL);
     cr_assert_eq(session_samples(s), 45);

@@ -38,10 +38,12 @@ static inline void toy_check(int rc, const struct err *e)
 /* n sentences of 4 to 40 tokens: [CLS] words [SEP], one of them yes or no. */
 static inline void toy_sentences(struct toy *t, size_t n, uint32_t n_labels)
 {
+    static const char *const name[] = {"no", "yes"};
     struct rng r = rng_stream(11, 0, 0, RNG_TEST);
     arena_init(&t->data.mem, ARENA_NO_CAP);
     t->data.n = n;
     t->data.n_labels = n_labels;
+    t->data.label_name = n_labels > 1 ? name : NULL;
     t->data.example = arena_calloc(&t->data.mem, n, sizeof *t->data.example);
     for (size_t i = 0; i < n; i++) {
         int32_t len = 4 + (int32_t)rng_below(&r, 37);
