@@ -55,16 +55,24 @@ INLINE real row_dot(const real *x, const real *y, size_t n)
     return lanes_sum(lane);
 }
 
-/* max_i x_i of n >= 1 values; NaNs may or may not be seen. The order of a maximum does not change
- * its bits. */
+/* max_i x_i of n >= 1 values; NaNs may or may not be seen. */
 INLINE real row_max(const real *restrict x, size_t n)
 {
-    real m = x[0];
+    real lane[LANES];
+    size_t i = 0;
 
-#pragma omp simd reduction(max : m)
-    for (size_t i = 0; i < n; i++)
-        m = x[i] > m ? x[i] : m;
-    return m;
+    for (int l = 0; l < LANES; l++)
+        lane[l] = x[0];
+    for (; i + LANES <= n; i += LANES)
+#pragma GCC unroll 1 /* unrolled first, it would not be vectorised */
+        for (int l = 0; l < LANES; l++)
+            lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
+    for (int l = 0; i < n; i++, l++)
+        lane[l] = x[i] > lane[l] ? x[i] : lane[l];
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int l = 0; l < half; l++)
+            lane[l] = lane[l + half] > lane[l] ? lane[l + half] : lane[l];
+    return lane[0];
 }
 
 #endif
