@@ -21,6 +21,7 @@ enum { LANES = 16 };
 /* Adds the lanes pairwise, halving. */
 INLINE real lanes_sum(real lane[LANES])
 {
+#pragma GCC unroll 4
     for (int half = LANES / 2; half > 0; half /= 2)
         for (int l = 0; l < half; l++)
             lane[l] += lane[l + half];
@@ -69,6 +70,7 @@ INLINE real row_max(const real *restrict x, size_t n)
             lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
     for (int l = 0; i < n; i++, l++)
         lane[l] = x[i] > lane[l] ? x[i] : lane[l];
+#pragma GCC unroll 4
     for (int half = LANES / 2; half > 0; half /= 2)
         for (int l = 0; l < half; l++)
             lane[l] = lane[l + half] > lane[l] ? lane[l + half] : lane[l];
