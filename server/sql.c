@@ -38,12 +38,14 @@ int sql_fail(const struct sql *s, const char *doing, struct err *e)
     }
 }
 
-/* SQLite would create the file readable by everybody. */
+/* SQLite would create the file readable by everybody. Only a file that is new is opened here: to
+ * close one that SQLite has open would drop its locks (POSIX advisory locks belong to the process),
+ * and another process could then remove the write-ahead log under our feet. */
 static int create(const char *path, struct err *e)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
-        return err_sys(e, ERR_IO, errno, "%s", path);
+        return errno == EEXIST ? 0 : err_sys(e, ERR_IO, errno, "%s", path);
     close(fd);
     return 0;
 }

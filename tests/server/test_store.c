@@ -4,6 +4,8 @@
 #include "server/store_state.h"
 #include "world.h"
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static struct store *open_store(const struct folder *f)
 {
@@ -336,6 +338,63 @@ Test(store, is_readable_beside_its_writer)
     cr_assert_neq(store_begin(reader, &run, NULL), 0); /* but not writable */
     store_close(reader);
     store_close(s);
+    folder_remove(&f);
+}
+
+/* What `fedpet-server token` does beside a running server: opens, writes, closes, once for each
+ * byte that it is sent. Forked before the test opens anything, as a process of its own would be. */
+static pid_t token_maker(const struct folder *f, int *ask, int *answer)
+{
+    int to[2], from[2];
+    cr_assert(pipe(to) == 0 && pipe(from) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        unsigned char i;
+        close(to[1]);
+        while (read(to[0], &i, 1) == 1) {
+            struct store *s = open_store(f);
+            struct hash digest = hash_of(&i, 1);
+            unsigned char rc = (unsigned char)store_token(s, &digest, NULL, 0, 1000, NULL);
+            store_close(s);
+            if (write(from[1], &rc, 1) != 1)
+                break;
+        }
+        _exit(0);
+    }
+    close(to[0]);
+    close(from[1]);
+    *ask = to[1];
+    *answer = from[0];
+    return child;
+}
+
+Test(store, open_twice_it_sees_what_other_processes_write)
+{
+    struct folder f = folder_make();
+    int ask, answer;
+    pid_t child = token_maker(&f, &ask, &answer);
+    struct store *rounds = open_store(&f), *people = open_store(&f);
+    struct hash print = hash_of("p", 1);
+    struct store_run run = a_run("x");
+    cr_assert_eq(store_begin(rounds, &run, NULL), 0);
+    for (unsigned char i = 0; i < 4; i++) {
+        char name[16];
+        unsigned char rc;
+        struct hash digest = hash_of(&i, 1);
+        struct err e = {0};
+        snprintf(name, sizeof name, "client-%d", i);
+        cr_assert_eq(write(ask, &i, 1), 1);
+        cr_assert_eq(read(answer, &rc, 1), 1);
+        cr_assert_eq(rc, 0);
+        cr_assert_eq(store_enroll(people, &digest, name, &print, 1, &e), 0, "token %d: %s", i,
+                     e.text);
+        cr_assert_eq(store_begin(rounds, &run, NULL), 0);
+    }
+    close(ask);
+    close(answer);
+    cr_assert_eq(waitpid(child, NULL, 0), child);
+    store_close(rounds);
+    store_close(people);
     folder_remove(&f);
 }
 
