@@ -1,5 +1,5 @@
 /* Dropout masks: pure functions of a stream and an element's index, so backward draws the same mask
- * again instead of storing it (a fraction of a percent of a step, measured). */
+ * again instead of storing it (about 1 % of a step, measured). */
 #ifndef NN_DROPOUT_H
 #define NN_DROPOUT_H
 

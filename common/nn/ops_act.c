@@ -35,9 +35,8 @@ static bool derivative_from_value(enum act kind)
     return kind == ACT_RELU || kind == ACT_TANH;
 }
 
-/* GELU by tanh (Hendrycks and Gimpel 2016): x (1 + tanh u) / 2 = x sigmoid(2u), 2u = A x + B x^3
- * with A = 2 sqrt(2 / pi), B = 0.044715 A.
- */
+/* GELU by tanh (Hendrycks and Gimpel 2016): x (1 + tanh u) / 2 = x sigmoid(2u) with 2u = A x + B
+ * x^3, A = 2 sqrt(2 / pi), B = 0.044715 A. */
 #define GELU_A ((real)1.59576912160573071176)
 #define GELU_B ((real)0.07135481627260024999)
 

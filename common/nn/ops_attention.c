@@ -6,7 +6,6 @@
 
 #include <assert.h>
 #include <math.h>
-#include <string.h>
 
 /* Attention of one head of one sequence at a time: the two products run on head slices of the
  * packed rows. Backward does not keep the probabilities but each row's log-sum-exp, and makes them
@@ -201,20 +200,16 @@ static void attention_backward(struct tape *t, struct record *r)
 
 /* --- the op ---------------------------------------------------------------------------------- */
 
-static const int32_t *copy(struct tape *t, const int32_t *off, int n)
-{
-    return memcpy(tape_alloc(t, (size_t)n * sizeof *off), off, (size_t)n * sizeof *off);
-}
-
 static void record(struct tape *t, const struct attention *a, struct val *ctx)
 {
     struct attention *kept = tape_record(t, sizeof *kept, attention_backward, ctx);
+    const size_t offsets = ((size_t)a->shape.n_seq + 1) * sizeof(int32_t);
     struct record r = kept->r;
 
     *kept = *a;
     kept->r = r;
-    kept->shape.q_off = copy(t, a->shape.q_off, a->shape.n_seq + 1);
-    kept->shape.k_off = copy(t, a->shape.k_off, a->shape.n_seq + 1);
+    kept->shape.q_off = tape_copy(t, a->shape.q_off, offsets);
+    kept->shape.k_off = tape_copy(t, a->shape.k_off, offsets);
     record_keep(&kept->r, a->q);
     record_keep(&kept->r, a->k);
     record_keep(&kept->r, a->v);

@@ -12,11 +12,6 @@ HOT static void add_row(size_t n, const real *restrict x, real *restrict y)
         y[i] += x[i];
 }
 
-static const int32_t *copy(struct tape *t, const int32_t *id, int n)
-{
-    return memcpy(tape_alloc(t, (size_t)n * sizeof *id), id, (size_t)n * sizeof *id);
-}
-
 /* One record a table that wants a gradient; a selection of rows is an embedding in a table of
  * activations. */
 struct lookup {
@@ -41,7 +36,7 @@ static void record_lookup(struct tape *t, struct val *y, struct val *table, cons
         return;
     struct lookup *l = tape_record(t, sizeof *l, lookup_backward, y);
     l->table = table;
-    l->id = copy(t, id, y->rows);
+    l->id = tape_copy(t, id, (size_t)y->rows * sizeof *id);
 }
 
 struct val *op_embed(struct tape *t, int T, int n, struct val *const *table,

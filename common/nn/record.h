@@ -50,6 +50,9 @@ real *tape_grad_add(struct tape *t, struct val *v);
 real *tape_scratch(struct tape *t, size_t n);
 void tape_unscratch(struct tape *t, real *scratch, size_t n);
 
+/* A copy that lives as long as the step. */
+void *tape_copy(struct tape *t, const void *from, size_t bytes);
+
 /* The dropout stream of the next op that draws. */
 struct rng tape_draw(struct tape *t);
 

@@ -91,6 +91,11 @@ void *tape_alloc(struct tape *t, size_t bytes)
     return block;
 }
 
+void *tape_copy(struct tape *t, const void *from, size_t bytes)
+{
+    return memcpy(tape_alloc(t, bytes), from, bytes);
+}
+
 bool tape_training(const struct tape *t)
 {
     return t->training;
