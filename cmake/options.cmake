@@ -22,7 +22,3 @@ if(FEDPET_SANITIZE)
     target_link_options(fedpet_flags INTERFACE -fsanitize=${FEDPET_SANITIZE})
     target_compile_definitions(fedpet_flags INTERFACE FEDPET_SANITIZED)
 endif()
-
-if(FEDPET_FUZZ)
-    target_compile_options(fedpet_flags INTERFACE -fsanitize=fuzzer-no-link)
-endif()

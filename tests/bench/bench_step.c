@@ -25,8 +25,8 @@ static const struct {
     const char *name;
     struct random_model model;
 } shapes[] = {
-    {"minilm", {"bert", 6, 384, 12, 1536, 30522, 512, 1, FAULT_NONE}},
-    {"roberta-base", {"roberta", 12, 768, 12, 3072, 50265, 514, 1, FAULT_NONE}},
+    {"minilm", {"bert", 6, 384, 12, 1536, 30522, 512, 0.02f, 1, FAULT_NONE}},
+    {"roberta-base", {"roberta", 12, 768, 12, 3072, 50265, 514, 0.02f, 1, FAULT_NONE}},
 };
 
 static double now_s(void)

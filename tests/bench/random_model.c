@@ -77,9 +77,9 @@ static size_t count(const struct st_out *t)
     return (size_t)t->dim[0] * (t->ndim == 2 ? (size_t)t->dim[1] : 1);
 }
 
-static void fill(const struct st_out *t, float *x, struct rng *rng)
+static void fill(const struct st_out *t, float *x, float deviation, struct rng *rng)
 {
-    const float unit = 0.02f * sqrtf(12.0f) / 4294967296.0f;
+    const float unit = deviation * sqrtf(12.0f) / 4294967296.0f;
     bool gain = strstr(t->name, "LayerNorm.weight") != NULL;
     for (size_t i = 0; i < count(t); i++) {
         if (t->ndim == 1)
@@ -105,7 +105,7 @@ static int write_weights(struct weights *w, const struct random_model *m, const 
         return err_set(e, ERR_NOMEM, "no memory for %zu random weights", total);
     struct rng rng = rng_stream(m->seed, 0, 0, RNG_TEST);
     for (size_t i = 0; i < w->n; i++) {
-        fill(&w->tensor[i], at, &rng);
+        fill(&w->tensor[i], at, m->deviation, &rng);
         w->tensor[i].x = at;
         at += count(&w->tensor[i]);
     }

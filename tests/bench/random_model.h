@@ -12,6 +12,7 @@ enum random_fault { FAULT_NONE, FAULT_MISSING, FAULT_EXTRA, FAULT_SHAPE };
 struct random_model {
     const char *type; /* "bert" or "roberta" */
     int layers, hidden, heads, ffn, vocab, positions;
+    float deviation; /* of the weights: 0.02 is what BERT begins with */
     uint64_t seed;
     enum random_fault fault; /* a tensor that is missing, unknown, or transposed */
 };

@@ -3,8 +3,8 @@
  *
  *   fixture model DIR [SEED [FAULT]]    a BERT of two layers; FAULT: missing, extra, shape
  *   fixture data FILE ROWS [FIRST]      JSONL whose label follows from its words
- *   fixture expired CA_CERT CA_KEY DIR NAME
- *                                       a client identity that ended a year ago
+ *   fixture identity CA_CERT CA_KEY DIR NAME AGE
+ *                                       a client's identity for a year, made AGE days ago
  *   fixture port                        a TCP port of 127.0.0.1 that is free now
  *   fixture hold PORT                   listens there until it is ended */
 #include "base/file.h"
@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { YEAR_S = 365 * 86400 };
+enum { DAY_S = 86400, YEAR_DAYS = 365 };
 
 static const char *const words[] = {
     "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "fine",  "great", "bad",  "poor",
@@ -45,6 +45,7 @@ static int make_model(int argc, char **argv, struct err *e)
                              .ffn = 64,
                              .vocab = WORDS,
                              .positions = 64,
+                             .deviation = 0.3f, /* so that words reach the first token */
                              .seed = argc > 3 ? strtoull(argv[3], NULL, 10) : 1};
     if (strcmp(fault, "missing") == 0)
         m.fault = FAULT_MISSING;
@@ -70,7 +71,7 @@ static int make_data(int argc, char **argv, struct err *e)
         return err_set(e, ERR_IO, "cannot write %s", argv[2]);
     for (unsigned long i = first; i < first + rows; i++) {
         unsigned good = i * 7 / 3 % 2;
-        const char *verdict = words[(good ? FIRST_GOOD : FIRST_BAD) + i % 3];
+        const char *verdict = words[(good ? FIRST_GOOD : FIRST_BAD) + i / 9 % 3];
         const char *subject = words[FIRST_PLAIN + i % (WORDS - FIRST_PLAIN)];
         fprintf(f, "{\"text\": \"the %s was %s%s\", \"label\": \"%s\"}\n", subject,
                 i % 5 ? "" : "very ", verdict, good ? "pos" : "neg");
@@ -78,18 +79,19 @@ static int make_data(int argc, char **argv, struct err *e)
     return fclose(f) ? err_set(e, ERR_IO, "cannot write %s", argv[2]) : 0;
 }
 
-static int make_expired(int argc, char **argv, struct err *e)
+static int make_identity(int argc, char **argv, struct err *e)
 {
     (void)argc;
     struct identity ca = {0}, device = {0};
     char *cert = NULL;
+    int64_t made = (int64_t)time(NULL) - strtol(argv[6], NULL, 10) * DAY_S;
     int rc = file_read(argv[2], 1 << 16, &ca.cert, NULL, e);
     if (!rc)
         rc = file_read(argv[3], 1 << 16, &ca.key, NULL, e);
     if (!rc)
         rc = identity_make_csr(&device, argv[5], e);
     if (!rc)
-        rc = identity_sign_csr(&cert, &ca, device.cert, argv[5], time(NULL) - 2 * YEAR_S, 365, e);
+        rc = identity_sign_csr(&cert, &ca, device.cert, argv[5], made, YEAR_DAYS, e);
     if (!rc)
         rc = file_mkdirs(argv[4], 0700, e);
     if (!rc)
@@ -149,7 +151,7 @@ int main(int argc, char **argv)
         int (*run)(int argc, char **argv, struct err *e);
     } command[] = {{"model", 3, make_model},
                    {"data", 4, make_data},
-                   {"expired", 6, make_expired},
+                   {"identity", 7, make_identity},
                    {"port", 2, find_port},
                    {"hold", 3, hold_port}};
     for (size_t i = 0; i < sizeof command / sizeof *command; i++)

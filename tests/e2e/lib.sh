@@ -1,0 +1,142 @@
+# shellcheck shell=sh
+# Common ground of the end-to-end tests: a scratch folder, real programs on loopback, waiting, and saying what went
+# wrong. Whatever happens, no process and no file stays behind.
+set -eu
+
+bin=$(CDPATH='' cd -- "${FEDPET_BIN:-build/release}" && pwd)
+server=$bin/fedpet-server client=$bin/fedpet-client sim=$bin/fedpet-sim fixture=$bin/fixture
+export server client sim fixture
+
+tmp=$(mktemp -d)
+started=
+
+finish() {
+    status=$?
+    trap - EXIT
+    for pid in $started; do
+        kill -KILL "$pid" 2>/dev/null || true
+    done
+    wait
+    rm -rf "$tmp"
+    exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+# What the programs said last, then the failure.
+fail() {
+    for log in "$tmp"/*.log; do
+        if [ -f "$log" ]; then
+            printf -- '--- %s\n' "${log##*/}" >&2
+            tail -n 20 "$log" >&2
+        fi
+    done
+    printf 'FAILED: %s\n' "$1" >&2
+    exit 1
+}
+
+# start NAME COMMAND...: in the background, with its output in NAME.log; its process id in $pid.
+start() {
+    log=$tmp/$1.log
+    shift
+    "$@" >>"$log" 2>&1 &
+    pid=$!
+    started="$started $pid"
+}
+
+# await WHAT COMMAND...: until the command succeeds; a minute is more than anything here needs.
+await() {
+    what=$1
+    shift
+    tries=0
+    until "$@" >/dev/null 2>&1; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 600 ] || fail "waited a minute in vain for $what"
+        sleep 0.1
+    done
+}
+
+# ended PID STATUS: waits for the end of a process that `start` made, and checks its exit status.
+ended() {
+    status=0
+    wait "$1" || status=$?
+    [ "$status" -eq "$2" ] || fail "exit status $status instead of $2"
+}
+
+# json KEY FILE: the first value of a scalar key.
+json() {
+    tr ',{}' '[\n*]' <"$2" | sed -n "s/^[[:space:]]*\"$1\"[[:space:]]*:[[:space:]]*\"\{0,1\}\([^\"]*\)\"\{0,1\}[[:space:]]*$/\1/p" | head -n 1
+}
+
+# configure DIR KEY...: replaces top-level keys of the server.yaml that `init` made by the lines on stdin.
+configure() {
+    sed -i -E "/^($2):/d" "$1/server.yaml"
+    cat >>"$1/server.yaml"
+}
+
+# A federation of three clients over a tiny model and made-up sentences, in $tmp: not yet started.
+federation() {
+    "$fixture" model "$tmp/model"
+    port=$("$fixture" port)
+    enroll_port=$("$fixture" port)
+    "$server" init "$tmp/server" --host 127.0.0.1 >"$tmp/init.log" 2>&1 || fail "init"
+    configure "$tmp/server" 'listen|enroll|federation|local' <<EOF
+listen: 127.0.0.1:$port
+enroll: 127.0.0.1:$enroll_port
+model: $tmp/model
+task: {name: text, labels: [neg, pos]}
+federation: {clients: 3, per_round: 3, rounds: ${rounds:-3}, deadline_s: 60, seed: 7}
+local: {steps: ${steps:-20}, batch_size: 8, lr: 0.005, max_length: 16, model_dropout: 0}
+EOF
+    for k in 0 1 2; do
+        "$fixture" data "$tmp/client-$k.jsonl" 40 $((k * 40))
+    done
+    "$fixture" data "$tmp/dev.jsonl" 40 1000
+}
+
+# server_command COMMAND [OPTION...]: with the federation's configuration.
+server_command() {
+    command=$1
+    shift
+    "$server" "$command" --config "$tmp/server/server.yaml" "$@"
+}
+
+# Returns when it listens; its process id is in $server_pid.
+start_server() {
+    : >"$tmp/server.log"
+    start server "$server" run --config "$tmp/server/server.yaml"
+    export server_pid="$pid"
+    await "the server's ports" grep -q "listening" "$tmp/server.log"
+}
+
+# enroll_client K: with a fresh token.
+enroll_client() {
+    token=$(server_command token --name "client-$1")
+    "$client" enroll --server "127.0.0.1:$enroll_port" --token "$token" --identity "$tmp/identity-$1" \
+        >"$tmp/enroll-$1.log" 2>&1 || fail "client $1 could not enrol"
+}
+
+# start_client K [OPTION...]: a daemon; its process id in $pid.
+start_client() {
+    k=$1
+    shift
+    cat >"$tmp/client-$k.yaml" <<EOF
+server: 127.0.0.1:$port
+identity: $tmp/identity-$k
+model: $tmp/model
+data: $tmp/client-$k.jsonl
+state: $tmp/state-$k
+threads: 1
+EOF
+    start "client-$k" "$client" run --config "$tmp/client-$k.yaml" "$@"
+}
+
+# How many rounds are durable; the whole status is then in status.json.
+committed_rounds() {
+    server_command status --format json >"$tmp/status.json" 2>/dev/null && json 'done' "$tmp/status.json"
+}
+
+# has_committed N: at least N rounds.
+has_committed() {
+    n=$(committed_rounds) && [ "${n:-0}" -ge "$1" ]
+}

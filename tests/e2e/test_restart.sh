@@ -1,0 +1,48 @@
+#!/bin/sh
+# A server that dies between rounds goes on from the last committed one, with the result of a run that never stopped.
+. tests/e2e/lib.sh
+
+adapter_hash() {
+    server_command export --round latest --out "$tmp/adapter-$1" >"$tmp/export.log" 2>&1 || fail "export"
+    sha256sum <"$tmp/adapter-$1/adapter_model.safetensors"
+}
+
+rounds=8 steps=300
+federation
+start_server
+for k in 0 1 2; do
+    enroll_client $k
+done
+# The first two clients only: the run waits for the third, and the server dies before it begins, too.
+start_client 0
+start_client 1
+await "two clients" grep -q "client-1" "$tmp/server.log"
+kill -KILL "$server_pid"
+wait "$server_pid" 2>/dev/null || true
+start_server
+start_client 2
+await "two rounds" has_committed 2
+kill -KILL "$server_pid"
+wait "$server_pid" 2>/dev/null || true
+before=$(committed_rounds)
+[ "$before" -ge 2 ] || fail "only $before rounds survived"
+[ "$before" -lt $rounds ] || fail "the run was over before the server could be killed"
+start_server
+await "all rounds" has_committed $rounds
+interrupted=$(adapter_hash interrupted)
+kill -TERM "$server_pid"
+ended "$server_pid" 0
+
+# The same settings, never interrupted, in another server.
+for pid in $started; do
+    kill -TERM "$pid" 2>/dev/null || true
+done
+rm -rf "$tmp/server" "$tmp"/identity-* "$tmp"/state-* "$tmp"/*.log
+federation
+start_server
+for k in 0 1 2; do
+    enroll_client $k
+    start_client $k
+done
+await "all rounds again" has_committed $rounds
+[ "$(adapter_hash straight)" = "$interrupted" ] || fail "a restart changes the result"
