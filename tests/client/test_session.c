@@ -45,6 +45,7 @@ static void setup(void)
                                        .ffn = 32,
                                        .vocab = 14,
                                        .positions = 32,
+                                       .deviation = 0.1f,
                                        .seed = 1};
     cr_assert_eq(random_model_write(&shape, dir, &e), 0, "%s", e.text);
     write_at("vocab.txt",

@@ -79,6 +79,7 @@ static inline void toy_open(struct toy *t, size_t n, uint32_t n_labels, double d
                                        .ffn = 64,
                                        .vocab = TOY_VOCAB,
                                        .positions = TOY_POSITIONS,
+                                       .deviation = 0.1f,
                                        .seed = 3};
     toy_check(random_model_write(&shape, t->dir, &e), &e);
     toy_check(model_open(&t->model, t->dir, &e), &e);
