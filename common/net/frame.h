@@ -24,7 +24,7 @@ struct frame {
 int frame_next(const struct buf *in, size_t (*limit)(void *ctx, uint8_t type), void *ctx,
                struct frame *out, bool *ready, struct err *e) MUST_CHECK;
 
-/* Appends a header for a payload of len bytes. */
+/* Appends a header for a payload of len bytes. ERR_NOMEM: no room, or len above 4 GiB - 1. */
 int frame_begin(struct buf *out, uint8_t type, size_t len) MUST_CHECK;
 
 #endif

@@ -15,7 +15,7 @@ enum { SCRATCH_PATH = 96, SCRATCH_FILES = 8 };
 
 static char scratch_dir[SCRATCH_PATH], scratch_file[SCRATCH_FILES][SCRATCH_PATH];
 
-static void scratch_remove(void)
+static inline void scratch_remove(void)
 {
     for (int i = 0; i < SCRATCH_FILES; i++)
         if (scratch_file[i][0])
@@ -24,7 +24,7 @@ static void scratch_remove(void)
 }
 
 /* The folder, made at the first call, in memory where that is possible. */
-static const char *scratch_open(void)
+static inline const char *scratch_open(void)
 {
     if (scratch_dir[0])
         return scratch_dir;
@@ -37,7 +37,7 @@ static const char *scratch_open(void)
 }
 
 /* Writes file number i of the folder and returns its path. */
-static const char *scratch_write(int i, const char *name, const void *bytes, size_t n)
+static inline const char *scratch_write(int i, const char *name, const void *bytes, size_t n)
 {
     snprintf(scratch_file[i], SCRATCH_PATH, "%.60s/%.30s", scratch_open(), name);
     FILE *f = fopen(scratch_file[i], "wb");

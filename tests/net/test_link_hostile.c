@@ -26,6 +26,9 @@ struct hostile {
     void (*on_ready)(struct hostile *h);
 };
 
+/* A guard against links that wait for ever, far above what any of these tests takes. */
+TestSuite(link_hostile, .timeout = 120);
+
 /* ---- server -------------------------------------------------------------------------------- */
 
 static void on_up(struct link *l, const char *peer, void *ctx)
