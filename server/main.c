@@ -4,46 +4,44 @@
 
 static const struct cli_command commands[] = {
     {"init", "DIR [--host NAME]...", "make a CA, a server certificate and a configuration",
-     "Writes ca.pem, ca.key, server.pem, server.key and server.yaml to DIR, which must not have "
-     "them. Clients check the\n"
-     "server's name: give every name and address by which they reach it. Without --host, the "
-     "certificate is for this\n"
-     "host's name, localhost, 127.0.0.1 and ::1. Keep ca.key safe: who has it can enrol clients "
-     "and pose as the server.\n\n"
-     "Example:\n  fedpet-server init /etc/fedpet --host fl.example.org\n",
+     "Writes ca.pem, ca.key, server.pem, server.key and server.yaml to DIR, which must not have\n"
+     "them. Clients check the server's name: give every name and address by which they reach it.\n"
+     "Without --host, the certificate is for this host's name, localhost, 127.0.0.1 and ::1. Keep\n"
+     "ca.key safe: who has it can enrol clients and pose as the server.\n\n"
+     "Example:\n  fedpet-server init /etc/fedpet-server --host fl.example.org\n",
      cmd_init},
     {"token", "--config FILE [--name NAME] [--ttl TIME]",
      "print a one-time token with which a device enrols",
-     "The token says which CA to trust and proves that its bearer may take part. It is used up by "
-     "one enrolment. A token\n"
-     "without a name enrols under whatever free name the device asks for.\n\n"
-     "Example:\n  fedpet-server token --config /etc/fedpet/server.yaml --name client-0007 --ttl "
-     "1h\n",
+     "The token says which CA to trust and proves that its bearer may take part. One enrolment\n"
+     "uses it up. A token without a name enrols under whatever free name the device asks for.\n\n"
+     "Example:\n"
+     "  fedpet-server token --config server.yaml --name client-0007 --ttl 1h\n",
      cmd_token},
     {"run", "--config FILE [--set KEY=VALUE]...", "run the federation",
-     "Listens for clients and for devices that enrol, runs the rounds, and stores each before the "
-     "next begins: started\n"
-     "again, it goes on where it was. SIGTERM and SIGINT end it in good order, SIGHUP reads its "
-     "certificates anew.\n\n"
-     "Examples:\n  fedpet-server run --config /etc/fedpet/server.yaml\n"
+     "Listens for clients and for devices that enrol, runs the rounds, and stores each before the\n"
+     "next begins: started again, it goes on where it was. SIGTERM and SIGINT end it in good\n"
+     "order, SIGHUP reads its certificates anew.\n\n"
+     "Examples:\n"
+     "  fedpet-server run --config server.yaml\n"
      "  fedpet-server run --config server.yaml --set federation.rounds=50 --set log.json=true\n",
      cmd_run},
     {"status", "--config FILE [--format text|json]",
      "show the rounds so far and what the run waits for",
      "Works with and without a running server. Bytes are measured on the TLS stream.\n\n"
-     "Example:\n  fedpet-server status --config /etc/fedpet/server.yaml\n",
+     "Example:\n  fedpet-server status --config server.yaml\n",
      cmd_status},
     {"export", "--config FILE --out DIR [--round N]",
      "write the adapter of a round as a Hugging Face PEFT folder",
-     "Example:\n  fedpet-server export --config /etc/fedpet/server.yaml --out adapter\n",
+     "The configuration must be the run's, since it says what the parameters mean.\n\n"
+     "Example:\n  fedpet-server export --config server.yaml --out adapter\n",
      cmd_export},
-    {"revoke", "--config FILE NAME", "turn a client away from now on",
+    {"revoke", "--config FILE NAME", "turn a client away from its next connection on",
      "A token made for its name lets it enrol again.\n\n"
-     "Example:\n  fedpet-server revoke --config /etc/fedpet/server.yaml client-0007\n",
+     "Example:\n  fedpet-server revoke --config server.yaml client-0007\n",
      cmd_revoke},
     {"config show", "--config FILE [--set KEY=VALUE]...",
      "print every setting and where it came from",
-     "Example:\n  fedpet-server config show --config /etc/fedpet/server.yaml\n", cmd_config_show},
+     "Example:\n  fedpet-server config show --config server.yaml\n", cmd_config_show},
     {0},
 };
 

@@ -128,7 +128,10 @@ static void obey(struct server *s, const struct core_out *out)
 static void on_deadline(uv_timer_t *timer)
 {
     struct server *s = timer->data;
+    char state[512];
     core_tick(s->core, now(s));
+    core_status(s->core, now(s), state, sizeof state);
+    log_info("time is up state=\"%s\"", state);
     peers_pump(s);
 }
 

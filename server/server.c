@@ -246,7 +246,8 @@ static void close_all(struct server *s)
 int server_run(const struct server_config *c, struct err *e)
 {
     struct server s = {.config = c, .lock = -1};
-    signal(SIGPIPE, SIG_IGN); /* a peer that is gone shows as an error of the write */
+    signal(SIGPIPE, SIG_IGN); /* a peer that is gone shows as an error of the write ... */
+    signal(SIGXFSZ, SIG_IGN); /* ... and so does a limit on the size of files */
     int rc = uv_loop_init(&s.loop);
     if (rc != 0)
         return err_set(e, ERR_INTERNAL, "event loop: %s", uv_strerror(rc));

@@ -141,11 +141,12 @@ Test(cli, says_what_is_wrong_with_an_option)
 Test(cli, a_list_has_an_end)
 {
     char line[4096] = "try";
+    size_t len = strlen(line);
     struct err e = {0};
     for (int i = 0; i < CLI_MAX_REPETITIONS; i++)
-        strcat(line, " --set a=1");
+        len += (size_t)snprintf(line + len, sizeof line - len, " --set a=1");
     cr_assert_eq(parse(line, &e), 0);
-    strcat(line, " --set a=1");
+    snprintf(line + len, sizeof line - len, " --set a=1");
     cr_assert_eq(parse(line, &e), ERR_USAGE);
     cr_assert_not_null(strstr(e.text, "--set"));
 }
