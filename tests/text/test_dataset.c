@@ -1,0 +1,384 @@
+/* Data sets: official GLUE layouts, CSV, TSV and JSONL, and what is refused, with file and line. */
+#include "support.h"
+#include "text/dataset.h"
+#include "text/table.h"
+
+static char text_name[] = "text", sentence[] = "sentence", other[] = "other", label[] = "label";
+
+static struct dataset *read_ok(const struct task_spec *task, enum split split, const char *column)
+{
+    struct tokenizer *t = golden_tokenizer("wordpiece");
+    struct dataset *d = NULL;
+    struct err e = {0};
+
+    cr_assert_eq(dataset_open(&d, task, split, t, 32, column, &e), 0, "%s", e.text);
+    tokenizer_close(t);
+    return d;
+}
+
+static void refuse(const struct task_spec *task, enum split split, const char *column, int code,
+                   const char *say)
+{
+    struct tokenizer *t = golden_tokenizer("wordpiece");
+    struct dataset *d = NULL;
+    struct err e = {0};
+
+    cr_expect_eq(dataset_open(&d, task, split, t, 32, column, &e), code, "%d %s", e.code, e.text);
+    cr_expect_null(d);
+    cr_expect_not_null(strstr(e.text, say), "\"%s\" lacks \"%s\"", e.text, say);
+    tokenizer_close(t);
+}
+
+static void expect_row(const struct dataset *d, size_t i, const char *text, const char *pair,
+                       int32_t class)
+{
+    const struct example *x = &d->example[i];
+
+    cr_expect_str_eq(x->text, text);
+    if (pair)
+        cr_expect_str_eq(x->text_pair, pair);
+    else
+        cr_expect_null(x->text_pair);
+    cr_expect_eq(x->label, class, "row %zu: %d", i, x->label);
+    cr_expect(x->n_tokens >= 2 && x->n_tokens <= 32);
+    cr_expect_eq(x->id[0], 2);
+    cr_expect_eq(x->type[x->n_tokens - 1], pair ? 1 : 0);
+}
+
+/* A task in a scratch folder. */
+static struct task_spec task_in(struct scratch *s, char *name)
+{
+    return (struct task_spec){.name = name, .data = s->dir};
+}
+
+static struct task_spec text_task(char *data)
+{
+    return (struct task_spec){.name = text_name, .data = data, .text = sentence, .label = label};
+}
+
+Test(dataset, sst2_is_single_sentences)
+{
+    struct scratch s = scratch_open();
+    char name[] = "sst2";
+    struct task_spec task = task_in(&s, name);
+
+    scratch_text(&s, "train.tsv", "sentence\tlabel\na \"b ,\tc\xC3\xA9 \t1\r\n\nx \t0");
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_DATA, "train.tsv:2: 3 columns where 2 are expected");
+    scratch_text(&s, "train.tsv", "sentence\tlabel\na \"b , c\xC3\xA9 \t1\r\n\nx \t0");
+    struct dataset *d = read_ok(&task, SPLIT_TRAIN, NULL);
+    cr_assert_eq(d->n, 2);
+    expect_row(d, 0, "a \"b , c\xC3\xA9 ", NULL, 1);
+    expect_row(d, 1, "x ", NULL, 0);
+    cr_expect_eq(d->n_labels, 2);
+    cr_expect_str_eq(d->label_name[1], "positive");
+    cr_expect_null(d->example[0].owner);
+    dataset_close(d);
+    refuse(&task, SPLIT_DEV, NULL, ERR_IO, "dev.tsv");
+    scratch_close(&s);
+}
+
+Test(dataset, mrpc_has_a_byte_order_mark_and_literal_quotes)
+{
+    struct scratch s = scratch_open();
+    char name[] = "mrpc";
+    struct task_spec task = task_in(&s, name);
+
+    scratch_text(&s, "dev.tsv",
+                 "\xEF\xBB\xBFQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t7\t8\t\" he said "
+                 ".\tnot \"\" so\n0\t1\t2\ta\t\n");
+    struct dataset *d = read_ok(&task, SPLIT_DEV, "#1 ID");
+    cr_assert_eq(d->n, 2);
+    expect_row(d, 0, "\" he said .", "not \"\" so", 1);
+    expect_row(d, 1, "a", "", 0);
+    cr_expect_str_eq(d->example[0].owner, "7");
+    dataset_close(d);
+    scratch_close(&s);
+}
+
+Test(dataset, rte_and_mnli_have_named_labels)
+{
+    struct scratch s = scratch_open();
+    char rte[] = "rte", mnli[] = "mnli";
+    struct task_spec task = task_in(&s, rte);
+
+    scratch_text(
+        &s, "train.tsv",
+        "index\tsentence1\tsentence2\tlabel\n0\ta\tb\tnot_entailment\n1\tc\td\tentailment\n");
+    struct dataset *d = read_ok(&task, SPLIT_TRAIN, NULL);
+    expect_row(d, 0, "a", "b", 1);
+    expect_row(d, 1, "c", "d", 0);
+    dataset_close(d);
+    task.name = mnli;
+    scratch_text(&s, "dev_matched.tsv", "sentence1\tsentence2\tgold_label\na\tb\tneutral\n");
+    d = read_ok(&task, SPLIT_DEV, NULL);
+    cr_expect_eq(d->n_labels, 3);
+    expect_row(d, 0, "a", "b", 2);
+    dataset_close(d);
+    scratch_close(&s);
+}
+
+Test(dataset, cola_has_no_header)
+{
+    struct scratch s = scratch_open();
+    char name[] = "cola";
+    struct task_spec task = task_in(&s, name);
+
+    scratch_text(&s, "train.tsv", "gj04\t1\t\tOne .\nks08\t0\t*\tTwo .\n");
+    struct dataset *d = read_ok(&task, SPLIT_TRAIN, "source");
+    cr_assert_eq(d->n, 2);
+    expect_row(d, 0, "One .", NULL, 1);
+    expect_row(d, 1, "Two .", NULL, 0);
+    cr_expect_str_eq(d->example[1].owner, "ks08");
+    dataset_close(d);
+    scratch_close(&s);
+}
+
+Test(dataset, stsb_is_a_regression)
+{
+    struct scratch s = scratch_open();
+    char name[] = "stsb";
+    struct task_spec task = task_in(&s, name);
+
+    scratch_text(&s, "train.tsv", "sentence1\tsentence2\tscore\na\tb\t3.800\nc\td\tx\n");
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_DATA, "train.tsv:3: \"x\" is not a number");
+    scratch_text(&s, "train.tsv", "sentence1\tsentence2\tscore\na\tb\t3.800\n");
+    struct dataset *d = read_ok(&task, SPLIT_TRAIN, NULL);
+    expect_row(d, 0, "a", "b", -1);
+    cr_expect_eq(d->example[0].target, 3.8f);
+    cr_expect_eq(d->n_labels, 1);
+    cr_expect_null(d->label_name);
+    dataset_close(d);
+    scratch_close(&s);
+}
+
+Test(dataset, qqp_leaves_out_its_broken_rows)
+{
+    struct scratch s = scratch_open();
+    char name[] = "qqp";
+    struct task_spec task = task_in(&s, name);
+
+    scratch_text(
+        &s, "train.tsv",
+        "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n1\t2\t3\thalf\n4\t5\t6\ta\tb\t1\n");
+    struct dataset *d = read_ok(&task, SPLIT_TRAIN, NULL);
+    cr_assert_eq(d->n, 1);
+    expect_row(d, 0, "a", "b", 1);
+    dataset_close(d);
+    scratch_close(&s);
+}
+
+Test(dataset, csv_fields_may_be_quoted)
+{
+    struct scratch s = scratch_open();
+    char *names[] = {(char[]){"no"}, (char[]){"yes, sir"}};
+    struct task_spec task = text_task(s.dir);
+
+    task.text_pair = other;
+    task.labels = names;
+    task.n_labels = 2;
+    scratch_text(&s, "train.csv",
+                 "\"sentence\",x,label,other\n"
+                 "\"two\nlines, \"\"quoted\"\"\",1,\"yes, sir\",\"\"\r\n"
+                 "plain \"as is\",2,no,z\n");
+    struct dataset *d = read_ok(&task, SPLIT_TRAIN, "x");
+    cr_assert_eq(d->n, 2);
+    expect_row(d, 0, "two\nlines, \"quoted\"", "", 1);
+    expect_row(d, 1, "plain \"as is\"", "z", 0);
+    cr_expect_str_eq(d->example[1].owner, "2");
+    cr_expect_str_eq(d->label_name[1], "yes, sir");
+    dataset_close(d);
+    scratch_text(&s, "train.csv", "sentence,label,other\n\"a\nb\",0,c\n\"d\"e,1,f\n");
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_DATA, "train.csv:4: text after a quoted field");
+    scratch_text(&s, "train.csv", "sentence,label,other\na,0,c\n\"d,1,f\n\n\n");
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_DATA, "train.csv:3: a quoted field does not end");
+    scratch_close(&s);
+}
+
+Test(dataset, jsonl_labels_may_be_numbers)
+{
+    struct scratch s = scratch_open();
+    struct task_spec task = text_task(s.dir);
+
+    scratch_text(&s, "test.jsonl",
+                 "{\"sentence\": \"a\\nb\", \"label\": 2, \"who\": 17}\n \n{\"label\": \"0\", "
+                 "\"sentence\": \"c\", \"who\": true}");
+    struct dataset *d = read_ok(&task, SPLIT_DEV, "who");
+    cr_assert_eq(d->n, 2);
+    expect_row(d, 0, "a\nb", NULL, 2);
+    expect_row(d, 1, "c", NULL, 0);
+    cr_expect_str_eq(d->example[0].owner, "17");
+    cr_expect_str_eq(d->example[1].owner, "true");
+    cr_expect_eq(d->n_labels, 3);
+    cr_expect_str_eq(d->label_name[2], "2");
+    dataset_close(d);
+    scratch_close(&s);
+}
+
+Test(dataset, bad_jsonl_is_refused_by_line)
+{
+    struct scratch s = scratch_open();
+    struct task_spec task = text_task(s.dir);
+
+    task.n_labels = 2;
+    scratch_text(&s, "train.jsonl", "{\"sentence\": \"a\", \"label\": 1}\n{\"sentence\": \"a\"\n");
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_DATA, "train.jsonl:2: column");
+    scratch_text(&s, "train.jsonl",
+                 "{\"sentence\": \"a\", \"label\": 1}\n\n{\"sentence\": \"a\"}\n");
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_DATA, "train.jsonl:3: \"label\" is missing");
+    scratch_text(&s, "train.jsonl", "{\"sentence\": [], \"label\": 1}\n");
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_DATA, "neither text nor number");
+    scratch_text(&s, "train.jsonl", "[1]\n");
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_DATA, "train.jsonl:1: not a JSON object");
+    scratch_text(&s, "train.jsonl", "{\"sentence\": \"a\", \"label\": 2}\n");
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_DATA, "unknown label \"2\"");
+    scratch_close(&s);
+}
+
+Test(dataset, bad_files_are_refused_by_line)
+{
+    struct scratch s = scratch_open();
+    struct task_spec task = text_task(s.dir);
+
+    task.n_labels = 2;
+    scratch_text(&s, "train.tsv", "sentence\tlabel\na\t0\nb\n");
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_DATA, "train.tsv:3: 1 columns where 2 are expected");
+    scratch_text(&s, "train.tsv", "sentence\tlabel\na\t0\nb\tyes\n");
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_DATA, "train.tsv:3: unknown label \"yes\"");
+    scratch_text(&s, "train.tsv", "sentence\tlabel\na\t0\n\xC3(\t0\n");
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_DATA, "train.tsv:3: invalid UTF-8 at byte 0");
+    scratch_put(&s, "train.tsv", "sentence\tlabel\na\0b\t0\n", 21);
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_DATA, "train.tsv:2: NUL byte");
+    scratch_text(&s, "train.tsv", "");
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_DATA, "the file is empty");
+    scratch_text(&s, "train.tsv", "sentence\tlabel\n\n");
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_DATA, "there are no rows");
+    scratch_text(&s, "train.tsv", "text\tlabel\na\t0\n");
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_DATA, "no column \"sentence\"");
+    scratch_text(&s, "train.tsv", "sentence\tlabel\na\t0\n");
+    refuse(&task, SPLIT_TRAIN, "who", ERR_DATA, "no column \"who\"");
+    task.n_labels = 0;
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_DATA, "every label is 0");
+    scratch_text(&s, "train.tsv", "sentence\tlabel\na\tgood\n");
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_DATA, "task.labels");
+    scratch_close(&s);
+}
+
+/* Rows of `len` bytes, all empty fields or one long one. */
+static void put_long_row(struct scratch *s, char fill, size_t len)
+{
+    char *row = malloc(len + 32);
+    size_t head = (size_t)sprintf(row, "sentence\tlabel\n");
+
+    memset(row + head, fill, len);
+    memcpy(row + head + len, "\t0\n", 3);
+    scratch_put(s, "train.tsv", row, head + len + 3);
+    free(row);
+}
+
+Test(dataset, rows_have_a_limit)
+{
+    struct scratch s = scratch_open();
+    struct task_spec task = text_task(s.dir);
+
+    task.n_labels = 2;
+    put_long_row(&s, 'a', TABLE_MAX_ROW - 10);
+    dataset_close(read_ok(&task, SPLIT_TRAIN, NULL));
+    put_long_row(&s, 'a', TABLE_MAX_ROW + 10);
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_DATA, "train.tsv:2: row of more than");
+    put_long_row(&s, '\t', TABLE_MAX_ROW + 10);
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_DATA, "train.tsv:2: row of more than");
+    scratch_close(&s);
+}
+
+Test(dataset, wrong_configuration_names_the_key)
+{
+    struct scratch s = scratch_open();
+    struct task_spec task = text_task(s.dir);
+    char unknown[] = "sst3";
+
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_DATA, "no file train of kind");
+    scratch_text(&s, "train.tsv", "sentence\tlabel\na\t0\n");
+    task.data = s.path;
+    refuse(&task, SPLIT_DEV, NULL, ERR_DATA, "no dev split");
+    scratch_text(&s, "train.txt", "x");
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_DATA, "ends in none of");
+    task.data = s.dir;
+    task.label = NULL;
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_CONFIG, "task.label");
+    task.text = NULL;
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_CONFIG, "task.text");
+    task.data = NULL;
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_CONFIG, "task.data");
+    task.name = unknown;
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_CONFIG, "\"sst3\" is not one of sst2, mrpc, rte");
+    scratch_close(&s);
+}
+
+Test(dataset, what_is_written_as_jsonl_is_read_back)
+{
+    struct scratch s = scratch_open(), out = scratch_open();
+    char name[] = "mrpc", text[] = "text", pair[] = "text_pair";
+    struct task_spec task = task_in(&s, name);
+    const uint32_t index[] = {2, 0};
+    struct err e;
+
+    scratch_text(&s, "train.tsv",
+                 "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t7\t8\t\" \\ "
+                 "\xF0\x9F\x98\x80\tx\n0\t1\t2\ta\tb\n0\t1\t2\tc\t\n");
+    struct dataset *d = read_ok(&task, SPLIT_TRAIN, NULL);
+    scratch_path(&out, "part.jsonl");
+    cr_assert_eq(dataset_write_jsonl(d, index, 2, out.path, &e), 0);
+    struct task_spec back = {.name = text,
+                             .data = out.path,
+                             .text = text,
+                             .text_pair = pair,
+                             .label = label,
+                             .labels = (char **)(uintptr_t)d->label_name,
+                             .n_labels = d->n_labels};
+    struct dataset *part = read_ok(&back, SPLIT_TRAIN, NULL);
+    cr_assert_eq(part->n, 2);
+    expect_row(part, 0, "c", "", 0);
+    expect_row(part, 1, "\" \\ \xF0\x9F\x98\x80", "x", 1);
+    cr_expect_eq(memcmp(part->example[1].id, d->example[0].id,
+                        (size_t)d->example[0].n_tokens * sizeof(int32_t)),
+                 0);
+    dataset_close(part);
+    dataset_close(d);
+    scratch_close(&out);
+    scratch_close(&s);
+}
+
+Test(dataset, regression_targets_survive_jsonl)
+{
+    struct scratch s = scratch_open(), out = scratch_open();
+    char text[] = "text";
+    struct task_spec task = text_task(s.dir);
+    const uint32_t index[] = {0, 1};
+    struct err e;
+
+    task.n_labels = 1;
+    scratch_text(&s, "train.tsv", "sentence\tlabel\na\t0.1\nb\t-3\n");
+    struct dataset *d = read_ok(&task, SPLIT_TRAIN, NULL);
+    scratch_path(&out, "part.jsonl");
+    cr_assert_eq(dataset_write_jsonl(d, index, 2, out.path, &e), 0);
+    struct task_spec back = {
+        .name = text, .data = out.path, .text = text, .label = label, .n_labels = 1};
+    struct dataset *part = read_ok(&back, SPLIT_TRAIN, NULL);
+    cr_expect_eq(part->example[0].target, 0.1f);
+    cr_expect_eq(part->example[1].target, -3.0f);
+    cr_expect_eq(part->example[1].label, -1);
+    dataset_close(part);
+    dataset_close(d);
+    scratch_close(&out);
+    scratch_close(&s);
+}
+
+Test(dataset, every_task_is_complete)
+{
+    for (const struct task_info *t = task_table; t->name; t++) {
+        cr_expect_eq(task_find(t->name), t);
+        cr_expect(t->what && t->metric, "%s", t->name);
+        cr_expect((t->labels == NULL) == (t->n_labels < 2), "%s", t->name);
+    }
+    cr_expect_null(task_find("sst"));
+}
