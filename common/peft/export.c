@@ -87,6 +87,7 @@ static json_t *modules_to_save(const struct peft *p)
     return list;
 }
 
+/* json NULL: it could not be made. */
 static int write_json(json_t *json, const char *dir, const char *name, struct err *e)
 {
     char path[PATH_MAX];
@@ -95,7 +96,8 @@ static int write_json(json_t *json, const char *dir, const char *name, struct er
         return rc;
     char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2) | JSON_SORT_KEYS);
     if (text == NULL)
-        return err_set(e, ERR_NOMEM, "%s: no memory to write it", path);
+        return err_set(e, ERR_NOMEM, "%s: cannot write: no memory, or a name that is not UTF-8",
+                       path);
     rc = file_write(path, text, strlen(text), 0644, e);
     free(text);
     return rc;
@@ -108,12 +110,25 @@ static int write_config(const struct peft *p, const char *dir, struct err *e)
         p->model->name != NULL ? p->model->name : "", "inference_mode", 1, "modules_to_save",
         modules_to_save(p), "peft_type", p->method->hf_type, "revision", "target_modules",
         target_modules(p->model->cfg.family, p->spec.targets), "task_type", ADAPTER_TASK_TYPE);
-    int rc = json == NULL ? err_set(e, ERR_NOMEM, "%s: no memory for the configuration", dir)
-                          : p->method->config_write(p, json, e);
+    int rc = json == NULL ? 0 : p->method->config_write(p, json, e);
     if (rc == 0)
         rc = write_json(json, dir, ADAPTER_CONFIG, e);
     json_decref(json);
     return rc;
+}
+
+/* NULL without memory, or when a label is not UTF-8. */
+static json_t *label_list(const struct adapter_info *info)
+{
+    json_t *list = json_array();
+    int failed = 0;
+    for (uint32_t i = 0; i < info->n_labels; i++)
+        failed |= json_array_append_new(list, json_string(info->labels[i]));
+    if (failed) {
+        json_decref(list);
+        return NULL;
+    }
+    return list;
 }
 
 static int write_info(const struct peft *p, const struct adapter_info *info, const char *dir,
@@ -121,12 +136,10 @@ static int write_info(const struct peft *p, const struct adapter_info *info, con
 {
     char hex[HASH_HEX];
     hash_hex(&p->model->hash, hex);
-    json_t *labels = info->labels != NULL ? json_array() : json_null();
-    for (uint32_t i = 0; info->labels != NULL && i < info->n_labels; i++)
-        json_array_append_new(labels, json_string(info->labels[i]));
     json_t *json = json_pack("{s:i, s:s, s:s?, s:o, s:I}", "format", ADAPTER_INFO_FORMAT,
-                             "base_model_sha256", hex, "task", info->task, "labels", labels,
-                             "max_length", (json_int_t)info->max_length);
+                             "base_model_sha256", hex, "task", info->task, "labels",
+                             info->labels != NULL ? label_list(info) : json_null(), "max_length",
+                             (json_int_t)info->max_length);
     int rc = write_json(json, dir, ADAPTER_INFO, e);
     json_decref(json);
     return rc;
@@ -163,6 +176,7 @@ static int write_weights(const struct peft *p, const real *theta, const char *di
 int peft_save(const struct peft *p, const real *theta, const struct adapter_info *info,
               const char *dir, struct err *e)
 {
+    /* The configuration comes last: a directory without it is no adapter to anybody. */
     int rc = file_mkdirs(dir, 0755, e);
     if (rc == 0)
         rc = write_weights(p, theta, dir, e);

@@ -11,6 +11,9 @@ import peft
 import torch
 import transformers
 
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHARED = pathlib.Path(os.environ.get("FEDPET_SHARED", ROOT.parent / "shared"))
 MINILM = pathlib.Path(os.environ.get("FEDPET_MODEL", ROOT / ".cache/all-MiniLM-L6-v2"))
@@ -38,38 +41,43 @@ def pairs(n: int = 64) -> list[tuple[str, str]]:
 def random_encoder(family: str, out: pathlib.Path) -> pathlib.Path:
     """A directory with a small random encoder, larger than life in its weights, and the family's real tokenizer."""
     configs = {
+        "bert": transformers.BertConfig(
+            hidden_size=SIZE, num_hidden_layers=3, num_attention_heads=4, intermediate_size=4 * SIZE, initializer_range=0.05),
         "roberta": transformers.RobertaConfig(
             vocab_size=50265, hidden_size=SIZE, num_hidden_layers=4, num_attention_heads=4, intermediate_size=4 * SIZE,
             max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5, initializer_range=0.05),
         "distilbert": transformers.DistilBertConfig(
             vocab_size=30522, dim=SIZE, n_layers=3, n_heads=4, hidden_dim=4 * SIZE, initializer_range=0.05),
     }
-    tokenizer = {"roberta": "roberta-base", "distilbert": "bert-base-uncased"}[family]
+    tokenizer = "roberta-base" if family == "roberta" else "bert-base-uncased"
     torch.manual_seed(len(family))
-    transformers.AutoModel.from_config(configs[family]).save_pretrained(out)
+    encoder = transformers.AutoModel.from_config(configs[family])
+    encoder.pooler = None  # then BERT's is part of the head; the others' heads do without
+    encoder.save_pretrained(out)
     for file in (SHARED / "tokenizers" / tokenizer).iterdir():
         shutil.copy(file, out)
     return out
 
 
 def encoders(scratch: pathlib.Path) -> dict[str, pathlib.Path]:
-    return {"all-MiniLM-L6-v2": MINILM} | {f: random_encoder(f, scratch / f) for f in ("roberta", "distilbert")}
+    return {"all-MiniLM-L6-v2": MINILM} | {f: random_encoder(f, scratch / f) for f in ("bert", "roberta", "distilbert")}
 
 
 def open_base(model_dir: pathlib.Path, n_labels: int):
-    transformers.logging.set_verbosity_error()
     return transformers.AutoModelForSequenceClassification.from_pretrained(
         model_dir, num_labels=n_labels, dtype=torch.float32)
 
 
 def torch_logits(model, model_dir: pathlib.Path, texts: list[tuple[str, str]]) -> torch.Tensor:
     tokenizer = transformers.AutoTokenizer.from_pretrained(model_dir)
+    types = getattr(model.config, "type_vocab_size", 0) > 1  # the tokenizer files were made for a model without
     model.eval()
     out = []
     with torch.no_grad():
         for i in range(0, len(texts), 16):
             first, second = zip(*texts[i:i + 16])
-            batch = tokenizer(list(first), list(second), padding=True, return_tensors="pt")
+            batch = tokenizer(list(first), list(second), padding=True, return_tensors="pt",
+                              return_token_type_ids=types)
             out.append(model(**batch).logits)
     return torch.cat(out)
 

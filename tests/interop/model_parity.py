@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Logits of 64 real sentence pairs: `fedpet-client predict` against transformers + peft, adapters saved by peft.
 
-The real all-MiniLM-L6-v2 (BERT), and RoBERTa and DistilBERT encoders of a small random configuration, each with the
-family's real tokenizer and a LoRA adapter with random values.
+The real all-MiniLM-L6-v2 (BERT), and encoders of a small random configuration: BERT without a pooler, RoBERTa and
+DistilBERT. Each has the family's real tokenizer and an adapter with random values.
 """
 import pathlib
 import sys
@@ -15,10 +15,11 @@ import model_common as common
 
 LORA = {
     "all-MiniLM-L6-v2": {"r": 8, "lora_alpha": 8, "target_modules": ["query", "value"]},
+    "bert": {"r": 2, "lora_alpha": 3, "target_modules": ["key"], "modules_to_save": ["classifier", "pooler"]},
     "roberta": {"r": 4, "lora_alpha": 8, "use_rslora": True, "target_modules": "all-linear"},
     "distilbert": {"r": 8, "lora_alpha": 16, "target_modules": ["q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"]},
 }
-LABELS = {"all-MiniLM-L6-v2": 2, "roberta": 3, "distilbert": 1}
+LABELS = {"all-MiniLM-L6-v2": 2, "bert": 4, "roberta": 3, "distilbert": 1}
 
 
 def adapted(name: str, model_dir: pathlib.Path):
@@ -27,7 +28,7 @@ def adapted(name: str, model_dir: pathlib.Path):
     torch.manual_seed(1)
     for p in model.parameters():
         if p.requires_grad:
-            torch.nn.init.normal_(p, 0.0, 0.2)
+            torch.nn.init.normal_(p, 0.0, 0.1)
     return model
 
 

@@ -13,6 +13,7 @@ import model_common as common
 # "output" alone is the hard case: as a suffix it would select attention.output.dense too.
 TARGETS = {
     "all-MiniLM-L6-v2": [["query", "value"], ["output"], ["query", "output", "intermediate"]],
+    "bert": [["value"]],
     "roberta": [["query", "key", "value", "attention_output", "intermediate", "output"]],
     "distilbert": [["query", "output"]],
 }

@@ -83,6 +83,29 @@ Test(encoder, dropout_acts_in_training_only)
     golden_close(&g);
 }
 
+/* Evaluation keeps one layer: a deeper model needs no more. */
+Test(encoder, evaluation_memory_does_not_grow_with_depth)
+{
+    struct golden g;
+    size_t peak[2];
+    golden_open(&g, "bert");
+    for (int i = 0; i < 2; i++) {
+        struct model shallow = *g.model;
+        struct tape *t;
+        struct err e = {0};
+        real out[GOLDEN_PATH];
+        shallow.cfg.layers = 2 + i;
+        struct forward f = {.model = &shallow, .batch = &g.batch, .out = out};
+        struct rng r = rng_stream(1, 0, 0, RNG_DROPOUT);
+        cr_assert_eq(tape_open(&t, 0, &e), 0);
+        cr_assert_eq(tape_run(t, false, r, forward, &f, &e), 0, "%s", e.text);
+        peak[i] = tape_peak_bytes(t);
+        tape_close(t);
+    }
+    cr_expect_eq(peak[0], peak[1], "%zu and %zu bytes", peak[0], peak[1]);
+    golden_close(&g);
+}
+
 /* What a hook sees: every site once a layer, and in the last layer only first tokens where only
  * they ask. */
 struct seen {

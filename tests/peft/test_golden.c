@@ -101,3 +101,19 @@ Test(golden, micro_batches_add_up)
         cr_assert_float_eq(sum[k], whole[k], 1e-5);
     tuned_close(&t);
 }
+
+Test(golden, model_dropout_replaces_the_models_own)
+{
+    static char method[] = "lora";
+    const struct peft_spec spec = {.method = method, .r = 1, .alpha = 1, .targets = 1 << LIN_KEY};
+    double loss[3];
+    for (int i = 0; i < 3; i++) {
+        struct tuned t;
+        tuned_start(&t, "bert", &spec, 2, (double[]){-1, 0, 0.1}[i]);
+        loss[i] = tuned_loss(&t, &t.golden.batch, t.theta, NULL, NULL);
+        tuned_close(&t);
+    }
+    cr_expect_gt(fabs(loss[0] - loss[1]), 1e-4, "config.json has dropout");
+    cr_expect_gt(fabs(loss[2] - loss[1]), 1e-4);
+    cr_expect_gt(fabs(loss[2] - loss[0]), 1e-4, "the head's own is 0.3");
+}
