@@ -33,7 +33,8 @@ enum agent_out_kind {
                      this is right, only slower */
     AGENT_FINISHED, /* the run is over: finish->params are the final values, valid until the next
                        call but agent_next; save the adapter */
-    AGENT_STOPPED,  /* nothing more will happen: refused for good, or asked to stop (why->code 0) */
+    AGENT_STOPPED,  /* nothing more will happen: refused for good; or, with why->code 0, asked to
+                       stop  or let go after the end of the run */
 };
 struct agent_job {
     char run_id[17];

@@ -166,7 +166,8 @@ static void on_goodbye(struct agent *a, const struct msg *m, agent_time now)
 {
     const struct msg_goodbye *g = &m->goodbye;
     const char *text = g->text ? g->text : "";
-    err_set(&a->why, g->reason == REASON_NONE ? 0 : ERR_REFUSED, "the server says goodbye: %s%s%s",
+    bool refused = g->reason != REASON_NONE && !a->finished;
+    err_set(&a->why, refused ? ERR_REFUSED : 0, "the server says goodbye: %s%s%s",
             msg_reason_name(g->reason), *text ? ": " : "", text);
     agent_emit(a, AGENT_DISCONNECT);
     if (g->retry_after_s == 0) {

@@ -134,27 +134,37 @@ static uint64_t peak_rss(void)
     return (uint64_t)usage.ru_maxrss * 1024;
 }
 
+static void set_count(json_t *s, const char *key, uint64_t value)
+{
+    json_object_set_new(s, key, json_integer((json_int_t)value));
+}
+
 static json_t *summarise(const struct training *t, const struct train_result *r)
 {
     const struct schema *schema = peft_schema(t->peft);
+    const struct run_spec *spec = &t->x.spec;
     struct hash hash = tensorset_hash(schema, t->theta);
     char hex[HASH_HEX];
     hash_hex(&hash, hex);
-    json_t *s =
-        json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:I, s:s, s:f, s:f, s:I, s:I}", "model",
-                  t->x.model, "task", t->x.spec.task.name, "method", t->x.spec.peft.method, "seed",
-                  (json_int_t)t->x.spec.federation.seed, "examples", (json_int_t)t->train->n,
-                  "steps", (json_int_t)r->steps, "train_loss", r->loss, "trainable_parameters",
-                  (json_int_t)schema->count, "adapter_sha256", hex, "wall_seconds", r->seconds,
-                  "tokens_per_second", r->seconds > 0 ? (double)r->tokens / r->seconds : 0.0,
-                  "peak_tape_bytes", (json_int_t)trainer_peak_bytes(t->trainer), "peak_rss_bytes",
-                  (json_int_t)peak_rss());
-    if (s && t->dev) {
+    json_t *s = json_pack("{s:s, s:s, s:s, s:s}", "model", t->x.model, "task", spec->task.name,
+                          "method", spec->peft.method, "adapter_sha256", hex);
+    set_count(s, "seed", spec->federation.seed);
+    set_count(s, "examples", t->train->n);
+    set_count(s, "steps", r->steps);
+    set_count(s, "trainable_parameters", schema->count);
+    json_object_set_new(s, "train_loss", json_real(r->loss));
+    if (t->dev) {
         json_object_set_new(s, "metric", json_string(metric_name(t->metric)));
         json_object_set_new(s, "value", json_real(t->value));
         json_object_set_new(s, "eval_loss", json_real(t->eval_loss));
         json_object_set(s, "epochs", t->epochs);
     }
+    json_object_set_new(s, "wall_seconds", json_real(progress_seconds(&t->progress)));
+    json_object_set_new(s, "train_seconds", json_real(r->seconds));
+    json_object_set_new(s, "tokens_per_second",
+                        json_real(r->seconds > 0 ? (double)r->tokens / r->seconds : 0));
+    set_count(s, "peak_tape_bytes", trainer_peak_bytes(t->trainer));
+    set_count(s, "peak_rss_bytes", peak_rss());
     return s;
 }
 

@@ -45,7 +45,7 @@ struct train_result {
     uint32_t steps;
     double loss; /* mean over the examples seen */
     uint64_t tokens;
-    double seconds;
+    double seconds; /* without those of progress() */
 };
 /* Trains theta (schema->count) in place. Fresh optimiser state. Steps: ceil(batches / accumulate)
  * an epoch, or local->steps; the last batch and the last step of an epoch may be smaller, and

@@ -31,6 +31,7 @@ struct fit {
     uint32_t steps;
     double loss_sum; /* over examples seen */
     uint64_t seen, tokens;
+    double aside; /* seconds spent in the caller's progress() */
 
     /* The step under way. */
     struct arena mem;
@@ -82,6 +83,13 @@ static void run_micro(void *ctx, unsigned worker, size_t i)
     if (tape_run(f->trainer->tape[worker], true, dropout, forward_backward, &w, &e))
         note_failure(f, i, &e);
     fold_end(&f->grad, i);
+}
+
+static double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 /* --- a step --------------------------------------------------------------------------------- */
@@ -172,19 +180,14 @@ static int run_step(struct fit *f, uint32_t s, struct err *e)
     if (job->progress) {
         bool last = (s + 1) % f->epoch_steps == 0 || s + 1 == f->steps;
         struct train_progress p = {s + 1, f->steps, epoch, last, f->theta, f->tokens, loss, lr};
+        double called = seconds_now();
         job->progress(&p, job->ctx);
+        f->aside += seconds_now() - called;
     }
     return 0;
 }
 
 /* --- a job ---------------------------------------------------------------------------------- */
-
-static double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int count_steps(struct fit *f, struct err *e)
 {
@@ -252,7 +255,7 @@ int trainer_fit(struct trainer *t, const struct train_job *job, float *theta,
         *r = (struct train_result){.steps = f.steps,
                                    .loss = f.seen ? f.loss_sum / (double)f.seen : 0,
                                    .tokens = f.tokens,
-                                   .seconds = seconds_now() - began};
+                                   .seconds = seconds_now() - began - f.aside};
     }
     fit_close(&f);
     return rc;

@@ -52,7 +52,7 @@ Test(agent, three_rounds_and_the_end)
     expect(AGENT_FINISHED);
     cr_assert_eq(out.finish->params.data[0], 9);
     cr_assert_eq(out.finish->rounds, 9);
-    goodbye(REASON_NONE, 0);
+    goodbye(REASON_STOPPING, 0); /* no refusal: the run is over */
     expect(AGENT_DISCONNECT);
     expect(AGENT_STOPPED);
     cr_assert_eq(out.why.code, 0);
