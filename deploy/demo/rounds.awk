@@ -10,7 +10,7 @@ BEGIN {
     format = "  %5s  %8s  %10s  %9s  %8s  %16s  %16s\n"
     if (header) {
         printf format, "round", "updates", "train loss", "held out", "seconds", "bytes up", "bytes down"
-        printf format, "", "", "", "", "", "a client, beside", "4 x parameters"
+        printf format, "", "", "", "metric", "", "a client", "a client"
     }
 }
 
