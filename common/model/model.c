@@ -32,6 +32,26 @@ static void fail(struct binder *b, const char *tensor, const char *fault)
     b->rc = err_set(b->e, ERR_MODEL, "%s: tensor \"%.200s\" %s", b->path, tensor, fault);
 }
 
+/* Piece by piece, so that no second copy of an embedding table is needed. */
+static int convert(const struct st_tensor *t, real *x, struct err *e)
+{
+    enum { PIECE = 1024 };
+    float narrow[PIECE];
+    struct st_tensor piece = *t;
+    for (size_t done = 0; done < t->count; done += piece.count) {
+        size_t left = t->count - done, bytes = t->bytes / t->count;
+        piece.count = left < PIECE ? left : PIECE;
+        piece.bytes = piece.count * bytes;
+        piece.raw = t->raw + done * bytes;
+        int rc = st_tensor_floats(&piece, narrow, e);
+        if (rc != 0)
+            return rc;
+        for (size_t i = 0; i < piece.count; i++)
+            x[done + i] = (real)narrow[i];
+    }
+    return 0;
+}
+
 /* Values of a tensor: in the map itself when it holds them in our type, else converted into the
  * model's memory. */
 static const real *values(struct binder *b, const struct st_tensor *t)
@@ -40,18 +60,11 @@ static const real *values(struct binder *b, const struct st_tensor *t)
         (uintptr_t)t->raw % alignof(real) == 0)
         return (const real *)(const void *)t->raw;
 
-    size_t count;
-    real *x =
-        __builtin_mul_overflow(t->count, sizeof *x, &count) ? NULL : arena_alloc(&b->m->mem, count);
-    float *narrow = malloc(t->count * sizeof *narrow + 1);
-    if (x == NULL || narrow == NULL)
+    real *x = arena_calloc(&b->m->mem, t->count, sizeof *x);
+    if (x == NULL)
         b->rc = err_set(b->e, ERR_NOMEM, "%s: no memory to convert \"%.200s\"", b->path, t->name);
-    else if ((b->rc = st_tensor_floats(t, narrow, b->e)) != 0)
+    else if ((b->rc = convert(t, x, b->e)) != 0)
         err_wrap(b->e, "%s", b->path);
-    else
-        for (size_t i = 0; i < t->count; i++)
-            x[i] = (real)narrow[i];
-    free(narrow);
     return b->rc == 0 ? x : NULL;
 }
 

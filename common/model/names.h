@@ -19,8 +19,7 @@ struct family_names {
     double default_head_dropout; /* < 0: as hidden dropout */
     bool padded_positions;       /* positions count from pad_id + 1 */
 
-    const char
-        *prefix; /* of every encoder tensor in a checkpoint with a head; a bare encoder has none */
+    const char *prefix; /* of encoder tensors in a checkpoint with a head; a bare one has none */
     const char *word, *position, *type, *emb_norm;
     const char *layer; /* followed by the number, a dot and one of the next */
     const char *lin[LIN_SITES], *attn_norm, *ffn_norm;

@@ -8,6 +8,14 @@
 enum { LORA_MAX_RANK = 1024 };
 static const double lora_max_alpha = 1e6;
 
+static int add_pair(struct peft *p, int layer, enum linear_site site, struct err *e)
+{
+    int out, in, r = (int)p->spec.r;
+    linear_site_dims(&p->model->cfg, site, &out, &in);
+    int rc = peft_add(p, layer, site, ".lora_A.weight", r, in, e);
+    return rc == 0 ? peft_add(p, layer, site, ".lora_B.weight", out, r, e) : rc;
+}
+
 static int lora_plan(struct peft *p, struct err *e)
 {
     const struct peft_spec *s = &p->spec;
@@ -23,14 +31,8 @@ static int lora_plan(struct peft *p, struct err *e)
 
     for (int layer = 0; layer < p->model->cfg.layers; layer++)
         for (int site = 0; site < LIN_SITES; site++) {
-            int out, in, rc;
-            if ((s->targets >> site & 1) == 0)
-                continue;
-            linear_site_dims(&p->model->cfg, (enum linear_site)site, &out, &in);
-            rc = peft_add(p, layer, (enum linear_site)site, ".lora_A.weight", (int)s->r, in, e);
-            if (rc == 0)
-                rc =
-                    peft_add(p, layer, (enum linear_site)site, ".lora_B.weight", out, (int)s->r, e);
+            int rc =
+                (s->targets >> site & 1) != 0 ? add_pair(p, layer, (enum linear_site)site, e) : 0;
             if (rc != 0)
                 return rc;
         }
@@ -83,21 +85,23 @@ static int lora_config_write(const struct peft *p, json_t *json, struct err *e)
 /* Options that change the function, each with the values that do not. */
 static int refuse_variants(const struct jsonfile *config, struct err *e)
 {
-    static const char *const variants[] = {"rank_pattern",
-                                           "alpha_pattern",
-                                           "layers_to_transform",
-                                           "layer_replication",
-                                           "use_dora",
-                                           "use_qalora",
-                                           "use_bdlora",
-                                           "lora_bias",
-                                           "kasa_config",
-                                           "monteclora_config",
-                                           "velora_config",
-                                           "arrow_config",
-                                           "target_parameters",
-                                           "trainable_token_indices",
-                                           "alora_invocation_tokens"};
+    static const char *const variants[] = {
+        "rank_pattern",
+        "alpha_pattern",
+        "layers_to_transform",
+        "layer_replication",
+        "use_dora",
+        "use_qalora",
+        "use_bdlora",
+        "lora_bias",
+        "kasa_config",
+        "monteclora_config",
+        "velora_config",
+        "arrow_config",
+        "target_parameters",
+        "trainable_token_indices",
+        "alora_invocation_tokens",
+    };
     const char *bias = "none";
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
         const json_t *v = json_object_get(config->root, variants[i]);
