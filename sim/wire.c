@@ -11,6 +11,8 @@ struct end {
     uint64_t sent;
 };
 
+enum { RECORD_ROOM = 64 << 10 }; /* the engine asks for room by whole TLS records */
+
 struct wire {
     enum wire_depth depth;
     size_t packed;
@@ -92,9 +94,9 @@ int wire_open(struct wire **out, enum wire_depth depth, struct trust *trust, con
     w->packed = packed;
     buf_init(&w->frame, limit);
     for (int i = 0; i < 2; i++) {
-        buf_init(&w->end[i].plain, limit);
+        buf_init(&w->end[i].plain, limit + RECORD_ROOM);
         buf_init(&w->end[i].cipher,
-                 2 * limit + (1 << 16)); /* records add less than 1 %, handshakes a few KiB */
+                 2 * limit + RECORD_ROOM); /* records add less than 1 %, handshakes a few KiB */
     }
     int rc = depth == WIRE_TLS ? shake_hands(w, trust, name, e) : 0;
     if (rc) {

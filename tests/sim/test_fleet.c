@@ -52,8 +52,11 @@ static void world_open(struct world *w)
                        .weighted = true,
                        .seed = 42},
     };
-    w->data = (struct dataset){
-        .n = EXAMPLES, .n_labels = 2, .example = calloc(EXAMPLES, sizeof *w->data.example)};
+    static const char *const names[] = {"without", "with"};
+    w->data = (struct dataset){.label_name = names,
+                               .n = EXAMPLES,
+                               .n_labels = 2,
+                               .example = calloc(EXAMPLES, sizeof *w->data.example)};
     struct rng rng = rng_stream(3, 0, 0, RNG_TEST);
     for (int i = 0; i < EXAMPLES; i++) {
         for (int j = 0; j < TOKENS; j++)
