@@ -71,7 +71,9 @@ static int open_data(struct dataset *d, const char *dir, int vocab, struct err *
     if (rc)
         return rc;
     struct rng rng = rng_stream(2, 0, 0, RNG_TEST);
+    static const char *const labels[] = {"even", "odd"};
     d->n_labels = 2;
+    d->label_name = labels;
     d->example = arena_calloc(&d->mem, EXAMPLES, sizeof *d->example);
     int32_t *type = arena_calloc(&d->mem, MAX_LENGTH, sizeof *type);
     bool room = d->example && type;

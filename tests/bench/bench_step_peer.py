@@ -15,6 +15,7 @@ os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
 import pathlib  # noqa: E402
 import resource  # noqa: E402
 import time  # noqa: E402
+import warnings  # noqa: E402
 
 import torch  # noqa: E402
 from peft import LoraConfig, get_peft_model  # noqa: E402
@@ -40,6 +41,7 @@ def main():
     folder = pathlib.Path(sys.argv[1])
     steps = int(sys.argv[3]) if len(sys.argv) > 3 else 8
     logging.set_verbosity_error()
+    warnings.simplefilter("ignore", FutureWarning)
     logging.disable_progress_bar()
     torch.set_num_threads(threads)
     torch.manual_seed(1)
