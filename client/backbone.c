@@ -83,7 +83,7 @@ static int fill_columns(struct task_spec *task, bool one_file, struct err *e)
 }
 
 int backbone_read(const struct backbone *b, const struct task_spec *task, enum split split,
-                  uint32_t max_length, struct dataset **out, struct err *e)
+                  uint32_t max_length, const char *column, struct dataset **out, struct err *e)
 {
     struct task_spec own = *task;
     bool one_file = backbone_one_file(task);
@@ -96,5 +96,5 @@ int backbone_read(const struct backbone *b, const struct task_spec *task, enum s
     int rc = fill_columns(&own, one_file, e);
     return rc ? rc
               : dataset_open(out, &own, one_file ? SPLIT_TRAIN : split, b->tokenizer, max_length,
-                             NULL, e);
+                             column, e);
 }

@@ -20,10 +20,11 @@ void backbone_close(struct backbone *b);
 
 /* Reads a split of a task. As dataset_open, and more: columns of task "text" that are not named are
  * text, text_pair (if the file has it) and label; and for every task, task->data may be one file
- * (JSONL, CSV or TSV) with those columns, which then is the split that is asked for. ERR_CONFIG:
- * max_length is more than the model can take. */
+ * (JSONL, CSV or TSV) with those columns, which then is the split that is asked for. `column`: as
+ * for dataset_open. ERR_CONFIG: max_length is more than the model can take. */
 int backbone_read(const struct backbone *b, const struct task_spec *task, enum split split,
-                  uint32_t max_length, struct dataset **out, struct err *e) MUST_CHECK;
+                  uint32_t max_length, const char *column, struct dataset **out,
+                  struct err *e) MUST_CHECK;
 
 /* Whether the task's data is one file, so that it has no dev split of its own. */
 bool backbone_one_file(const struct task_spec *task);

@@ -110,7 +110,7 @@ static int evaluate(const struct eval_options *o, const struct tuned *t, struct 
     struct task_spec task = {0};
     int rc = choose_task(o, t, &conf, &task, e);
     if (!rc)
-        rc = backbone_read(&t->backbone, &task, SPLIT_DEV, t->max_length, &data, e);
+        rc = backbone_read(&t->backbone, &task, SPLIT_DEV, t->max_length, NULL, &data, e);
     if (!rc)
         rc = score_data(o, t, &task, data, e);
     dataset_close(data);

@@ -32,11 +32,11 @@ static int open_data(struct training *t, struct err *e)
 {
     const struct run_spec *spec = &t->x.spec;
     uint32_t max_length = spec->local.max_length;
-    int rc = backbone_read(&t->backbone, &spec->task, SPLIT_TRAIN, max_length, &t->train, e);
+    int rc = backbone_read(&t->backbone, &spec->task, SPLIT_TRAIN, max_length, NULL, &t->train, e);
     if (!rc && backbone_one_file(&spec->task))
         log_warn("one file of data: nothing to evaluate on data=%s", spec->task.data);
     else if (!rc)
-        rc = backbone_read(&t->backbone, &spec->task, SPLIT_DEV, max_length, &t->dev, e);
+        rc = backbone_read(&t->backbone, &spec->task, SPLIT_DEV, max_length, NULL, &t->dev, e);
     if (!rc)
         rc = experiment_metric(&spec->task, t->train->n_labels, &t->metric, e);
     return rc;

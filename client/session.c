@@ -71,7 +71,7 @@ static int open_all(struct session *s, const struct backbone *b, const struct cl
     struct task_spec task = spec->task;
     task.data = c->data;
     *reason = REASON_DATA;
-    int rc = backbone_read(b, &task, SPLIT_TRAIN, s->local.max_length, &s->data, e);
+    int rc = backbone_read(b, &task, SPLIT_TRAIN, s->local.max_length, NULL, &s->data, e);
     if (!rc)
         rc = split_data(s, c->validation, w->index, e);
     if (!rc)

@@ -1,5 +1,6 @@
 #include "sim/report.h"
 #include "base/file.h"
+#include "client/progress.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -8,29 +9,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
-
-enum { BAR_WIDTH = 24 };
 
 struct report {
     struct report_info info;
     char dir[PATH_MAX];
     FILE *rounds;
-    bool terminal; /* stderr shows a person the progress line */
-    struct timespec start;
+    struct progress progress;
     double start_value, best_value;
     uint32_t best_round;
     struct round_record last;
     double sum_up, sum_down; /* of the rounds' means */
 };
-
-static double seconds_since(const struct timespec *start)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) * 1e-9;
-}
 
 /* Most resident memory of this process and of those it waited for. */
 static uint64_t peak_rss(void)
@@ -63,8 +53,7 @@ int report_open(struct report **out, const char *dir, const struct report_info *
     }
     r->info = *info;
     snprintf(r->dir, sizeof r->dir, "%s", dir);
-    r->terminal = isatty(STDERR_FILENO);
-    clock_gettime(CLOCK_MONOTONIC, &r->start);
+    r->progress = progress_begin();
     *out = r;
     return 0;
 }
@@ -84,34 +73,12 @@ void report_start(struct report *r, double value)
     r->last.value = value;
 }
 
-static void print_clock(FILE *f, double seconds)
-{
-    long s = (long)(seconds + 0.5);
-    if (s >= 3600)
-        fprintf(f, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
-    else
-        fprintf(f, "%ld:%02ld", s / 60, s % 60);
-}
-
 void report_progress(struct report *r, uint32_t round, uint32_t done, uint32_t selected)
 {
-    if (!r->terminal)
-        return;
     uint32_t rounds = r->info.spec->federation.rounds;
-    double share = ((double)round + (double)done / (double)selected) / (double)rounds;
-    double spent = seconds_since(&r->start);
-    char bar[BAR_WIDTH + 1];
-    int filled = (int)(share * BAR_WIDTH);
-    for (int i = 0; i < BAR_WIDTH; i++)
-        bar[i] = i < filled ? '#' : '.';
-    bar[BAR_WIDTH] = '\0';
-    fprintf(stderr, "\r\033[K[%s] round %u of %u, %u of %u clients, %s %.4f, ", bar, round + 1,
-            rounds, done, selected, r->info.metric, r->last.value);
-    if (share > 0) {
-        fputs("ETA ", stderr);
-        print_clock(stderr, spent / share - spent);
-    }
-    fflush(stderr);
+    progress_draw(&r->progress, (uint64_t)round * selected + done, (uint64_t)rounds * selected,
+                  "round %u of %u, %u of %u clients, %s %.4f", round + 1, rounds, done, selected,
+                  r->info.metric, r->last.value);
 }
 
 static json_t *bytes_or_null(bool counted, double bytes)
@@ -140,7 +107,7 @@ int report_round(struct report *r, const struct round_record *record, struct err
                   (int)record->refused, "samples", (json_int_t)record->samples,
                   "bytes_up_per_client", bytes_or_null(record->counted, record->bytes_up),
                   "bytes_down_per_client", bytes_or_null(record->counted, record->bytes_down),
-                  "seconds", seconds_since(&r->start), "adapter_sha256", hash);
+                  "seconds", progress_seconds(&r->progress), "adapter_sha256", hash);
     if (!line)
         return err_set(e, ERR_NOMEM, "no memory for the record of round %u", record->round);
     int failed = json_dumpf(line, r->rounds, JSON_COMPACT | JSON_REAL_PRECISION(9)) ||
@@ -148,8 +115,7 @@ int report_round(struct report *r, const struct round_record *record, struct err
     json_decref(line);
     if (failed)
         return err_sys(e, ERR_IO, errno, "%s/rounds.jsonl", r->dir);
-    if (r->terminal)
-        fputs("\r\033[K", stderr);
+    progress_clear(&r->progress);
     fprintf(stderr, "round %u of %u: %s %.4f, loss %.4f, train loss %.4f, %u of %u updates\n",
             record->round, r->info.spec->federation.rounds, r->info.metric, record->value,
             record->eval_loss, record->train_loss, record->updates, record->selected);
@@ -171,10 +137,11 @@ static json_t *summary_json(const struct report *r)
         (json_int_t)(4 * r->info.trainable), "bytes_up_per_client",
         bytes_or_null(r->last.counted, r->sum_up / rounds), "bytes_down_per_client",
         bytes_or_null(r->last.counted, r->sum_down / rounds), "adapter_sha256", hash,
-        "wall_seconds", seconds_since(&r->start), "peak_rss_bytes", (json_int_t)peak_rss(), "model",
-        r->info.model, "task", s->task.name, "method", s->peft.method, "wire", r->info.wire,
-        "clients", (int)s->federation.clients, "per_round", (int)s->federation.per_round, "seed",
-        (json_int_t)s->federation.seed, "threads", (int)r->info.threads);
+        "wall_seconds", progress_seconds(&r->progress), "peak_rss_bytes", (json_int_t)peak_rss(),
+        "model", r->info.model, "task", s->task.name, "method", s->peft.method, "wire",
+        r->info.wire, "clients", (int)s->federation.clients, "per_round",
+        (int)s->federation.per_round, "seed", (json_int_t)s->federation.seed, "threads",
+        (int)r->info.threads);
 }
 
 static void print_table(const struct report *r)
@@ -191,8 +158,8 @@ static void print_table(const struct report *r)
                r->sum_up / rounds, 100 * (r->sum_up / rounds / payload - 1), r->sum_down / rounds,
                100 * (r->sum_down / rounds / payload - 1));
     printf("adapter sha256       %s\n", hash);
-    printf("wall seconds         %.1f\npeak RSS             %.0f MB\n", seconds_since(&r->start),
-           (double)peak_rss() / 1e6);
+    printf("wall seconds         %.1f\npeak RSS             %.0f MB\n",
+           progress_seconds(&r->progress), (double)peak_rss() / 1e6);
     printf("results              %s/{summary.json,rounds.jsonl,adapter}\n", r->dir);
 }
 

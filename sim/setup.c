@@ -44,22 +44,25 @@ static int open_all(struct setup *s, const char *path, const struct cli_list *se
     const char *column =
         spec->federation.partition == PARTITION_COLUMN ? spec->federation.column : NULL;
     rc = check_federation(&spec->federation, path, e);
+    if (!rc && backbone_one_file(&spec->task))
+        rc = err_set(e, ERR_CONFIG,
+                     "task.data: %s is one file; a simulation needs a folder with train and dev",
+                     spec->task.data);
     if (!rc)
-        rc = model_open(&s->model, s->x.model, e);
+        rc = backbone_open(&s->backbone, s->x.model, e);
     if (!rc)
-        rc = tokenizer_open(&s->tokenizer, s->x.model, e);
+        rc = backbone_read(&s->backbone, &spec->task, SPLIT_TRAIN, spec->local.max_length, column,
+                           &s->train, e);
     if (!rc)
-        rc = dataset_open(&s->train, &spec->task, SPLIT_TRAIN, s->tokenizer, spec->local.max_length,
-                          column, e);
-    if (!rc)
-        rc = dataset_open(&s->dev, &spec->task, SPLIT_DEV, s->tokenizer, spec->local.max_length,
-                          NULL, e);
+        rc = backbone_read(&s->backbone, &spec->task, SPLIT_DEV, spec->local.max_length, NULL,
+                           &s->dev, e);
     if (rc)
         return rc;
     spec->task.n_labels = s->train->n_labels;
     rc = choose_metric(s, e);
     if (!rc)
-        rc = peft_open(&s->peft, s->model, &spec->peft, &spec->local, spec->task.n_labels, e);
+        rc = peft_open(&s->peft, s->backbone.model, &spec->peft, &spec->local, spec->task.n_labels,
+                       e);
     if (!rc)
         rc = partition_open(&s->partition, s->train, &spec->federation, e);
     return rc;
@@ -83,8 +86,7 @@ void setup_close(struct setup *s)
     peft_close(s->peft);
     dataset_close(s->dev);
     dataset_close(s->train);
-    tokenizer_close(s->tokenizer);
-    model_close(s->model);
+    backbone_close(&s->backbone);
     conf_free(s->conf);
     arena_release(&s->mem);
 }

@@ -5,12 +5,12 @@
 
 #include "base/cli.h"
 #include "base/err.h"
+#include "client/backbone.h"
 #include "client/experiment.h"
 #include "peft/peft.h"
 #include "sim/partition.h"
 #include "text/dataset.h"
 #include "text/metrics.h"
-#include "text/tokenizer.h"
 
 struct setup {
     const char *path; /* of the experiment file, and what overrides it; borrowed */
@@ -18,8 +18,7 @@ struct setup {
     struct conf *conf;
     struct arena mem;
     struct experiment x; /* with task.n_labels as the data says */
-    struct model *model;
-    struct tokenizer *tokenizer;
+    struct backbone backbone;
     struct dataset *train, *dev;
     struct peft *peft;
     struct partition partition;
