@@ -70,17 +70,19 @@ static int read_target(struct reader *r, const char *s, struct example *x, struc
     return 0;
 }
 
-static char *append(char *at, const char *s, const char **copy)
-{
-    if (!s)
-        return at;
-    *copy = at;
-    return stpcpy(at, s) + 1;
-}
-
 static size_t bytes_of(const char *s)
 {
     return s ? strlen(s) + 1 : 0;
+}
+
+/* Copies a string, if there is one, and returns where the next may go. */
+static char *append(char *at, const char *s, const char **copy)
+{
+    size_t n = bytes_of(s);
+
+    if (n)
+        *copy = memcpy(at, s, n);
+    return at + n;
 }
 
 /* Copies ids, types and strings of a row into one block. */

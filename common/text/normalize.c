@@ -17,6 +17,23 @@ int normalizer_add(struct normalizer *n, enum normalize_step step, struct err *e
     return 0;
 }
 
+int normalizer_add_bert(struct normalizer *n, bool clean, bool cjk, int strip_accents,
+                        bool lowercase, struct err *e)
+{
+    bool strip = strip_accents < 0 ? lowercase : strip_accents > 0;
+    int rc = clean ? normalizer_add(n, NORMALIZE_CLEAN, e) : 0;
+
+    if (!rc && cjk)
+        rc = normalizer_add(n, NORMALIZE_SPACE_CJK, e);
+    if (!rc && strip)
+        rc = normalizer_add(n, NORMALIZE_NFD, e);
+    if (!rc && strip)
+        rc = normalizer_add(n, NORMALIZE_DROP_NONSPACING, e);
+    if (!rc && lowercase)
+        rc = normalizer_add(n, NORMALIZE_LOWER, e);
+    return rc;
+}
+
 static void clean(struct ints *text)
 {
     size_t kept = 0;

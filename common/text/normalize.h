@@ -30,6 +30,10 @@ struct normalizer {
 /* Appends a step. ERR_MODEL when there are too many. */
 int normalizer_add(struct normalizer *n, enum normalize_step step, struct err *e) MUST_CHECK;
 
+/* BertNormalizer. strip_accents < 0: as lowercase. */
+int normalizer_add_bert(struct normalizer *n, bool clean, bool cjk, int strip_accents,
+                        bool lowercase, struct err *e) MUST_CHECK;
+
 /* Normalises `text` in place; `spare` is scratch memory. ERR_NOMEM. */
 int normalize(const struct normalizer *n, struct ints *text, struct ints *spare,
               struct err *e) MUST_CHECK;

@@ -29,6 +29,21 @@ int template_check(const struct template *t, const char *name, size_t b, struct 
                    name, b ? " and B once" : " and no other");
 }
 
+void postprocess_cls_sep(struct postprocess *p, int32_t cls, int32_t sep, bool roberta)
+{
+    const struct template_piece first = {TEMPLATE_SPECIAL, 0, cls}, a = {TEMPLATE_A, 0, 0},
+                                after_a = {TEMPLATE_SPECIAL, 0, sep};
+    const int32_t type_b = roberta ? 0 : 1;
+    const struct template_piece b = {TEMPLATE_B, type_b, 0},
+                                after_b = {TEMPLATE_SPECIAL, type_b, sep};
+
+    p->single = (struct template){.piece = {first, a, after_a}, .n = 3};
+    if (roberta)
+        p->pair = (struct template){.piece = {first, a, after_a, after_a, b, after_b}, .n = 6};
+    else
+        p->pair = (struct template){.piece = {first, a, after_a, b, after_b}, .n = 5};
+}
+
 void postprocess_lengths(size_t a, size_t b, size_t room, size_t *keep_a, size_t *keep_b)
 {
     size_t shorter = a < b ? a : b, longer = a < b ? b : a;

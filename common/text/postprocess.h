@@ -33,6 +33,10 @@ int template_add(struct template *t, struct template_piece piece, struct err *e)
 /* ERR_MODEL, naming the template, unless it holds A once and B `b` times. */
 int template_check(const struct template *t, const char *name, size_t b, struct err *e) MUST_CHECK;
 
+/* cls A sep, and cls A sep B sep with types 0 and 1 (BertProcessing), or cls A sep sep B sep with
+ * type 0 (RobertaProcessing). */
+void postprocess_cls_sep(struct postprocess *p, int32_t cls, int32_t sep, bool roberta);
+
 /* Lengths to which a and b are cut, so that together they have at most `room` tokens: the longer is
  * cut until both are equal, then both (Hugging Face's "longest_first"). */
 void postprocess_lengths(size_t a, size_t b, size_t room, size_t *keep_a, size_t *keep_b);

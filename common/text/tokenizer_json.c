@@ -43,17 +43,17 @@ static int read_bert_normalizer(const json_t *o, struct normalizer *n, struct er
 {
     bool clean = true, cjk = true, strip = false, lowercase = true;
     const json_t *accents = json_object_get(o, "strip_accents");
-    int rc = build_flag(o, "clean_text", &clean, e);
+    int rc = tokenizer_read_flag(o, "clean_text", &clean, e);
 
     if (!rc)
-        rc = build_flag(o, "handle_chinese_chars", &cjk, e);
+        rc = tokenizer_read_flag(o, "handle_chinese_chars", &cjk, e);
     if (!rc)
-        rc = build_flag(o, "lowercase", &lowercase, e);
+        rc = tokenizer_read_flag(o, "lowercase", &lowercase, e);
     if (!rc)
-        rc = build_flag(o, "strip_accents", &strip, e);
+        rc = tokenizer_read_flag(o, "strip_accents", &strip, e);
     if (rc)
         return err_wrap(e, "normalizer");
-    return build_bert_normalizer(n, clean, cjk, is_absent(accents) ? -1 : strip, lowercase, e);
+    return normalizer_add_bert(n, clean, cjk, is_absent(accents) ? -1 : strip, lowercase, e);
 }
 
 static int read_normalizer(const json_t *o, struct normalizer *n, struct err *e)
@@ -90,10 +90,10 @@ static int read_byte_level(const json_t *o, struct pretokenizer *p, struct err *
         .add_prefix_space = true,
         .use_regex = true,
     };
-    int rc = build_flag(o, "add_prefix_space", &step.add_prefix_space, e);
+    int rc = tokenizer_read_flag(o, "add_prefix_space", &step.add_prefix_space, e);
 
     if (!rc)
-        rc = build_flag(o, "use_regex", &step.use_regex, e);
+        rc = tokenizer_read_flag(o, "use_regex", &step.use_regex, e);
     return rc ? err_wrap(e, "pre_tokenizer") : pretokenizer_add(p, step, e);
 }
 
@@ -165,9 +165,9 @@ static int read_bpe(struct tokenizer *t, const json_t *model, struct err *e)
         return err_set(e, ERR_MODEL, "\"merges\" is not a list");
     rc = bpe_init(&t->bpe, &t->vocab, unk, json_array_size(merges), &t->mem, e);
     if (!rc)
-        rc = build_flag(model, "fuse_unk", &t->bpe.fuse_unk, e);
+        rc = tokenizer_read_flag(model, "fuse_unk", &t->bpe.fuse_unk, e);
     if (!rc)
-        rc = build_flag(model, "ignore_merges", &t->bpe.ignore_merges, e);
+        rc = tokenizer_read_flag(model, "ignore_merges", &t->bpe.ignore_merges, e);
     for (size_t i = 0; !rc && i < json_array_size(merges); i++)
         rc = read_merge(&t->bpe, json_array_get(merges, i), i, e);
     if (!rc)
@@ -184,7 +184,7 @@ static int read_model(struct tokenizer *t, const json_t *model, struct err *e)
 
     if (!bpe && !is(model, "WordPiece") && !(untyped && json_object_get(model, "vocab")))
         return unsupported("model", model, e);
-    int rc = build_vocab(t, json_object_get(model, "vocab"), e);
+    int rc = tokenizer_read_vocab(t, json_object_get(model, "vocab"), e);
     if (!rc)
         rc = bpe ? read_bpe(t, model, e) : read_wordpiece(t, model, e);
     return rc ? err_wrap(e, "model") : 0;
@@ -198,13 +198,13 @@ static int read_added(struct tokenizer *t, const json_t *list, struct err *e)
 
     for (size_t i = 0; !rc && i < n; i++) {
         const json_t *token = json_array_get(list, i), *id = json_object_get(token, "id");
-        rc = build_added_spec(token, &spec[i], e);
+        rc = tokenizer_read_added(token, &spec[i], e);
         if (!rc && !json_is_integer(id))
             rc = err_set(e, ERR_MODEL, "added token \"%s\" has no integer \"id\"", spec[i].content);
         spec[i].id = json_integer_value(id);
     }
     if (!rc)
-        rc = build_added(t, spec, n, e);
+        rc = tokenizer_set_added(t, spec, n, e);
     free(spec);
     return rc ? err_wrap(e, "added_tokens") : 0;
 }
@@ -228,8 +228,8 @@ static int read_cls_sep(struct tokenizer *t, const json_t *o, struct err *e)
     if (!rc)
         rc = check_id(t, sep, e);
     if (!rc)
-        build_cls_sep(&t->post, (int32_t)json_integer_value(cls), (int32_t)json_integer_value(sep),
-                      is(o, "RobertaProcessing"));
+        postprocess_cls_sep(&t->post, (int32_t)json_integer_value(cls),
+                            (int32_t)json_integer_value(sep), is(o, "RobertaProcessing"));
     return rc;
 }
 
@@ -316,7 +316,7 @@ static int read_postprocessor(struct tokenizer *t, const json_t *o, struct err *
 int tokenizer_read_json(struct tokenizer *t, const char *path, struct err *e)
 {
     json_t *root;
-    int rc = build_read_object(path, &root, e);
+    int rc = tokenizer_read_object(path, &root, e);
 
     if (rc)
         return rc;

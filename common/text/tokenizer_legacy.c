@@ -52,7 +52,7 @@ static int legacy_open(struct legacy *l, const char *dir, const char *vocab, str
                        "transformers' fast tokenizer",
                        added);
     if (file_exists(config))
-        return build_read_object(config, &l->config, e);
+        return tokenizer_read_object(config, &l->config, e);
     l->config = json_object();
     return l->config ? 0 : err_set(e, ERR_NOMEM, "%s: no memory", dir);
 }
@@ -87,7 +87,7 @@ static int add_listed(struct tokenizer *t, const struct legacy *l, json_t *list,
         if (rc)
             break;
         char *end;
-        rc = build_added_spec(value, &spec[n], e);
+        rc = tokenizer_read_added(value, &spec[n], e);
         if (rc)
             break;
         spec[n].id = strtol(key, &end, 10);
@@ -96,7 +96,7 @@ static int add_listed(struct tokenizer *t, const struct legacy *l, json_t *list,
         n++;
     }
     if (!rc)
-        rc = build_added(t, spec, n, e);
+        rc = tokenizer_set_added(t, spec, n, e);
     free(spec);
     return rc ? config_fault(l, e) : 0;
 }
@@ -118,7 +118,7 @@ static int add_special(struct tokenizer *t, const struct legacy *l, const struct
             spec[n++] = (struct added_spec){
                 .content = name, .id = id, .lstrip = roles[i].lstrip, .special = true};
     }
-    return build_added(t, spec, n, e);
+    return tokenizer_set_added(t, spec, n, e);
 }
 
 static int find_special(const struct tokenizer *t, const struct legacy *l, const struct role *r,
@@ -144,7 +144,7 @@ static int finish(struct tokenizer *t, const struct legacy *l, const struct role
     if (!rc)
         rc = add_special(t, l, roles, e);
     if (!rc)
-        build_cls_sep(&t->post, cls, sep, roberta);
+        postprocess_cls_sep(&t->post, cls, sep, roberta);
     return rc;
 }
 
@@ -197,19 +197,19 @@ static int read_bert_config(struct tokenizer *t, const struct legacy *l, struct 
 {
     bool lowercase = true, cjk = true, strip = false, basic = true;
     const json_t *accents = json_object_get(l->config, "strip_accents");
-    int rc = build_flag(l->config, "do_lower_case", &lowercase, e);
+    int rc = tokenizer_read_flag(l->config, "do_lower_case", &lowercase, e);
 
     if (!rc)
-        rc = build_flag(l->config, "tokenize_chinese_chars", &cjk, e);
+        rc = tokenizer_read_flag(l->config, "tokenize_chinese_chars", &cjk, e);
     if (!rc)
-        rc = build_flag(l->config, "strip_accents", &strip, e);
+        rc = tokenizer_read_flag(l->config, "strip_accents", &strip, e);
     if (!rc)
-        rc = build_flag(l->config, "do_basic_tokenize", &basic, e);
+        rc = tokenizer_read_flag(l->config, "do_basic_tokenize", &basic, e);
     if (!rc && !basic)
         rc = err_set(e, ERR_MODEL, "\"do_basic_tokenize\" false is not supported");
     if (!rc)
-        rc = build_bert_normalizer(&t->normalizer, true, cjk, json_is_boolean(accents) ? strip : -1,
-                                   lowercase, e);
+        rc = normalizer_add_bert(&t->normalizer, true, cjk, json_is_boolean(accents) ? strip : -1,
+                                 lowercase, e);
     return rc ? config_fault(l, e) : 0;
 }
 
@@ -258,11 +258,11 @@ static int read_bpe_files(struct tokenizer *t, const struct legacy *l, struct er
 {
     json_t *vocab;
     char *text;
-    int rc = build_read_object(l->vocab, &vocab, e);
+    int rc = tokenizer_read_object(l->vocab, &vocab, e);
 
     if (rc)
         return rc;
-    rc = build_vocab(t, vocab, e);
+    rc = tokenizer_read_vocab(t, vocab, e);
     json_decref(vocab);
     if (rc)
         return err_wrap(e, "%s", l->vocab);
@@ -286,7 +286,7 @@ int tokenizer_read_bpe(struct tokenizer *t, const char *dir, struct err *e)
     int rc = legacy_open(&l, dir, "vocab.json", e);
 
     if (!rc) {
-        rc = build_flag(l.config, "add_prefix_space", &bytes.add_prefix_space, e);
+        rc = tokenizer_read_flag(l.config, "add_prefix_space", &bytes.add_prefix_space, e);
         if (rc)
             config_fault(&l, e);
     }

@@ -33,20 +33,17 @@ int tokenizer_read_json(struct tokenizer *t, const char *path, struct err *e) MU
 int tokenizer_read_wordpiece(struct tokenizer *t, const char *dir, struct err *e) MUST_CHECK;
 int tokenizer_read_bpe(struct tokenizer *t, const char *dir, struct err *e) MUST_CHECK;
 
-/* What the readers share (tokenizer_build.c). Errors name the field, the caller adds the file. */
+/* What the readers share. Errors name the field, the caller adds the file. */
 
 enum { TOKENIZER_MAX_FILE = 256 << 20 };
 
 /* Parses a file of at most TOKENIZER_MAX_FILE bytes into a JSON object that the caller releases
  * with json_decref. ERR_IO; ERR_MODEL naming file and line. */
-int build_read_object(const char *path, json_t **root, struct err *e) MUST_CHECK;
+int tokenizer_read_object(const char *path, json_t **root, struct err *e) MUST_CHECK;
 /* A boolean field; absent or null leaves *out. ERR_MODEL. */
-int build_flag(const json_t *object, const char *key, bool *out, struct err *e) MUST_CHECK;
+int tokenizer_read_flag(const json_t *object, const char *key, bool *out, struct err *e) MUST_CHECK;
 /* The vocabulary of a model from a JSON object token -> id. ERR_MODEL, ERR_NOMEM. */
-int build_vocab(struct tokenizer *t, json_t *object, struct err *e) MUST_CHECK;
-/* BertNormalizer. strip_accents < 0: as lowercase. */
-int build_bert_normalizer(struct normalizer *n, bool clean, bool cjk, int strip_accents,
-                          bool lowercase, struct err *e) MUST_CHECK;
+int tokenizer_read_vocab(struct tokenizer *t, json_t *object, struct err *e) MUST_CHECK;
 
 struct added_spec {
     const char *content;
@@ -54,14 +51,10 @@ struct added_spec {
     bool single_word, lstrip, rstrip, normalized, special;
 };
 /* Reads the flags of an added token from its JSON object: content and flags, not the id. */
-int build_added_spec(const json_t *object, struct added_spec *out, struct err *e) MUST_CHECK;
+int tokenizer_read_added(const json_t *object, struct added_spec *out, struct err *e) MUST_CHECK;
 /* Registers added tokens, special ones first, and names every id. Call once, after vocabulary and
  * normaliser are complete. */
-int build_added(struct tokenizer *t, const struct added_spec *spec, size_t n,
-                struct err *e) MUST_CHECK;
-
-/* cls A sep, and cls A sep B sep with types 0 and 1 (BertProcessing), or cls A sep sep B sep with
- * type 0 (RobertaProcessing). */
-void build_cls_sep(struct postprocess *p, int32_t cls, int32_t sep, bool roberta);
+int tokenizer_set_added(struct tokenizer *t, const struct added_spec *spec, size_t n,
+                        struct err *e) MUST_CHECK;
 
 #endif

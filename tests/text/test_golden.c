@@ -65,11 +65,12 @@ static struct tokenizer *open_case(const json_t *c)
 /* The first 8 hexadecimal digits of SHA-256 of "id:type id:type ...". */
 static void digest(const struct encoding *enc, char out[9])
 {
-    char *text = malloc(24 * enc->n + 1), hex[HASH_HEX];
-    size_t len = 0;
+    size_t size = 24 * enc->n + 1, len = 0;
+    char *text = malloc(size), hex[HASH_HEX];
 
     for (size_t i = 0; i < enc->n; i++)
-        len += (size_t)sprintf(text + len, "%s%d:%d", i ? " " : "", enc->id[i], enc->type[i]);
+        len += (size_t)snprintf(text + len, size - len, "%s%d:%d", i ? " " : "", enc->id[i],
+                                enc->type[i]);
     struct hash h = hash_of(text, len);
     hash_hex(&h, hex);
     free(text);

@@ -46,8 +46,8 @@ static void toy_bpe(struct toy *t, struct rng *r, bool with_all_letters)
         char both[2 * MAX_WORD];
         if (snprintf(both, sizeof both, "%s%s", a, b) > 8)
             continue;
-        strcpy(t->left[t->merges], a);
-        strcpy(t->right[t->merges++], b);
+        snprintf(t->left[t->merges], MAX_WORD, "%s", a);
+        snprintf(t->right[t->merges++], MAX_WORD, "%s", b);
         add(t, both);
     }
     cr_assert_eq(bpe_init(&t->bpe, &t->vocab, NULL, 60, &t->mem, &e), 0);
@@ -85,7 +85,7 @@ static int naive_bpe(const struct toy *t, const char *word, int32_t ids[MAX_WORD
     for (; *word; word++) {
         char letter[2] = {*word, 0};
         if (vocab_find(&t->vocab, letter, 1) >= 0)
-            strcpy(part[n++], letter);
+            memcpy(part[n++], letter, sizeof letter);
     }
     for (;;) {
         int best = -1, best_rank = INT32_MAX;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-int build_read_object(const char *path, json_t **root, struct err *e)
+int tokenizer_read_object(const char *path, json_t **root, struct err *e)
 {
     char *text;
     size_t len;
@@ -27,7 +27,7 @@ int build_read_object(const char *path, json_t **root, struct err *e)
     return 0;
 }
 
-int build_flag(const json_t *object, const char *key, bool *out, struct err *e)
+int tokenizer_read_flag(const json_t *object, const char *key, bool *out, struct err *e)
 {
     const json_t *value = json_object_get(object, key);
 
@@ -39,7 +39,7 @@ int build_flag(const json_t *object, const char *key, bool *out, struct err *e)
     return 0;
 }
 
-int build_vocab(struct tokenizer *t, json_t *object, struct err *e)
+int tokenizer_read_vocab(struct tokenizer *t, json_t *object, struct err *e)
 {
     const char *token;
     json_t *value;
@@ -69,24 +69,7 @@ int build_vocab(struct tokenizer *t, json_t *object, struct err *e)
     return rc;
 }
 
-int build_bert_normalizer(struct normalizer *n, bool clean, bool cjk, int strip_accents,
-                          bool lowercase, struct err *e)
-{
-    bool strip = strip_accents < 0 ? lowercase : strip_accents > 0;
-    int rc = clean ? normalizer_add(n, NORMALIZE_CLEAN, e) : 0;
-
-    if (!rc && cjk)
-        rc = normalizer_add(n, NORMALIZE_SPACE_CJK, e);
-    if (!rc && strip)
-        rc = normalizer_add(n, NORMALIZE_NFD, e);
-    if (!rc && strip)
-        rc = normalizer_add(n, NORMALIZE_DROP_NONSPACING, e);
-    if (!rc && lowercase)
-        rc = normalizer_add(n, NORMALIZE_LOWER, e);
-    return rc;
-}
-
-int build_added_spec(const json_t *object, struct added_spec *out, struct err *e)
+int tokenizer_read_added(const json_t *object, struct added_spec *out, struct err *e)
 {
     struct added_spec s = {.content = json_string_value(json_object_get(object, "content"))};
     struct {
@@ -101,7 +84,7 @@ int build_added_spec(const json_t *object, struct added_spec *out, struct err *e
     if (!s.content)
         return err_set(e, ERR_MODEL, "an added token has no \"content\"");
     for (size_t i = 0; i < sizeof field / sizeof *field; i++) {
-        int rc = build_flag(object, field[i].key, field[i].flag, e);
+        int rc = tokenizer_read_flag(object, field[i].key, field[i].flag, e);
         if (rc)
             return err_wrap(e, "added token \"%s\"", s.content);
     }
@@ -163,7 +146,7 @@ static int name_tokens(struct tokenizer *t, const struct added_spec *spec, size_
     return 0;
 }
 
-int build_added(struct tokenizer *t, const struct added_spec *spec, size_t n, struct err *e)
+int tokenizer_set_added(struct tokenizer *t, const struct added_spec *spec, size_t n, struct err *e)
 {
     struct ints c = {0}, spare = {0};
     int rc = 0;
@@ -183,19 +166,4 @@ int build_added(struct tokenizer *t, const struct added_spec *spec, size_t n, st
     added_seal(&t->raw);
     added_seal(&t->normalized);
     return name_tokens(t, spec, n, e);
-}
-
-void build_cls_sep(struct postprocess *p, int32_t cls, int32_t sep, bool roberta)
-{
-    const struct template_piece first = {TEMPLATE_SPECIAL, 0, cls}, a = {TEMPLATE_A, 0, 0},
-                                after_a = {TEMPLATE_SPECIAL, 0, sep};
-    const int32_t type_b = roberta ? 0 : 1;
-    const struct template_piece b = {TEMPLATE_B, type_b, 0},
-                                after_b = {TEMPLATE_SPECIAL, type_b, sep};
-
-    p->single = (struct template){.piece = {first, a, after_a}, .n = 3};
-    if (roberta)
-        p->pair = (struct template){.piece = {first, a, after_a, after_a, b, after_b}, .n = 6};
-    else
-        p->pair = (struct template){.piece = {first, a, after_a, b, after_b}, .n = 5};
 }
