@@ -17,13 +17,13 @@ static const struct cli_command commands[] = {
      "Existing files are never overwritten.\n"
      "\n"
      "Example:\n"
-     "  fedpet-client enroll --server fl.example.org:7444 --token fedpet1.... \\\n"
+     "  fedpet-client enroll --server fl.example.org:8444 --token fedpet1.... \\\n"
      "      --identity /etc/fedpet/identity\n",
      cmd_enroll},
     {"run", "--config FILE [--set KEY=VALUE]... [--once]", "take part in a federation (daemon)",
      "The configuration:\n"
      "\n"
-     "  server: fl.example.org:7443\n"
+     "  server: fl.example.org:8443\n"
      "  identity: /etc/fedpet/identity         # from `fedpet-client enroll`\n"
      "  model: /var/lib/fedpet/all-MiniLM-L6-v2\n"
      "  data: /var/lib/fedpet/data             # stays on this device\n"

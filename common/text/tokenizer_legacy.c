@@ -221,7 +221,8 @@ int tokenizer_read_wordpiece(struct tokenizer *t, const char *dir, struct err *e
     if (!rc)
         rc = read_bert_config(t, &l, e);
     if (!rc)
-        rc = pretokenizer_add(&t->pretokenizer, (struct pretokenize_step){PRETOKENIZE_BERT}, e);
+        rc = pretokenizer_add(&t->pretokenizer, (struct pretokenize_step){.kind = PRETOKENIZE_BERT},
+                              e);
     if (!rc)
         rc = read_vocab_txt(t, l.vocab, e);
     if (!rc) {

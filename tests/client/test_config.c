@@ -10,7 +10,7 @@
 
 static char dir[64];
 static char *const complete[] = {
-    (char *)"server=fl.example.org:7443",
+    (char *)"server=fl.example.org:8443",
     (char *)"identity=id",
     (char *)"model=model",
     (char *)"data=data.jsonl",
@@ -55,7 +55,7 @@ Test(config, defaults)
     struct err e;
     cr_assert_eq(client_config_load(&conf, NULL, complete, COMPLETE, &e), 0, "%s", e.text);
     const struct client_config *c = conf_data(conf);
-    cr_assert_str_eq(c->server, "fl.example.org:7443");
+    cr_assert_str_eq(c->server, "fl.example.org:8443");
     cr_assert_str_eq(c->data, "data.jsonl");
     cr_assert_eq(c->threads, 0);
     cr_assert_eq(c->memory_limit_mib, 0);
