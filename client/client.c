@@ -13,7 +13,6 @@
 #include <uv.h>
 
 enum {
-    ARENA_SLACK = 64 << 10, /* of a message, beyond its payload */
     CERT_LIMIT = 1 << 20,
     EXPIRY_WARNING_DAYS = 30,
 };
@@ -239,7 +238,7 @@ static int on_frame(struct link *l, const struct frame *f, void *ctx, struct err
     struct msg m;
     if (l != c->link)
         return 0;
-    arena_init(&mem, f->len + ARENA_SLACK);
+    arena_init(&mem, f->len + MSG_SLACK);
     int rc = msg_decode((enum msg_type)f->type, f->payload, f->len, &mem, &m, e);
     if (!rc) {
         log_message(&m);

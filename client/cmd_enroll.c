@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ANSWER_MS = 30 * 1000, ARENA_SLACK = 64 << 10 };
+enum { ANSWER_MS = 30 * 1000 };
 
 struct enrolment {
     const char *dir;
@@ -129,7 +129,7 @@ static int on_frame(struct link *l, const struct frame *f, void *ctx, struct err
     struct msg m;
     if (n->done)
         return 0;
-    arena_init(&mem, f->len + ARENA_SLACK);
+    arena_init(&mem, f->len + MSG_SLACK);
     int rc = msg_decode((enum msg_type)f->type, f->payload, f->len, &mem, &m, e);
     if (!rc) {
         n->done = true;

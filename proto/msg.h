@@ -2,14 +2,14 @@
  * msg_encode.c and msg_decode.c see *.pb-c.h; msg.c holds what needs no protobuf.
  *
  * A connection's life, client C and server S, after mutual TLS (the certificate names the client):
- *   C Hello -> S Welcome (run spec, schema hash, base model hash)         or S Goodbye (reason)
- *   C Ready (schema hash, samples)                                        or C Goodbye (reason:
- * wrong model, no data ...) S Task (round, parameters)  -> C Update (parameters, samples, metrics)
- * -> S Receipt (accepted or reason)
- *   ... further rounds ...
- *   S Finish (final parameters, metric)                                   C keeps its adapter,
- * stays connected or leaves either side at any time: Ping -> Pong Enrolment has its own port: C
- * Enroll (token, CSR) -> S Identity (certificate, CA) or Goodbye. */
+ * - C Hello; S Welcome (run spec, schema hash, base model hash), or S Goodbye (reason);
+ * - C Ready (schema hash, samples), or C Goodbye (wrong model, no data ...);
+ * - a round: S Task (parameters), C Update (parameters, samples, metrics), S Receipt (accepted, or
+ *   the reason why not);
+ * - after the last round: S Finish (final parameters); C keeps its adapter;
+ * - either side at any time: Ping, answered by Pong; Goodbye.
+ *
+ * Enrolment has its own port: C Enroll (token, CSR); S Identity (certificate, CA), or Goodbye. */
 #ifndef PROTO_MSG_H
 #define PROTO_MSG_H
 
@@ -27,7 +27,8 @@ enum {
     MSG_MAX_METRICS = 16,
     MSG_MAX_LABELS = 512,
     MSG_MAX_TEXT = 1024,
-    MSG_MAX_PEM = 16384
+    MSG_MAX_PEM = 16384,
+    MSG_SLACK = 64 << 10, /* memory that msg_decode may need above a payload's length */
 };
 
 /* Frame types; the numbers are on the wire. */
@@ -161,10 +162,10 @@ struct msg {
  * into out. ERR_NOMEM. The caller keeps to the ranges of msg_decode: the peer refuses what does
  * not. */
 int msg_encode(const struct msg *m, struct buf *out) MUST_CHECK;
-/* Parses a payload of `type`. Strings and params point into `mem`, which must be capped at len + 64
- * KiB: a message that would need more is refused. Texts that are "" on the wire are NULL where the
- * struct's comment allows NULL. A protocol number is only read: refusing an unknown one is for
- * Goodbye to explain.
+/* Parses a payload of `type`. Strings and params point into `mem`, which must be capped at len +
+ * MSG_SLACK: a message that would need more is refused. Texts that are "" on the wire are NULL
+ * where the struct's comment allows NULL. A protocol number is only read: refusing an unknown one
+ * is for Goodbye to explain.
  *
  * ERR_PROTO naming the field: not protobuf; missing; out of the range that base/spec.h and
  * base/conf.h give it; not finite; over a MSG_MAX_* limit; text that is not UTF-8 or has control

@@ -173,7 +173,7 @@ static void on_update(struct core *c, struct session *s, const struct msg *m)
     enum msg_reason reason = round_update(&c->round, s->member, u);
     if (reason != REASON_NONE)
         c->refusals[reason]++;
-    else
+    if (s->member->slot != NULL && s->member->slot->delivered)
         s->due &= ~(unsigned)DUE_TASK; /* a kept update may come before the task is sent again */
     s->receipt = (struct msg_receipt){
         .round = u->round,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 struct answer {
@@ -72,7 +73,8 @@ static void on_question(uv_stream_t *listening, int status)
 
 void live_open(struct server *s)
 {
-    char path[256];
+    /* libuv would cut a longer path short, and listen there. */
+    char path[sizeof((struct sockaddr_un *)0)->sun_path];
     struct err e = {0};
     int rc = file_join(path, sizeof path, s->config->state, SERVER_SOCKET, &e);
     if (rc == 0) {

@@ -4,8 +4,6 @@
 #include <string.h>
 #include <time.h>
 
-enum { MESSAGE_SLACK = 64 * 1024 }; /* what msg_decode may need above the payload's length */
-
 static core_time now(struct server *s)
 {
     return (core_time)uv_now(&s->loop);
@@ -184,7 +182,7 @@ static int client_frame(struct link *l, const struct frame *f, void *ctx, struct
     struct arena mem;
     struct msg m;
     (void)l;
-    arena_init(&mem, f->len + MESSAGE_SLACK);
+    arena_init(&mem, f->len + MSG_SLACK);
     int rc = msg_decode((enum msg_type)f->type, f->payload, f->len, &mem, &m, e);
     if (rc == 0) {
         log_debug("receive client=%s message=%s bytes=%zu", q->name, msg_type_name(m.type), f->len);
@@ -238,7 +236,7 @@ static int device_frame(struct link *l, const struct frame *f, void *ctx, struct
     struct server *s = q->server;
     struct arena mem;
     struct msg request, answer;
-    arena_init(&mem, f->len + MESSAGE_SLACK);
+    arena_init(&mem, f->len + MSG_SLACK);
     int rc = msg_decode((enum msg_type)f->type, f->payload, f->len, &mem, &request, e);
     if (rc == 0) {
         enroll_answer(&s->enroll, &request.enroll, (int64_t)time(NULL), &mem, &answer);

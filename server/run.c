@@ -1,4 +1,5 @@
 #include "server/run.h"
+#include "proto/msg.h"
 #include "text/dataset.h"
 #include <inttypes.h>
 #include <stdarg.h>
@@ -103,10 +104,36 @@ static int initial_params(struct run *r, const struct server_config *c, struct e
     return c->adapter != NULL ? peft_load(r->peft, c->adapter, r->params, e) : 0;
 }
 
+/* Encodes the Welcome that clients will get, and reads it as they do: what they could not accept,
+ * such as more labels than fit, is said now and not by each of them. */
+static int check_welcome(const struct run_spec *spec, struct err *e)
+{
+    struct msg m = {
+        .type = MSG_WELCOME,
+        .welcome = {.protocol = MSG_PROTOCOL, .run_id = "0000000000000000", .spec = *spec},
+    };
+    struct err why;
+    struct buf payload;
+    struct arena mem;
+    buf_init(&payload, msg_limit(MSG_WELCOME, 0));
+    int rc = msg_encode(&m, &payload);
+    arena_init(&mem, buf_size(&payload) + MSG_SLACK);
+    if (rc != 0)
+        err_set(&why, rc, "its texts have more than %zu bytes", payload.limit);
+    else
+        rc = msg_decode(MSG_WELCOME, buf_bytes(&payload), buf_size(&payload), &mem, &m, &why);
+    arena_release(&mem);
+    buf_release(&payload);
+    return rc == 0 ? 0
+                   : err_set(e, ERR_CONFIG, "clients could not be told of this run: %s", why.text);
+}
+
 int run_open(struct run *r, const struct server_config *c, struct err *e)
 {
     *r = (struct run){.spec = c->spec};
     int rc = settle_labels(&r->spec.task, e);
+    if (rc == 0)
+        rc = check_welcome(&r->spec, e);
     if (rc == 0)
         rc = model_open(&r->model, c->model, e);
     if (rc == 0)

@@ -17,7 +17,7 @@ enum { ANSWER_LIMIT = 1 << 16, PATIENCE_S = 2 };
 static json_t *ask(const char *state)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
-    static char text[ANSWER_LIMIT];
+    char text[ANSWER_LIMIT];
     struct timeval patience = {.tv_sec = PATIENCE_S};
     size_t len = 0;
     ssize_t n = -1;

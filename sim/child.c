@@ -135,9 +135,11 @@ int child_run(char *const *argv, const char *log, char *line, size_t size, struc
     close(fd);
     char text[4096];
     size_t len = 0;
-    for (ssize_t n;
-         len + 1 < sizeof text && (n = read(pipe_fd[0], text + len, sizeof text - 1 - len)) != 0;)
+    ssize_t n = 1;
+    while (len + 1 < sizeof text && (n > 0 || (n < 0 && errno == EINTR))) {
+        n = read(pipe_fd[0], text + len, sizeof text - 1 - len);
         len += n > 0 ? (size_t)n : 0;
+    }
     text[len] = '\0';
     close(pipe_fd[0]);
     if (pid < 0)

@@ -155,7 +155,7 @@ static int arrive(struct wire *w, struct buf *in, void (*deliver)(void *ctx, con
         return err_set(e, ERR_PROTO, "half a frame arrived");
     struct arena mem;
     struct msg m;
-    arena_init(&mem, f.len + (64 << 10));
+    arena_init(&mem, f.len + MSG_SLACK);
     rc = msg_decode((enum msg_type)f.type, f.payload, f.len, &mem, &m, e);
     if (!rc)
         deliver(ctx, &m);

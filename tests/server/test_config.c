@@ -1,5 +1,6 @@
 #include "base/file.h"
 #include "folder.h"
+#include "proto/msg.h"
 #include "server/config.h"
 #include "server/init.h"
 #include "server/run.h"
@@ -147,4 +148,31 @@ Test(server_config, a_run_is_what_its_results_depend_on)
     }
     got = run_identity(&s, &p, &schema, &m);
     cr_assert_arr_neq(&got, &base, sizeof base);
+}
+
+Test(server_config, a_run_that_clients_could_not_be_told_of_is_refused)
+{
+    static char name[MSG_MAX_LABELS + 1][8], *labels[MSG_MAX_LABELS + 1];
+    const char *const set[] = {"exit_when_done=true"};
+    struct folder f = folder_make();
+    const char *path = folder_file(&f, "server.yaml");
+    struct server_config c;
+    struct err e = {0};
+    struct run r;
+    cr_assert_eq(file_write(path, "", 0, 0600, &e), 0);
+    cr_assert_eq(load(path, set, 1, 0, &c, &e), 0, "%s", e.text);
+    folder_remove(&f);
+    c.spec.peft.method = (char *)"lora";
+    for (int i = 0; i <= MSG_MAX_LABELS; i++) {
+        snprintf(name[i], sizeof name[i], "%d", i);
+        labels[i] = name[i];
+    }
+    c.model = (char *)"/nowhere";
+    c.spec.task.name = (char *)"text";
+    c.spec.task.labels = labels;
+    c.spec.task.n_labels = MSG_MAX_LABELS;
+    cr_assert_eq(run_open(&r, &c, &e), ERR_IO, "%s", e.text); /* that many can be told */
+    c.spec.task.n_labels = MSG_MAX_LABELS + 1;
+    cr_assert_eq(run_open(&r, &c, &e), ERR_CONFIG);
+    cr_assert_not_null(strstr(e.text, "task.classes"), "%s", e.text);
 }
