@@ -22,7 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 TASKS = {
     # folder, optimiser steps, reader of one row -> (a, b or None, label)
     "mrpc": ("MRPC", 345, lambda r: (r[3], r[4], int(r[0]))),
-    "sst2": ("SST-2", 1000, lambda r: (r[0], None, int(r[1]))),
+    "sst2": ("SST-2", 300, lambda r: (r[0], None, int(r[1]))),
     "rte": ("RTE", 400, lambda r: (r[1], r[2], ["entailment", "not_entailment"].index(r[-1]))),
 }
 LORA = {"r": 8, "alpha": 8}
