@@ -7,16 +7,6 @@
 
 enum { DIGITS = 9 }; /* a float survives the way to text and back */
 
-int cmd_need(const char *value, const char *option, struct err *e)
-{
-    return value ? 0 : err_set(e, ERR_USAGE, "--%s is missing", option);
-}
-
-int cmd_words(const struct cli_args *args, int most, struct err *e)
-{
-    return args->n <= most ? 0 : err_set(e, ERR_USAGE, "unexpected argument: %s", args->word[most]);
-}
-
 static char *dump(json_t *json, size_t flags)
 {
     char *text = json ? json_dumps(json, flags | JSON_REAL_PRECISION(DIGITS)) : NULL;

@@ -15,10 +15,6 @@ int cmd_tokenize(const struct cli_command *self, int argc, char **argv, struct e
 int cmd_inspect(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_config_show(const struct cli_command *self, int argc, char **argv, struct err *e);
 
-/* ERR_USAGE naming the option when value is NULL. */
-int cmd_need(const char *value, const char *option, struct err *e) MUST_CHECK;
-/* ERR_USAGE when there are more words than `most`. */
-int cmd_words(const struct cli_args *args, int most, struct err *e) MUST_CHECK;
 /* Prints a JSON value on stdout, one line or (indent) many, and drops the reference. ERR_IO;
  * ERR_NOMEM, also when json is NULL. */
 int cmd_print_json(json_t *json, bool indent, struct err *e) MUST_CHECK;

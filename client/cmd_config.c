@@ -19,7 +19,7 @@ int cmd_config_show(const struct cli_command *self, int argc, char **argv, struc
     if (rc || args.help)
         return rc;
     const struct conf_type *type = experiment ? &experiment_conf : &client_conf;
-    rc = cmd_words(&args, 0, e);
+    rc = cli_words(&args, 0, e);
     if (rc)
         return rc;
     if (keys)

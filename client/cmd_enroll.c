@@ -227,8 +227,8 @@ int cmd_enroll(const struct cli_command *self, int argc, char **argv, struct err
     int rc = cli_parse(self, options, argc, argv, &args, e);
     if (rc || args.help)
         return rc;
-    if ((rc = cmd_words(&args, 0, e)) || (rc = cmd_need(server, "server", e)) ||
-        (rc = cmd_need(token, "token", e)) || (rc = cmd_need(dir, "identity", e)))
+    if ((rc = cli_words(&args, 0, e)) || (rc = cli_need(server, "server", e)) ||
+        (rc = cli_need(token, "token", e)) || (rc = cli_need(dir, "identity", e)))
         return rc;
     char host[IDENTITY_MAX_NAME + 1] = "client";
     if (!name && !gethostname(host, sizeof host - 1) && identity_name_ok(host))

@@ -38,7 +38,7 @@ static int choose_task(const struct eval_options *o, const struct tuned *t, stru
         task->labels = (char **)(uintptr_t)t->info.labels;
         task->n_labels = t->info.n_labels;
     }
-    return cmd_need(task->data, "data", e);
+    return cli_need(task->data, "data", e);
 }
 
 static int write_logits(const struct dataset *d, const struct tuned *t, const int32_t *predicted,
@@ -138,8 +138,8 @@ int cmd_eval(const struct cli_command *self, int argc, char **argv, struct err *
     int rc = cli_parse(self, options, argc, argv, &args, e);
     if (rc || args.help)
         return rc;
-    if ((rc = cmd_words(&args, 0, e)) || (rc = cmd_need(o.model, "model", e)) ||
-        (rc = cmd_need(o.adapter, "adapter", e)))
+    if ((rc = cli_words(&args, 0, e)) || (rc = cli_need(o.model, "model", e)) ||
+        (rc = cli_need(o.adapter, "adapter", e)))
         return rc;
     struct tuned t;
     rc = tuned_open(&t, o.model, o.adapter, e);

@@ -206,7 +206,7 @@ int cmd_inspect(const struct cli_command *self, int argc, char **argv, struct er
     int rc = cli_parse(self, options, argc, argv, &args, e);
     if (rc || args.help)
         return rc;
-    if ((rc = cmd_words(&args, 0, e)))
+    if ((rc = cli_words(&args, 0, e)))
         return rc;
     if (!i.model && !i.adapter)
         return err_set(e, ERR_USAGE, "give --model DIR, --adapter DIR or both");

@@ -172,8 +172,8 @@ int cmd_predict(const struct cli_command *self, int argc, char **argv, struct er
     int rc = cli_parse(self, options, argc, argv, &args, e);
     if (rc || args.help)
         return rc;
-    if ((rc = cmd_words(&args, 2, e)) || (rc = cmd_need(model, "model", e)) ||
-        (rc = cmd_need(adapter, "adapter", e)))
+    if ((rc = cli_words(&args, 2, e)) || (rc = cli_need(model, "model", e)) ||
+        (rc = cli_need(adapter, "adapter", e)))
         return rc;
     struct predictor *p = calloc(1, sizeof *p);
     if (!p)

@@ -16,7 +16,7 @@ int cmd_run(const struct cli_command *self, int argc, char **argv, struct err *e
     int rc = cli_parse(self, options, argc, argv, &args, e);
     if (rc || args.help)
         return rc;
-    if ((rc = cmd_words(&args, 0, e)) || (rc = cmd_need(path, "config", e)))
+    if ((rc = cli_words(&args, 0, e)) || (rc = cli_need(path, "config", e)))
         return rc;
     struct conf *conf;
     rc = client_config_load(&conf, path, set.item, set.n, e);

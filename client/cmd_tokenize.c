@@ -80,7 +80,7 @@ int cmd_tokenize(const struct cli_command *self, int argc, char **argv, struct e
     int rc = cli_parse(self, options, argc, argv, &args, e);
     if (rc || args.help)
         return rc;
-    if ((rc = cmd_words(&args, 0, e)) || (rc = cmd_need(model, "model", e)))
+    if ((rc = cli_words(&args, 0, e)) || (rc = cli_need(model, "model", e)))
         return rc;
     struct tokenizer *tokenizer;
     rc = tokenizer_open(&tokenizer, model, e);

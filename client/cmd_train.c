@@ -231,8 +231,8 @@ int cmd_train(const struct cli_command *self, int argc, char **argv, struct err 
     int rc = cli_parse(self, options, argc, argv, &args, e);
     if (rc || args.help)
         return rc;
-    if ((rc = cmd_words(&args, 0, e)) || (rc = cmd_need(path, "config", e)) ||
-        (rc = cmd_need(out, "out", e)))
+    if ((rc = cli_words(&args, 0, e)) || (rc = cli_need(path, "config", e)) ||
+        (rc = cli_need(out, "out", e)))
         return rc;
     struct training t = {0};
     arena_init(&t.mem, ARENA_NO_CAP);

@@ -4,6 +4,13 @@
 
 #include "base/cli.h"
 
+/* The options that say which configuration: rows of a table of options. */
+#define CMD_CONFIG(path, set)                                                                      \
+    {"config", 'c', CLI_STRING, "FILE", "the server's configuration", &(path)},                    \
+    {                                                                                              \
+        "set", 's', CLI_LIST, "KEY=VALUE", "override a key of it; may be repeated", &(set)         \
+    }
+
 int cmd_init(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_token(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_revoke(const struct cli_command *self, int argc, char **argv, struct err *e);
@@ -11,8 +18,5 @@ int cmd_run(const struct cli_command *self, int argc, char **argv, struct err *e
 int cmd_status(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_export(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_config_show(const struct cli_command *self, int argc, char **argv, struct err *e);
-
-/* ERR_USAGE when arguments are left that a command does not take. */
-int cmd_no_words(const struct cli_args *args, struct err *e) MUST_CHECK;
 
 #endif

@@ -62,12 +62,10 @@ int cmd_export(const struct cli_command *self, int argc, char **argv, struct err
     char *path = NULL, *dir = NULL, *round = NULL, database[PATH_MAX];
     struct cli_list set = {0};
     const struct cli_option options[] = {
-        {"config", 'c', CLI_STRING, "FILE", "the server's configuration", &path},
+        CMD_CONFIG(path, set),
         {"out", 'o', CLI_STRING, "DIR", "folder for the adapter", &dir},
         {"round", 'r', CLI_STRING, "N",
          "after which round: 1, 2, ..., or latest (default); 0: the initial values", &round},
-        {"set", 's', CLI_LIST, "KEY=VALUE", "override a key of the configuration; may be repeated",
-         &set},
         {0},
     };
     struct cli_args args;
@@ -75,11 +73,10 @@ int cmd_export(const struct cli_command *self, int argc, char **argv, struct err
     struct server_config *c;
     struct store *store;
     int rc = cli_parse(self, options, argc, argv, &args, e);
-    if (rc != 0 || args.help || (rc = cmd_no_words(&args, e)) != 0)
+    if (rc != 0 || args.help || (rc = cli_words(&args, 0, e)) != 0)
         return rc;
-    if (dir == NULL)
-        return err_set(e, ERR_USAGE, "--out DIR is missing");
-    if ((rc = server_config_load(&conf, &c, path, &set, NEED_STATE | NEED_RUN, e)) != 0)
+    if ((rc = cli_need(dir, "out", e)) != 0 ||
+        (rc = server_config_load(&conf, &c, path, &set, NEED_STATE | NEED_RUN, e)) != 0)
         return rc;
     rc = file_join(database, sizeof database, c->state, SERVER_DATABASE, e);
     if (rc == 0 && (rc = store_open(&store, database, STORE_READ, e)) == 0) {

@@ -7,16 +7,14 @@ int cmd_run(const struct cli_command *self, int argc, char **argv, struct err *e
     char *path = NULL;
     struct cli_list set = {0};
     const struct cli_option options[] = {
-        {"config", 'c', CLI_STRING, "FILE", "the server's configuration", &path},
-        {"set", 's', CLI_LIST, "KEY=VALUE", "override a key of the configuration; may be repeated",
-         &set},
+        CMD_CONFIG(path, set),
         {0},
     };
     struct cli_args args;
     struct conf *conf;
     struct server_config *c;
     int rc = cli_parse(self, options, argc, argv, &args, e);
-    if (rc != 0 || args.help || (rc = cmd_no_words(&args, e)) != 0)
+    if (rc != 0 || args.help || (rc = cli_words(&args, 0, e)) != 0)
         return rc;
     if ((rc = server_config_load(&conf, &c, path, &set, NEED_STATE | NEED_IDENTITY | NEED_RUN,
                                  e)) != 0)
@@ -32,16 +30,14 @@ int cmd_config_show(const struct cli_command *self, int argc, char **argv, struc
     char *path = NULL;
     struct cli_list set = {0};
     const struct cli_option options[] = {
-        {"config", 'c', CLI_STRING, "FILE", "the server's configuration", &path},
-        {"set", 's', CLI_LIST, "KEY=VALUE", "override a key of the configuration; may be repeated",
-         &set},
+        CMD_CONFIG(path, set),
         {0},
     };
     struct cli_args args;
     struct conf *conf;
     struct server_config *c;
     int rc = cli_parse(self, options, argc, argv, &args, e);
-    if (rc != 0 || args.help || (rc = cmd_no_words(&args, e)) != 0)
+    if (rc != 0 || args.help || (rc = cli_words(&args, 0, e)) != 0)
         return rc;
     if ((rc = server_config_load(&conf, &c, path, &set, 0, e)) != 0)
         return rc;

@@ -34,17 +34,15 @@ int cmd_status(const struct cli_command *self, int argc, char **argv, struct err
     bool json = false;
     struct cli_list set = {0};
     const struct cli_option options[] = {
-        {"config", 'c', CLI_STRING, "FILE", "the server's configuration", &path},
+        CMD_CONFIG(path, set),
         {"format", 'f', CLI_FORMAT, "text|json", "how to print it (default text)", &json},
-        {"set", 's', CLI_LIST, "KEY=VALUE", "override a key of the configuration; may be repeated",
-         &set},
         {0},
     };
     struct cli_args args;
     struct conf *conf;
     struct server_config *c;
     int rc = cli_parse(self, options, argc, argv, &args, e);
-    if (rc != 0 || args.help || (rc = cmd_no_words(&args, e)) != 0)
+    if (rc != 0 || args.help || (rc = cli_words(&args, 0, e)) != 0)
         return rc;
     if ((rc = server_config_load(&conf, &c, path, &set, NEED_STATE, e)) != 0)
         return rc;

@@ -49,12 +49,11 @@ int cmd_token(const struct cli_command *self, int argc, char **argv, struct err 
     uint64_t ttl = 86400;
     struct cli_list set = {0};
     const struct cli_option options[] = {
-        {"config", 'c', CLI_STRING, "FILE", "the server's configuration", &path},
+        CMD_CONFIG(path, set),
         {"name", 'n', CLI_STRING, "NAME",
          "the only client that it is good for; replaces an earlier one of that name", &name},
         {"ttl", 't', CLI_SECONDS, "TIME", "how long it is good: 90s, 15m, 24h, 7d (default 24h)",
          &ttl},
-        {"set", 's', CLI_LIST, "KEY=VALUE", "override a key of the configuration", &set},
         {0},
     };
     struct cli_args args;
@@ -62,7 +61,7 @@ int cmd_token(const struct cli_command *self, int argc, char **argv, struct err 
     struct server_config *c;
     struct store *store;
     int rc = cli_parse(self, options, argc, argv, &args, e);
-    if (rc != 0 || args.help || (rc = cmd_no_words(&args, e)) != 0)
+    if (rc != 0 || args.help || (rc = cli_words(&args, 0, e)) != 0)
         return rc;
     if (name != NULL && !identity_name_ok(name))
         return err_set(
@@ -86,8 +85,7 @@ int cmd_revoke(const struct cli_command *self, int argc, char **argv, struct err
     char *path = NULL;
     struct cli_list set = {0};
     const struct cli_option options[] = {
-        {"config", 'c', CLI_STRING, "FILE", "the server's configuration", &path},
-        {"set", 's', CLI_LIST, "KEY=VALUE", "override a key of the configuration", &set},
+        CMD_CONFIG(path, set),
         {0},
     };
     struct cli_args args;

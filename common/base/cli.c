@@ -221,6 +221,17 @@ int cli_parse(const struct cli_command *self, const struct cli_option *option, i
     return 0;
 }
 
+int cli_words(const struct cli_args *args, int most, struct err *e)
+{
+    return args->n <= most ? 0
+                           : err_set(e, ERR_USAGE, "unexpected argument '%s'", args->word[most]);
+}
+
+int cli_need(const char *value, const char *option, struct err *e)
+{
+    return value != NULL ? 0 : err_set(e, ERR_USAGE, "--%s is missing", option);
+}
+
 /* --- commands --- */
 
 static void print_program_help(const struct cli_program *p)

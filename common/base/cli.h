@@ -98,5 +98,9 @@ int cli_main(const struct cli_program *p, int argc, char **argv);
  * itself, printed on stdout from the two tables. */
 int cli_parse(const struct cli_command *self, const struct cli_option *option, int argc,
               char **argv, struct cli_args *args, struct err *e) MUST_CHECK;
+/* ERR_USAGE when there are more arguments than `most`. */
+int cli_words(const struct cli_args *args, int most, struct err *e) MUST_CHECK;
+/* ERR_USAGE naming the option when it was not given, so that its value is NULL. */
+int cli_need(const char *value, const char *option, struct err *e) MUST_CHECK;
 
 #endif
