@@ -63,19 +63,6 @@ struct need {
     const char *key, *value, *what;
 };
 
-static int check_federation(const struct federation_spec *f, const char *path, struct err *e)
-{
-    if (f->per_round > f->clients)
-        return err_set(e, ERR_CONFIG,
-                       "%s: federation.per_round is %u, more than federation.clients, which is %u",
-                       path, f->per_round, f->clients);
-    if (f->quorum > f->per_round)
-        return err_set(e, ERR_CONFIG,
-                       "%s: federation.quorum is %u, more than federation.per_round, which is %u",
-                       path, f->quorum, f->per_round);
-    return 0;
-}
-
 static int check(const config *c, const char *path, unsigned needs, struct err *e)
 {
     const struct need need[] = {
@@ -92,7 +79,9 @@ static int check(const config *c, const char *path, unsigned needs, struct err *
         if ((needs & need[i].set) != 0 && (need[i].value == NULL || need[i].value[0] == '\0'))
             return err_set(e, ERR_CONFIG, "%s: %s is missing: give %s", path, need[i].key,
                            need[i].what);
-    return (needs & NEED_RUN) != 0 ? check_federation(&c->spec.federation, path, e) : 0;
+    if ((needs & NEED_RUN) == 0 || spec_check_federation(&c->spec.federation, e) == 0)
+        return 0;
+    return err_wrap(e, "%s", path);
 }
 
 int server_config_load(struct conf **conf, struct server_config **out, const char *path,

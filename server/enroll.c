@@ -1,7 +1,6 @@
 #include "server/enroll.h"
 #include "base/file.h"
 #include "net/token.h"
-#include "server/csr.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,23 +26,19 @@ void enroll_close(struct enroll *r)
     *r = (struct enroll){0};
 }
 
-/* Which name a valid token entitles to. ERR_REFUSED, ERR_CONFIG: the device asks for no fit name.
- */
+/* Which name a valid token entitles to. ERR_REFUSED; ERR_TLS: the device asks for no fit name. */
 static int settle_name(struct enroll *r, const struct msg_enroll *request,
                        const struct hash *digest, int64_t now, char name[IDENTITY_MAX_NAME + 1],
                        struct err *e)
 {
     char *bound = NULL;
     int rc = store_token_check(r->store, digest, now, &bound, e);
-    if (rc != 0)
-        return rc;
-    if (bound != NULL)
+    if (rc == 0 && bound != NULL)
         snprintf(name, IDENTITY_MAX_NAME + 1, "%s", bound);
-    bool fit = bound != NULL || csr_name(request->csr_pem, name, IDENTITY_MAX_NAME + 1);
+    else if (rc == 0)
+        rc = identity_csr_name(request->csr_pem, name, e);
     free(bound);
-    if (!fit || !identity_name_ok(name))
-        return err_set(e, ERR_CONFIG, "the request asks for no valid name: give --name");
-    return 0;
+    return rc;
 }
 
 static int sign_and_enter(struct enroll *r, const struct msg_enroll *request,

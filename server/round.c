@@ -7,22 +7,6 @@
 #define MAX_SAMPLES                                                                                \
     ((uint64_t)1 << 32) /* of one client: 2^8 of the largest fill the sum's weight */
 
-static int check_numbers(const struct federation_spec *f, struct err *e)
-{
-    if (f->clients < 1 || f->per_round < 1 || f->deadline_s < 1)
-        return err_set(e, ERR_CONFIG,
-                       "federation: clients, per_round and deadline_s must be at least 1");
-    if (f->per_round > f->clients)
-        return err_set(e, ERR_CONFIG,
-                       "federation.per_round is %u, more than federation.clients, which is %u",
-                       f->per_round, f->clients);
-    if (f->quorum > f->per_round)
-        return err_set(e, ERR_CONFIG,
-                       "federation.quorum is %u, more than federation.per_round, which is %u",
-                       f->quorum, f->per_round);
-    return 0;
-}
-
 /* The schema of what travels: aggregating nothing else, a LOCAL tensor cannot even be touched. */
 static int wire_schema(struct schema *wire, const struct schema *s, struct err *e)
 {
@@ -42,7 +26,7 @@ int round_init(struct round *r, const struct core_config *c, struct err *e)
 {
     const struct federation_spec *f = &c->spec->federation;
     *r = (struct round){.spec = f, .schema = c->schema, .aggregator = &aggregator_fedavg};
-    int rc = check_numbers(f, e);
+    int rc = spec_check_federation(f, e);
     if (rc != 0 || (rc = wire_schema(&r->wire, c->schema, e)) != 0)
         goto fail;
     r->slot = calloc(f->per_round, sizeof *r->slot);

@@ -4,6 +4,7 @@
 #ifndef BASE_SPEC_H
 #define BASE_SPEC_H
 
+#include "base/err.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -70,6 +71,10 @@ struct federation_spec {
     bool weighted;                 /* FedAvg weights n_k (McMahan et al. 2017); false: uniform */
     uint64_t seed;
 };
+
+/* ERR_CONFIG when numbers contradict each other: fewer clients than a round has, or updates in a
+ * round than its quorum. */
+int spec_check_federation(const struct federation_spec *f, struct err *e) MUST_CHECK;
 
 struct run_spec {
     struct task_spec task;

@@ -414,8 +414,18 @@ int identity_common_name(const char *cert_pem, char out[IDENTITY_MAX_NAME + 1], 
     X509 *cert = NULL;
     int rc = read_cert(&cert, cert_pem, e);
     if (!rc)
-        rc = x509_common_name(cert, out, e);
+        rc = x509_common_name(X509_get_subject_name(cert), out, e);
     X509_free(cert);
+    return rc;
+}
+
+int identity_csr_name(const char *csr_pem, char out[IDENTITY_MAX_NAME + 1], struct err *e)
+{
+    X509_REQ *request = NULL;
+    int rc = read_request(&request, csr_pem, e);
+    if (!rc && (rc = x509_common_name(X509_REQ_get_subject_name(request), out, e)))
+        err_wrap(e, "signing request");
+    X509_REQ_free(request);
     return rc;
 }
 

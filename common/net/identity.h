@@ -55,7 +55,11 @@ int identity_fingerprint(const char *cert_pem, struct hash *out, struct err *e) 
  * refuses. */
 int identity_common_name(const char *cert_pem, char out[IDENTITY_MAX_NAME + 1],
                          struct err *e) MUST_CHECK;
-/* Unix seconds of its last valid moment. ERR_TLS. */
+/* The common name that a request asks for, under the same conditions. Nothing is verified: that is
+ * for identity_sign_csr. */
+int identity_csr_name(const char *csr_pem, char out[IDENTITY_MAX_NAME + 1],
+                      struct err *e) MUST_CHECK;
+/* Unix seconds of a certificate's last valid moment. ERR_TLS. */
 int identity_expiry(const char *cert_pem, int64_t *out, struct err *e) MUST_CHECK;
 
 #endif

@@ -332,7 +332,7 @@ static int learn_peer(struct tls *t, struct err *e)
 {
     t->ready = true;
     X509 *cert = SSL_get0_peer_certificate(t->ssl);
-    int rc = cert ? x509_common_name(cert, t->peer, e) : 0;
+    int rc = cert ? x509_common_name(X509_get_subject_name(cert), t->peer, e) : 0;
     return t->context->role == TLS_SERVER ? rc : 0;
 }
 

@@ -60,14 +60,13 @@ struct hash x509_fingerprint(const X509 *cert)
     return h;
 }
 
-int x509_common_name(const X509 *cert, char out[IDENTITY_MAX_NAME + 1], struct err *e)
+int x509_common_name(const X509_NAME *subject, char out[IDENTITY_MAX_NAME + 1], struct err *e)
 {
-    const X509_NAME *subject = X509_get_subject_name(cert);
     int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
     if (at < 0)
-        return err_set(e, ERR_TLS, "the certificate has no common name");
+        return err_set(e, ERR_TLS, "there is no common name");
     if (X509_NAME_get_index_by_NID(subject, NID_commonName, at) >= 0)
-        return err_set(e, ERR_TLS, "the certificate has more than one common name");
+        return err_set(e, ERR_TLS, "there is more than one common name");
     unsigned char *text = NULL;
     int len =
         ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
@@ -78,7 +77,6 @@ int x509_common_name(const X509 *cert, char out[IDENTITY_MAX_NAME + 1], struct e
     OPENSSL_free(text);
     ERR_clear_error();
     return ok ? 0
-              : err_set(e, ERR_TLS,
-                        "the certificate's common name is not 1 to %d of [A-Za-z0-9._-]",
+              : err_set(e, ERR_TLS, "the common name is not 1 to %d of [A-Za-z0-9._-]",
                         IDENTITY_MAX_NAME);
 }

@@ -17,8 +17,9 @@ const char *x509_reason(void);
 int x509_read_chain(STACK_OF(X509) * *out, BIO *bio, const char *what, struct err *e) MUST_CHECK;
 /* SHA-256 of its DER form. Aborts only when OpenSSL has no memory. */
 struct hash x509_fingerprint(const X509 *cert);
-/* The one common name. ERR_TLS: none, several, or not identity_name_ok; `out` is then untouched. */
-int x509_common_name(const X509 *cert, char out[IDENTITY_MAX_NAME + 1], struct err *e) MUST_CHECK;
+/* The one common name of a subject. ERR_TLS: none, several, or not identity_name_ok. */
+int x509_common_name(const X509_NAME *subject, char out[IDENTITY_MAX_NAME + 1],
+                     struct err *e) MUST_CHECK;
 /* A password callback that refuses: a service has no terminal to ask for a passphrase on. */
 int x509_no_passphrase(char *out, int size, int writing, void *ctx);
 
