@@ -50,8 +50,8 @@ struct train_result {
 /* Trains theta (schema->count) in place. Fresh optimiser state. Steps: ceil(batches / accumulate)
  * an epoch, or local->steps; the last batch and the last step of an epoch may be smaller, and
  * average over what they have, as Hugging Face's Trainer does. ERR_NOMEM; ERR_STATE when cancelled;
- * ERR_DATA when n is 0; ERR_INTERNAL when the loss is not finite (with a hint to lower lr). theta
- * is untouched on error. */
+ * ERR_DATA when n is 0; ERR_CONFIG when the loss is not finite (with a hint to lower lr). theta is
+ * untouched on error. */
 int trainer_fit(struct trainer *t, const struct train_job *job, float *theta,
                 struct train_result *r, struct err *e) MUST_CHECK;
 

@@ -175,7 +175,7 @@ static int run_step(struct fit *f, uint32_t s, struct err *e)
     double lr = lr_at(job->local, s, f->steps);
     real norm = optim_step(&f->optim, f->theta, f->grad.sum, (real)lr);
     if (!isfinite(loss) || !isfinite(norm))
-        return err_set(e, ERR_INTERNAL, "step %u of %u: the loss is not finite: lower local.lr",
+        return err_set(e, ERR_CONFIG, "step %u of %u: the loss is not finite: lower local.lr",
                        s + 1, f->steps);
     if (job->progress) {
         bool last = (s + 1) % f->epoch_steps == 0 || s + 1 == f->steps;

@@ -377,7 +377,7 @@ Test(trainer, says_when_the_loss_explodes)
     struct trainer *t = open_trainer(2);
     float *theta = malloc(toy.count * sizeof *theta);
     memcpy(theta, toy.theta, toy.count * sizeof *theta);
-    cr_assert_eq(trainer_fit(t, &job, theta, &r, &e), ERR_INTERNAL);
+    cr_assert_eq(trainer_fit(t, &job, theta, &r, &e), ERR_CONFIG);
     cr_assert_not_null(strstr(e.text, "lr"), "%s", e.text);
     cr_assert_arr_eq(theta, toy.theta, toy.count * sizeof *theta);
     trainer_close(t);
