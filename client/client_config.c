@@ -5,24 +5,11 @@
 
 typedef struct client_config config;
 
-static const cyaml_strval_t levels[] = {
-    {"error", LOG_ERROR}, {"warn", LOG_WARN}, {"info", LOG_INFO}, {"debug", LOG_DEBUG}};
-
 #define OPTIONAL CYAML_FLAG_OPTIONAL
 #define TEXT(member)                                                                               \
     CYAML_FIELD_STRING_PTR(#member, CYAML_FLAG_POINTER | OPTIONAL, config, member, 0,              \
                            CYAML_UNLIMITED)
 
-static const cyaml_schema_field_t log_fields[] = {
-    {.key = "level",
-     .data_offset = offsetof(config, log.level) - offsetof(config, log),
-     .value = {CYAML_VALUE_ENUM(OPTIONAL | CYAML_FLAG_STRICT, enum log_level, levels,
-                                CYAML_ARRAY_LEN(levels))}},
-    {.key = "json",
-     .data_offset = offsetof(config, log.json) - offsetof(config, log),
-     .value = {CYAML_VALUE_BOOL(OPTIONAL, bool)}},
-    CYAML_FIELD_END,
-};
 static const cyaml_schema_field_t fields[] = {
     TEXT(server),
     TEXT(identity),
@@ -32,7 +19,7 @@ static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_UINT("threads", OPTIONAL, config, threads),
     CYAML_FIELD_UINT("memory_limit_mib", OPTIONAL, config, memory_limit_mib),
     CYAML_FIELD_FLOAT("validation", OPTIONAL, config, validation),
-    CYAML_FIELD_MAPPING("log", OPTIONAL, config, log, log_fields),
+    CYAML_FIELD_MAPPING("log", OPTIONAL, config, log, conf_log_fields),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t schema = {
@@ -47,8 +34,7 @@ const struct conf_type client_conf = {
     .schema = &schema,
     .defaults = "threads: 0\n"
                 "memory_limit_mib: 0\n"
-                "validation: 0\n"
-                "log: {level: info, json: false}\n",
+                "validation: 0\n" CONF_LOG_DEFAULTS,
     .range = ranges,
 };
 

@@ -21,10 +21,7 @@ struct client_config {
     uint32_t memory_limit_mib; /* of training; 0: none */
     double validation; /* share of the data, 0 to 0.5, that is held out of training; the received
                           parameters are scored on it */
-    struct {
-        enum log_level level;
-        bool json;
-    } log;
+    struct log_settings log;
 };
 extern const struct conf_type client_conf;
 

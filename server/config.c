@@ -14,19 +14,8 @@ typedef struct server_config config;
         }                                                                                          \
     }
 
-static const cyaml_strval_t levels[] = {
-    {"error", LOG_ERROR}, {"warn", LOG_WARN}, {"info", LOG_INFO}, {"debug", LOG_DEBUG}};
-
 static const cyaml_schema_field_t identity_fields[] = {
     PEM(ca), PEM(ca_key), PEM(cert), PEM(key), CYAML_FIELD_END,
-};
-static const cyaml_schema_field_t log_fields[] = {
-    {.key = "level",
-     .data_offset = INSIDE(log, level),
-     .value = {CYAML_VALUE_ENUM(OPTIONAL | CYAML_FLAG_STRICT, enum log_level, levels,
-                                CYAML_ARRAY_LEN(levels))}},
-    {.key = "json", .data_offset = INSIDE(log, json), .value = {CYAML_VALUE_BOOL(OPTIONAL, bool)}},
-    CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t fields[] = {
     TEXT("listen", listen),
@@ -35,7 +24,7 @@ static const cyaml_schema_field_t fields[] = {
     TEXT("state", state),
     TEXT("model", model),
     TEXT("adapter", adapter),
-    CYAML_FIELD_MAPPING("log", OPTIONAL, config, log, log_fields),
+    CYAML_FIELD_MAPPING("log", OPTIONAL, config, log, conf_log_fields),
     CYAML_FIELD_UINT("max_clients", OPTIONAL, config, max_clients),
     CYAML_FIELD_BOOL("exit_when_done", OPTIONAL, config, exit_when_done),
     CYAML_FIELD_MAPPING("task", OPTIONAL, config, spec.task, conf_task_fields),
@@ -51,9 +40,7 @@ static const struct conf_range ranges[] = {CONF_RUN_RANGES{"max_clients", 1, 100
 const struct conf_type server_conf = {
     .schema = &schema,
     .defaults = "listen: 0.0.0.0:8443\n"
-                "enroll: 0.0.0.0:8444\n"
-                "log: {level: info, json: false}\n"
-                "max_clients: 10000\n"
+                "enroll: 0.0.0.0:8444\n" CONF_LOG_DEFAULTS "max_clients: 10000\n"
                 "exit_when_done: false\n" CONF_RUN_DEFAULTS,
     .range = ranges,
 };
@@ -71,6 +58,8 @@ static int check(const config *c, const char *path, unsigned needs, struct err *
         {NEED_IDENTITY, "identity.ca_key", c->identity.ca_key, "the CA's key, ca.key"},
         {NEED_IDENTITY, "identity.cert", c->identity.cert, "the server's certificate, server.pem"},
         {NEED_IDENTITY, "identity.key", c->identity.key, "the server's key, server.key"},
+        {NEED_RUN, "listen", c->listen, "HOST:PORT for clients"},
+        {NEED_RUN, "enroll", c->enroll, "HOST:PORT for devices that enrol"},
         {NEED_RUN, "model", c->model, "the folder of a Hugging Face model"},
         {NEED_RUN, "task.name", c->spec.task.name,
          "a task: sst2, mrpc, rte, or text for columns of your own"},

@@ -21,10 +21,7 @@ struct server_config {
     char *state;   /* folder of the database, made if need be */
     char *model;   /* a Hugging Face directory */
     char *adapter; /* an adapter directory to begin with; NULL: the method's own initial values */
-    struct {
-        enum log_level level;
-        bool json;
-    } log;
+    struct log_settings log;
     uint32_t max_clients; /* connections at a time */
     bool exit_when_done;  /* end after the last round; else stay and hand out the result */
     struct run_spec spec;

@@ -5,6 +5,7 @@
 #define BASE_CONF_H
 
 #include "base/err.h"
+#include "base/log.h"
 #include "base/spec.h"
 #include <cyaml/cyaml.h>
 #include <stddef.h>
@@ -54,6 +55,10 @@ int conf_schema_help(const struct conf_type *type, FILE *out, struct err *e) MUS
  * struct T, run.task, conf_task_fields). Every key is optional; a program checks what it needs. */
 extern const cyaml_schema_field_t conf_task_fields[], conf_peft_fields[], conf_local_fields[],
     conf_federation_fields[];
+
+/* struct log_settings, under the key log. */
+extern const cyaml_schema_field_t conf_log_fields[];
+#define CONF_LOG_DEFAULTS "log: {level: info, json: false}\n"
 
 /* Defaults of the four parts: a string literal, to be joined with a program's own ("..."
  * CONF_RUN_DEFAULTS "..."). */

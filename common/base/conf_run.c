@@ -1,4 +1,5 @@
-/* The configuration of a run: keys, defaults and ranges of struct run_spec. */
+/* The parts that configurations share: keys, defaults and ranges of struct run_spec, and the log.
+ */
 #include "base/conf.h"
 
 #define OPTIONAL CYAML_FLAG_OPTIONAL
@@ -91,6 +92,15 @@ const cyaml_schema_field_t conf_federation_fields[] = {
     TEXT("column", struct federation_spec, column),
     BOOL(struct federation_spec, weighted),
     UINT(struct federation_spec, seed),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_strval_t level_words[] = {
+    {"error", LOG_ERROR}, {"warn", LOG_WARN}, {"info", LOG_INFO}, {"debug", LOG_DEBUG}};
+
+const cyaml_schema_field_t conf_log_fields[] = {
+    WORD(struct log_settings, level, level_words),
+    BOOL(struct log_settings, json),
     CYAML_FIELD_END,
 };
 

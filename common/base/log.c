@@ -27,17 +27,6 @@ void log_setup(const char *program, FILE *out, enum log_level level, bool json)
     pthread_mutex_unlock(&sink.lock);
 }
 
-bool log_level_parse(const char *name, enum log_level *level)
-{
-    for (size_t i = 0; i < sizeof level_name / sizeof *level_name; i++) {
-        if (strcmp(name, level_name[i]) == 0) {
-            *level = (enum log_level)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Bytes of the well-formed UTF-8 character at s (Unicode 15, table 3-7), 0 when there is none. */
 static int utf8_len(const unsigned char *s)
 {

@@ -10,10 +10,14 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
+/* As configurations have it: under the key log (conf_log_fields). */
+struct log_settings {
+    enum log_level level;
+    bool json;
+};
+
 /* Where lines go (default: stderr, LOG_INFO, human). `program` is borrowed. */
 void log_setup(const char *program, FILE *out, enum log_level level, bool json);
-/* "error", "warn", "info", "debug" -> level; false when unknown. */
-bool log_level_parse(const char *name, enum log_level *level);
 void log_line(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)

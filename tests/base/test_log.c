@@ -84,13 +84,3 @@ Test(log, a_long_message_is_cut_and_says_so)
     cr_assert(strstr(text, "xxx...\n"));
     free(text);
 }
-
-Test(log, level_names)
-{
-    enum log_level level = LOG_INFO;
-
-    cr_assert(log_level_parse("error", &level) && level == LOG_ERROR);
-    cr_assert(log_level_parse("debug", &level) && level == LOG_DEBUG);
-    cr_assert(!log_level_parse("Debug", &level) && level == LOG_DEBUG);
-    cr_assert(!log_level_parse("", &level));
-}
