@@ -1,7 +1,6 @@
 #include "client/agent.h"
 #include "client/agent_state.h"
 #include <assert.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -362,33 +361,4 @@ bool agent_next(struct agent *a, struct agent_out *out)
     a->first = (a->first + 1) % QUEUE;
     a->queued--;
     return true;
-}
-
-static const char *work_text(const struct agent *a, char *text, size_t size)
-{
-    if (a->work == OPENING)
-        return "opening model and data";
-    if (a->work != TRAINING)
-        return a->finished ? "the run is finished" : "waiting for a task";
-    snprintf(text, size, "training round %" PRIu32, a->job.round);
-    return text;
-}
-
-void agent_status(const struct agent *a, agent_time now, char *text, size_t size)
-{
-    static const char *const name[STATES] = {
-        [DIALING] = "connecting",  [GREETING] = "waiting for the server's welcome",
-        [PREPARING] = "preparing", [READY] = "connected",
-        [OVER] = "stopped",
-    };
-    char work[64];
-    if (a->state == WAITING) {
-        agent_time left = a->wake > now ? a->wake - now : 0;
-        snprintf(text, size, "connecting in %" PRId64 " s%s%s", (left + 999) / 1000,
-                 a->why.text[0] ? ": " : "", a->why.text);
-    } else if (a->state == OVER) {
-        snprintf(text, size, "stopped%s%s", a->why.text[0] ? ": " : "", a->why.text);
-    } else {
-        snprintf(text, size, "%s; %s", name[a->state], work_text(a, work, sizeof work));
-    }
 }

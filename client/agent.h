@@ -89,7 +89,5 @@ bool agent_next(struct agent *a, struct agent_out *out);
 agent_time agent_deadline(const struct agent *a);
 /* The longest payload of a frame type that is acceptable now; 0: none (net/link). */
 size_t agent_limit(const struct agent *a, uint8_t type);
-/* What the agent is doing, in words. */
-void agent_status(const struct agent *a, agent_time now, char *text, size_t size);
 
 #endif

@@ -128,7 +128,7 @@ static void on_receipt(struct agent *a, const struct msg *m, agent_time now)
         return; /* of an update given up since */
     a->kept.settled = true;
     if (!r->accepted)
-        err_set(&a->why, ERR_REFUSED, "update of round %" PRIu32 " refused: %s%s%s", r->round,
+        err_set(&a->why, ERR_REFUSED, "update of round %" PRIu32 " refused: %s%s%s", r->round + 1,
                 msg_reason_name(r->reason), r->text && *r->text ? ": " : "",
                 r->text ? r->text : "");
 }

@@ -92,9 +92,10 @@ void agent_cancel(struct agent *a);
 void agent_offer(struct agent *a);
 /* Sends Ready, and offers an update that is still wanted. */
 void agent_announce(struct agent *a);
-/* True between agent_connected and the end of the connection. */
+/* A malloc'ed copy; NULL without memory. */
 unsigned char *agent_copy(struct msg_bytes b);
 bool agent_same_hash(const struct hash *a, const struct hash *b);
+/* True between agent_connected and the end of the connection. */
 bool agent_linked(const struct agent *a);
 
 void agent_drop_run(struct run *r);

@@ -112,15 +112,16 @@ static void answer_prepare(struct client *c, const struct work *w)
 static void answer_train(struct client *c, const struct work *w)
 {
     if (w->error.code) {
-        log_warn("training ended early round=%" PRIu32 " why=\"%s\"", w->job->round, w->error.text);
+        log_warn("training ended early round=%" PRIu32 " why=\"%s\"", w->job->round + 1,
+                 w->error.text);
         agent_failed(c->agent, &w->error, now(c));
         return;
     }
     const struct agent_result *r = &w->result;
-    log_info("trained round=%" PRIu32 " steps=%" PRIu64 " loss=%.4f seconds=%.2f", w->job->round,
-             r->steps, r->train_loss, r->seconds);
+    log_info("trained round=%" PRIu32 " steps=%" PRIu64 " loss=%.4f seconds=%.2f",
+             w->job->round + 1, r->steps, r->train_loss, r->seconds);
     if (r->n_metrics > 0)
-        log_info("held out round=%" PRIu32 " %s=%.4f examples=%" PRIu64, w->job->round,
+        log_info("held out round=%" PRIu32 " %s=%.4f examples=%" PRIu64, w->job->round + 1,
                  r->metric[0].name, r->metric[0].value, r->metric[0].weight);
     agent_trained(c->agent, r, now(c));
 }
@@ -217,11 +218,11 @@ static size_t on_limit(void *ctx, uint8_t type)
 static void log_message(const struct msg *m)
 {
     if (m->type == MSG_TASK)
-        log_info("task round=%" PRIu32 " bytes=%zu", m->task.round, m->task.params.len);
+        log_info("task round=%" PRIu32 " bytes=%zu", m->task.round + 1, m->task.params.len);
     else if (m->type == MSG_RECEIPT && m->receipt.accepted)
-        log_info("accepted round=%" PRIu32, m->receipt.round);
+        log_info("accepted round=%" PRIu32, m->receipt.round + 1);
     else if (m->type == MSG_RECEIPT)
-        log_warn("refused round=%" PRIu32 " reason=%s text=\"%s\"", m->receipt.round,
+        log_warn("refused round=%" PRIu32 " reason=%s text=\"%s\"", m->receipt.round + 1,
                  msg_reason_name(m->receipt.reason), m->receipt.text ? m->receipt.text : "");
     else if (m->type == MSG_GOODBYE)
         log_info("goodbye reason=%s retry_after=%" PRIu32 " text=\"%s\"",
@@ -298,7 +299,7 @@ static void send_message(struct client *c, const struct msg *m)
     if (rc)
         log_warn("not sent: %s", e.text);
     else if (m->type == MSG_UPDATE)
-        log_info("sent update round=%" PRIu32 " bytes=%zu", m->update.round, buf_size(&out));
+        log_info("sent update round=%" PRIu32 " bytes=%zu", m->update.round + 1, buf_size(&out));
     buf_release(&out);
 }
 

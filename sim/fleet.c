@@ -192,7 +192,7 @@ static int take_result(struct fleet *f, struct err *e)
     const struct work *w = workers_pop(f->workers);
     if (w->error.code) {
         *e = w->error;
-        return err_wrap(e, "client %u, round %u", w->client, w->round);
+        return err_wrap(e, "client %u, round %u", w->client, w->round + 1);
     }
     struct agent_result r = {.params = w->params,
                              .len = 4 * peft_schema(f->config->peft)->packed,
@@ -241,7 +241,7 @@ static int fleet_loop(struct fleet *f, struct err *e)
         if (rc || f->finished)
             return rc;
         if (f->config->cancel && atomic_load(f->config->cancel))
-            return err_set(e, ERR_STATE, "interrupted in round %u of %u", core_round(f->core),
+            return err_set(e, ERR_STATE, "interrupted after %u of %u rounds", core_round(f->core),
                            f->config->spec->federation.rounds);
         if (f->dirty)
             continue;

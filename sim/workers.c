@@ -199,13 +199,3 @@ const struct work *workers_pop(struct workers *w)
     w->busy--;
     return w->popped;
 }
-
-size_t workers_peak_bytes(const struct workers *w)
-{
-    size_t peak = 0;
-    for (unsigned i = 0; i < w->config.threads; i++) {
-        size_t bytes = trainer_peak_bytes(w->worker[i].trainer);
-        peak = bytes > peak ? bytes : peak;
-    }
-    return peak;
-}

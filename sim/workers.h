@@ -43,7 +43,5 @@ size_t workers_busy(const struct workers *w);
 /* Waits for a finished work; it stays valid until the next pop or close. Call only while
  * workers_busy. */
 const struct work *workers_pop(struct workers *w);
-/* Most bytes held by one worker's tape. */
-size_t workers_peak_bytes(const struct workers *w);
 
 #endif

@@ -34,17 +34,6 @@ void score_add(struct score *s, int32_t label, int32_t predicted, double loss)
     s->false_neg += label == 1 && predicted != 1;
 }
 
-void score_merge(struct score *into, const struct score *s)
-{
-    into->n += s->n;
-    into->correct += s->correct;
-    into->true_pos += s->true_pos;
-    into->false_pos += s->false_pos;
-    into->false_neg += s->false_neg;
-    into->loss_sum += s->loss_sum;
-    into->squared_error_sum += s->squared_error_sum;
-}
-
 static double f1(const struct score *s)
 {
     uint64_t either = 2 * s->true_pos + s->false_pos + s->false_neg;

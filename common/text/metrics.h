@@ -20,7 +20,6 @@ struct score {
 /* One example of class `label`, predicted as `predicted`. Regression: label -1, and the loss is
  * the squared error. */
 void score_add(struct score *s, int32_t label, int32_t predicted, double loss);
-void score_merge(struct score *into, const struct score *s);
 /* 0 when n is 0, and for F1 without positives. */
 double score_value(const struct score *s, enum metric m);
 

@@ -340,24 +340,3 @@ Test(agent_ends, stop_waits_for_preparing)
     expect(AGENT_STOPPED);
     expect_nothing();
 }
-
-Test(agent_ends, status_says_what_it_does)
-{
-    char text[128];
-    connect_to_server();
-    agent_status(agent, now, text, sizeof text);
-    cr_assert_not_null(strstr(text, "welcome"), "%s", text);
-    welcome_run(RUN, 0);
-    expect(AGENT_PREPARE);
-    prepared();
-    expect_send(MSG_READY);
-    task(12, 5);
-    expect(AGENT_TRAIN);
-    agent_status(agent, now, text, sizeof text);
-    cr_assert_not_null(strstr(text, "round 12"), "%s", text);
-    lose_connection();
-    agent_status(agent, now, text, sizeof text);
-    cr_assert_not_null(strstr(text, "reset"), "%s", text);
-    char tiny[4];
-    agent_status(agent, now, tiny, sizeof tiny);
-}

@@ -241,18 +241,6 @@ Test(metrics, known_values)
     cr_expect_eq(regression.correct, 0);
 }
 
-Test(metrics, parts_merge_into_the_whole)
-{
-    struct score whole = {0}, left = {0}, right = {0};
-
-    for (int i = 0; i < 8; i++) {
-        score_add(&whole, truth[i], guess[i], i);
-        score_add(i < 3 ? &left : &right, truth[i], guess[i], i);
-    }
-    score_merge(&left, &right);
-    cr_expect_eq(memcmp(&left, &whole, sizeof whole), 0);
-}
-
 Test(metrics, names_go_both_ways)
 {
     enum metric m;
