@@ -1,6 +1,7 @@
 #include "server/init.h"
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/node.h"
 #include "server/enroll.h"
 #include <errno.h>
 #include <limits.h>
@@ -21,15 +22,16 @@ static const struct {
     [CONFIG] = {"server.yaml", 0644},
 };
 
-/* A path as a double-quoted YAML scalar. */
+/* KEY: DIR/NAME, as YAML. */
 static int put_path(struct buf *b, const char *key, const char *dir, const char *name)
 {
-    int rc = buf_printf(b, "%s: \"", key);
-    const char *const part[] = {dir, "/", name};
-    for (size_t i = 0; i < 3; i++)
-        for (const char *s = part[i]; *s != '\0' && rc == 0; s++)
-            rc = buf_printf(b, *s == '"' || *s == '\\' ? "\\%c" : "%c", *s);
-    return rc == 0 ? buf_printf(b, "\"\n") : rc;
+    char path[PATH_MAX];
+    int rc = file_join(path, sizeof path, dir, name, NULL);
+    if (rc == 0)
+        rc = buf_printf(b, "%s: ", key);
+    if (rc == 0)
+        rc = node_write_text(path, true, b);
+    return rc == 0 ? buf_printf(b, "\n") : rc;
 }
 
 static int describe(struct buf *b, const char *dir)

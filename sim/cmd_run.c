@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "client/client_config.h"
 #include "sim/cmd.h"
 #include "sim/fleet.h"
 #include "sim/judge.h"
@@ -6,7 +7,6 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 struct run_options {
     char *out, *wire;
@@ -134,9 +134,8 @@ int cmd_run(const struct cli_command *self, int argc, char **argv, struct err *e
     if (!wire_parse(o.wire, &wire))
         return err_set(e, ERR_USAGE, "--wire %s is unknown; use none, proto, tls or process",
                        o.wire);
-    if (o.threads == 0) /* a clients' worth of cores in-process; one thread each where every client
-                           is a process */
-        o.threads = wire == WIRE_PROCESS ? 1 : (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+    if (o.threads == 0) /* where every client is a process, the processes share the cores */
+        o.threads = wire == WIRE_PROCESS ? 1 : client_threads(0);
     if (o.threads > 1024)
         return err_set(e, ERR_USAGE, "--threads %llu is more than 1024",
                        (unsigned long long)o.threads);

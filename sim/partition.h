@@ -18,15 +18,18 @@ struct partition {
 };
 
 /* By federation->partition:
- *   iid        a random permutation cut into clients parts whose sizes differ by at most one;
- *   dirichlet  label skew with equal sizes, as FedPETuning (inherited from FedNLP, Lin et al. 2022)
- * does it: client k draws its label mix from Dirichlet(alpha * p), p the label shares of the whole
- * set, and takes floor(n / clients) examples after that mix; a label that has run out is made up
- * for from the others in proportion to what they have left; the last client takes what remains.
- * alpha is the sum of the concentration vector, not the concentration of one label; column examples
- * of one owner (dataset column) stay together; owners go, largest first, to the client with the
- * fewest examples. ERR_CONFIG: more clients than examples (or owners), Dirichlet on a regression
- * task, no owners. ERR_NOMEM. */
+ *
+ * - iid: a random permutation, cut into parts whose sizes differ by at most one.
+ * - dirichlet: label skew with equal sizes, as FedPETuning does it (inherited from FedNLP, Lin et
+ *   al. 2022): client k draws its label mix from Dirichlet(alpha * p), p the label shares of the
+ *   whole set, and takes floor(n / clients) examples after that mix; a label that has run out is
+ *   made up for from the others in proportion to what they have left; the last client takes what
+ *   remains. alpha is the sum of the concentration vector, not the concentration of one label.
+ * - column: examples of one owner (dataset column) stay together; owners go, largest first, to the
+ *   client with the fewest examples.
+ *
+ * ERR_CONFIG: more clients than examples (or owners), Dirichlet on a regression task, no owners;
+ * ERR_NOMEM. */
 int partition_open(struct partition *p, const struct dataset *d, const struct federation_spec *f,
                    struct err *e) MUST_CHECK;
 void partition_close(struct partition *p);

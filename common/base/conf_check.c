@@ -346,8 +346,8 @@ static int check_list(struct check *c, const char *path, struct node *n,
     return 0;
 }
 
-/* Without libcyaml a null value can only be the absence of an optional pointer; a null section is
- * one without keys. */
+/* A null value can only be the absence of an optional pointer; a null section is one without keys.
+ */
 static bool may_be_null(const cyaml_schema_value_t *schema)
 {
     return (schema->flags & CYAML_FLAG_OPTIONAL) && (schema->flags & CYAML_FLAG_POINTER);

@@ -1,9 +1,8 @@
 /* Errors: an int code that doubles as the exit status, and one line of text for a person.
  *
- * * A function that can fail returns 0 or a negative-free `enum err_code`, writes the text into the
- * caller's `struct err`, and leaves its outputs untouched. The text names what is wrong, where, and
- * what to do next. Context is prepended on the way up with err_wrap(). Kernels cannot fail and
- * return void. */
+ * A function that can fail returns 0 or an enum err_code, writes the text into the caller's struct
+ * err, and leaves its outputs untouched. The text names what is wrong, where, and what to do next.
+ * Context is prepended on the way up with err_wrap(). Kernels cannot fail and return void. */
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
 
@@ -40,7 +39,7 @@ struct err {
  * NULL. */
 int err_set(struct err *e, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* As err_set, with ": strerror(errnum)" appended; ENOSPC and EACCES get a remedy. */
+/* As err_set, with ": strerror(errnum)" appended, and a remedy where one is known. */
 int err_sys(struct err *e, int code, int errnum, const char *fmt, ...) PRINTF_LIKE(4, 5);
 
 /* Prepends "context: " to the text; keeps and returns the code. */

@@ -1,5 +1,5 @@
-/* Link: frames over TLS over a libuv TCP stream. The only file with tls.c that touches a socket;
- * owns its buffers until libuv's callbacks.
+/* Link: frames over TLS over a libuv TCP stream: where the TLS engine meets a socket. Owns its
+ * buffers until libuv's callbacks.
  *
  * Back-pressure: an accepted link neither reads nor takes frames while more than LINK_HIGH_WATER
  * bytes wait to be written, and goes on when they have drained, so that a peer cannot make us hold

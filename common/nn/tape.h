@@ -54,12 +54,12 @@ struct val *tape_const(struct tape *t, const real *x, int rows, int cols);
 /* A parameter: as a constant when g is NULL; else backward ADDS its gradient to g [rows, cols]. */
 struct val *tape_param(struct tape *t, const real *x, real *g, int rows, int cols);
 
-struct tape_scope {
-    struct val *first;
-};
 /* Step-lifetime memory aligned to 16, for index arrays and the like; not cleared. */
 void *tape_alloc(struct tape *t, size_t bytes);
 
+struct tape_scope {
+    struct val *first;
+};
 struct tape_scope tape_enter(struct tape *t);
 /* Ends the scope; `keep` (may be NULL, may be older than the scope) survives in the enclosing
  * scope. Returns keep. A loop over layers enters once and leaves with the same `s` after every
