@@ -88,7 +88,7 @@ static int score_data(const struct eval_options *o, const struct tuned *t,
     float *logits = malloc((d->n + 1) * d->n_labels * sizeof *logits);
     int rc = predicted && logits ? 0 : err_set(e, ERR_NOMEM, "out of memory for %zu logits", d->n);
     if (!rc)
-        rc = experiment_metric(task, d->n_labels, &metric, e);
+        rc = task_metric(task, d->n_labels, &metric, e);
     if (!rc)
         rc = trainer_open(&trainer, client_threads(o->threads), 0, e);
     if (!rc)

@@ -38,7 +38,7 @@ static int open_data(struct training *t, struct err *e)
     else if (!rc)
         rc = backbone_read(&t->backbone, &spec->task, SPLIT_DEV, max_length, NULL, &t->dev, e);
     if (!rc)
-        rc = experiment_metric(&spec->task, t->train->n_labels, &t->metric, e);
+        rc = task_metric(&spec->task, t->train->n_labels, &t->metric, e);
     return rc;
 }
 

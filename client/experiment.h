@@ -8,7 +8,6 @@
 #include "base/conf.h"
 #include "base/err.h"
 #include "base/spec.h"
-#include "text/metrics.h"
 #include <stddef.h>
 
 /* Top-level YAML keys: model, task, peft, federation, local. */
@@ -24,10 +23,5 @@ extern const struct conf_type experiment_conf;
  * conf_load, or model, task.name or task.data missing; ERR_IO: model or task.data not found. */
 int experiment_load(struct conf **conf, struct arena *mem, struct experiment *x, const char *path,
                     char *const *set, size_t n, struct err *e) MUST_CHECK;
-
-/* The metric that a task is scored by: task->metric, else the task's own, else accuracy, or mse for
- * one label (regression). ERR_CONFIG: unknown, or not one for n_labels. */
-int experiment_metric(const struct task_spec *task, uint32_t n_labels, enum metric *out,
-                      struct err *e) MUST_CHECK;
 
 #endif

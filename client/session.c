@@ -75,7 +75,7 @@ static int open_all(struct session *s, const struct backbone *b, const struct cl
     if (!rc)
         rc = split_data(s, c->validation, w->index, e);
     if (!rc)
-        rc = experiment_metric(&task, s->data->n_labels, &s->metric, e);
+        rc = task_metric(&task, s->data->n_labels, &s->metric, e);
     if (rc)
         return rc;
     *reason = REASON_MODEL;

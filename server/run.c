@@ -85,7 +85,18 @@ static int settle_labels(struct task_spec *t, struct err *e)
         t->n_labels = known->n_labels;
     else if (t->labels == NULL)
         t->n_labels = 1;
-    return 0;
+    return task_check_labels(t, e);
+}
+
+/* Clients score by the metric and cut texts to max_length: none could if these did not fit. */
+static int check_use(const struct run_spec *spec, const struct model *m, struct err *e)
+{
+    int most = model_max_tokens(&m->cfg);
+    enum metric metric;
+    if (spec->local.max_length > (uint32_t)most)
+        return err_set(e, ERR_CONFIG, "local.max_length: %u is more than the model's %d tokens",
+                       spec->local.max_length, most);
+    return task_metric(&spec->task, spec->task.n_labels, &metric, e);
 }
 
 static const char *const *label_names(const struct task_spec *t)
@@ -136,6 +147,8 @@ int run_open(struct run *r, const struct server_config *c, struct err *e)
         rc = check_welcome(&r->spec, e);
     if (rc == 0)
         rc = model_open(&r->model, c->model, e);
+    if (rc == 0)
+        rc = check_use(&r->spec, r->model, e);
     if (rc == 0)
         rc = peft_open(&r->peft, r->model, &r->spec.peft, &r->spec.local, r->spec.task.n_labels, e);
     if (rc == 0)

@@ -26,7 +26,7 @@ static int open_all(struct setup *s, const char *path, const struct cli_list *se
     if (rc)
         return rc;
     spec->task.n_labels = s->train->n_labels;
-    rc = experiment_metric(&spec->task, spec->task.n_labels, &s->metric, e);
+    rc = task_metric(&spec->task, spec->task.n_labels, &s->metric, e);
     if (!rc)
         rc = peft_open(&s->peft, s->backbone.model, &spec->peft, &spec->local, spec->task.n_labels,
                        e);

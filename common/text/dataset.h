@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/spec.h"
+#include "text/metrics.h"
 #include "text/tokenizer.h"
 #include <stddef.h>
 #include <stdint.h>
@@ -63,5 +64,11 @@ struct task_info {
 extern const struct task_info task_table[]; /* ends with name NULL */
 /* NULL when there is none. */
 const struct task_info *task_find(const char *name);
+/* ERR_CONFIG when two of the configured labels have the same name. */
+int task_check_labels(const struct task_spec *task, struct err *e) MUST_CHECK;
+/* The metric that a task is scored by: task->metric, else the task's own, else accuracy, or mse for
+ * one label (regression). ERR_CONFIG: unknown, or not one for n_labels. */
+int task_metric(const struct task_spec *task, uint32_t n_labels, enum metric *out,
+                struct err *e) MUST_CHECK;
 
 #endif

@@ -36,6 +36,34 @@ const struct task_info *task_find(const char *name)
     return NULL;
 }
 
+int task_check_labels(const struct task_spec *task, struct err *e)
+{
+    for (uint32_t i = 1; task->labels && i < task->n_labels; i++)
+        for (uint32_t k = 0; k < i; k++)
+            if (strcmp(task->labels[i], task->labels[k]) == 0)
+                return err_set(e, ERR_CONFIG, "task.labels: \"%s\" is there twice: name it once",
+                               task->labels[i]);
+    return 0;
+}
+
+int task_metric(const struct task_spec *task, uint32_t n_labels, enum metric *out, struct err *e)
+{
+    const struct task_info *info = task->name ? task_find(task->name) : NULL;
+    const char *name = info ? info->metric : NULL;
+    enum metric found;
+    if (task->metric)
+        name = task->metric;
+    else if (n_labels == 1)
+        name = "mse";
+    if (!metric_parse(name ? name : "accuracy", &found))
+        return err_set(e, ERR_CONFIG, "task.metric: %s is unknown: use accuracy, f1 or mse", name);
+    if ((found == METRIC_MSE) != (n_labels == 1) || (found == METRIC_F1 && n_labels != 2))
+        return err_set(e, ERR_CONFIG, "task.metric: %s does not fit a task with %u label%s",
+                       metric_name(found), n_labels, n_labels == 1 ? "" : "s");
+    *out = found;
+    return 0;
+}
+
 int source_find(const char *task, source_fn *out, struct err *e)
 {
     if (task && task_find(task)) {

@@ -78,7 +78,7 @@ static int check_keys(const struct task_spec *task, struct err *e)
         return err_set(e, ERR_CONFIG, "task.text: name the column that holds the text");
     if (!task->label)
         return err_set(e, ERR_CONFIG, "task.label: name the column that holds the label");
-    return 0;
+    return task_check_labels(task, e);
 }
 
 int text_source(struct source *out, const struct task_spec *task, enum split split, struct err *e)

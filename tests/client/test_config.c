@@ -1,6 +1,7 @@
 /* The daemon's configuration and experiment files: what is missing, wrong, or beside the file. */
 #include "client/client_config.h"
 #include "client/experiment.h"
+#include "text/dataset.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,7 +203,7 @@ Test(experiment, the_metric_fits_the_task)
                                  .metric = (char *)(uintptr_t)row[i].metric};
         enum metric m = METRIC_ACCURACY;
         struct err e;
-        cr_assert_eq(experiment_metric(&task, row[i].labels, &m, &e), row[i].rc, "row %zu", i);
+        cr_assert_eq(task_metric(&task, row[i].labels, &m, &e), row[i].rc, "row %zu", i);
         if (!row[i].rc)
             cr_assert_eq(m, row[i].expected, "row %zu", i);
     }

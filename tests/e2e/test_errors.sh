@@ -144,6 +144,11 @@ disk_full() {
 
 peers() {
     federation
+    expect $config "local.max_length.*65.*64 tokens" server_command run --set local.max_length=65
+    expect $config "task.metric.*bleu" server_command run --set task.metric=bleu
+    expect $config "task.labels.*neg.*twice" server_command run --set "task.labels=[neg, neg]"
+    expect $config "listen is missing" server_command run --set listen=
+    expect $config "enroll is missing" server_command run --set enroll=
     start_server
     enroll_client 0
     address=127.0.0.1:$enroll_port

@@ -194,6 +194,18 @@ Test(dataset, csv_fields_may_be_quoted)
     scratch_close(&s);
 }
 
+Test(dataset, labels_have_names_of_their_own)
+{
+    static char neg[] = "neg", pos[] = "pos", again[] = "neg";
+    char *labels[] = {neg, pos, again};
+    struct task_spec task = {.labels = labels, .n_labels = 2};
+    struct err e;
+    cr_expect(task_check_labels(&task, &e) == 0);
+    task.n_labels = 3;
+    cr_expect(task_check_labels(&task, &e) == ERR_CONFIG);
+    cr_expect(strstr(e.text, "task.labels: \"neg\""), "%s", e.text);
+}
+
 Test(dataset, jsonl_labels_may_be_numbers)
 {
     struct scratch s = scratch_open();
