@@ -2,6 +2,7 @@
  * taken over. */
 #include "proto/msg.h"
 
+#include "base/utf8.h"
 #include "fedpet.pb-c.h"
 
 #include <float.h>
@@ -93,37 +94,22 @@ static double real(struct reader *r, const char *field, double v, double min, do
     return v;
 }
 
-/* Bytes of the UTF-8 character at s (Unicode 15, table 3-7), 0 when it is none or a control
- * character other than `also`. The NUL at the end stops every partial sequence. */
-static size_t character(const unsigned char *s, unsigned char also)
+/* Bytes of the character at s; 0 when it is not UTF-8, or a control character other than `also`. */
+static size_t character(const char *s, char also)
 {
-    unsigned char a = s[0], low = 0x80, high = 0xbf;
-    if (a < 0x80)
-        return (a >= 0x20 && a != 0x7f) || (also && a == also) ? 1 : 0;
-    size_t n = a < 0xc2 ? 0 : a < 0xe0 ? 2 : a < 0xf0 ? 3 : a < 0xf5 ? 4 : 0;
-    if (a == 0xc2 || a == 0xe0) /* C1 controls; overlong forms */
-        low = 0xa0;
-    else if (a == 0xed) /* surrogates */
-        high = 0x9f;
-    else if (a == 0xf0)
-        low = 0x90;
-    else if (a == 0xf4)
-        high = 0x8f;
-    for (size_t i = 1; i < n; i++, low = 0x80, high = 0xbf)
-        if (s[i] < low || s[i] > high)
-            return 0;
-    return n;
+    unsigned char a = (unsigned char)s[0], b = a ? (unsigned char)s[1] : 0;
+    bool control = a < 0x20 || a == 0x7f || (a == 0xc2 && b < 0xa0); /* C0, DEL, C1 */
+    return control && !(also && s[0] == also) ? 0 : utf8_length(s);
 }
 
-static void check_text(struct reader *r, const char *field, const char *s, size_t max,
-                       unsigned char also)
+static void check_text(struct reader *r, const char *field, const char *s, size_t max, char also)
 {
     if (strnlen(s, max + 1) > max) {
         refuse(r, field, "too long");
         return;
     }
     size_t n;
-    for (const unsigned char *p = (const unsigned char *)s; *p; p += n) {
+    for (const char *p = s; *p; p += n) {
         n = character(p, also);
         if (n == 0) {
             refuse(r, field, "not UTF-8, or has control characters");

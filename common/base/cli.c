@@ -1,41 +1,17 @@
 #include "base/cli.h"
+#include "base/edit_distance.h"
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LONG_ONLY = 256, HELP = LONG_ONLY + CLI_MAX_OPTIONS, NEAREST_MAX = 40, HELP_COLUMN = 26 };
-
-/* Levenshtein distance, one row at a time; words longer than NEAREST_MAX are far from everything.
- */
-static size_t distance(const char *a, const char *b)
-{
-    size_t n = strlen(a), m = strlen(b), row[NEAREST_MAX + 1];
-    if (n > NEAREST_MAX || m > NEAREST_MAX)
-        return SIZE_MAX;
-    for (size_t j = 0; j <= m; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= n; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= m; j++) {
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[m];
-}
+enum { LONG_ONLY = 256, HELP = LONG_ONLY + CLI_MAX_OPTIONS, HELP_COLUMN = 26 };
 
 /* Keeps in *best the candidate nearest to `word`, if it is near enough to be what was meant. */
 static void consider(const char *word, const char *candidate, const char **best, size_t *least)
 {
-    size_t d = distance(word, candidate);
+    size_t d = edit_distance(word, candidate);
     if (d < *least && d <= 1 + strlen(word) / 3) {
         *least = d;
         *best = candidate;
@@ -51,9 +27,10 @@ static int unknown_option(const struct cli_option *option, char **argv, struct e
         return err_set(e, ERR_USAGE, "unknown option -%c; see %s --help", optopt, argv[0]);
     if (optopt >= LONG_ONLY)
         return err_set(e, ERR_USAGE, "option %s takes no value", given);
-    char word[NEAREST_MAX + 1];
+    char word[EDIT_DISTANCE_MAX + 1];
     size_t least = SIZE_MAX, len = strcspn(given + 2, "=");
-    snprintf(word, sizeof word, "%.*s", (int)(len <= NEAREST_MAX ? len : NEAREST_MAX), given + 2);
+    snprintf(word, sizeof word, "%.*s", (int)(len <= EDIT_DISTANCE_MAX ? len : EDIT_DISTANCE_MAX),
+             given + 2);
     for (const struct cli_option *o = option; o->name != NULL; o++)
         consider(word, o->name, &best, &least);
     if (best != NULL)

@@ -1,11 +1,13 @@
 #include "base/conf_check.h"
 
+#include "base/edit_distance.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHOWN_VALUE = 64, DESCRIPTION = 512, GUESS_KEY = 48 };
+enum { SHOWN_VALUE = 64, DESCRIPTION = 512 };
 
 struct check {
     struct arena *mem;
@@ -36,31 +38,9 @@ const struct conf_range *conf_range_of(const struct conf_type *type, const char 
     return NULL;
 }
 
-/* Edit distance (Levenshtein 1966) of strings shorter than GUESS_KEY. */
-static unsigned distance(const char *a, const char *b)
-{
-    unsigned row[GUESS_KEY], len = (unsigned)strlen(b);
-
-    for (unsigned j = 0; j <= len; j++)
-        row[j] = j;
-    for (unsigned i = 1; *a; a++, i++) {
-        unsigned diagonal = row[0];
-
-        row[0] = i;
-        for (unsigned j = 1; j <= len; j++) {
-            unsigned change = diagonal + (*a != b[j - 1]);
-            unsigned shift = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-
-            diagonal = row[j];
-            row[j] = change < shift ? change : shift;
-        }
-    }
-    return row[len];
-}
-
 struct guess {
     const char *key, *parent; /* what was written */
-    unsigned best;            /* 2 * distance, + 1 in another section */
+    size_t best;              /* 2 * distance, + 1 in another section */
     char path[CONF_PATH];
 };
 
@@ -70,13 +50,10 @@ static void guess_in(struct guess *g, const cyaml_schema_value_t *map, const cha
         char path[CONF_PATH];
 
         conf_path(path, parent, f->key);
-        if (strlen(f->key) < GUESS_KEY) {
-            unsigned d = 2 * distance(g->key, f->key) + (strcmp(parent, g->parent) != 0);
-
-            if (d < g->best) {
-                g->best = d;
-                memcpy(g->path, path, sizeof path);
-            }
+        size_t d = edit_distance(g->key, f->key);
+        if (d <= EDIT_DISTANCE_MAX && (d = 2 * d + (strcmp(parent, g->parent) != 0)) < g->best) {
+            g->best = d;
+            memcpy(g->path, path, sizeof path);
         }
         if (f->value.type == CYAML_MAPPING)
             guess_in(g, &f->value, path);
@@ -122,18 +99,13 @@ int conf_unknown(const struct conf_type *type, const char *where, const char *pa
 {
     const char *dot = strrchr(path, '.'), *key = dot ? dot + 1 : path;
     char parent[CONF_PATH] = "";
-    size_t len = strlen(key);
 
     snprintf(parent, sizeof parent, "%.*s", dot ? (int)(dot - path) : 0, path);
-    if (len < GUESS_KEY) {
-        /* One mistake in three letters is still recognisable. */
-        struct guess g = {.key = key, .parent = parent, .best = 2 * ((unsigned)len / 3) + 2};
-
-        guess_in(&g, type->schema, "");
-        if (*g.path)
-            return err_set(e, ERR_CONFIG, "%s: unknown key %s; did you mean %s?", where, path,
-                           g.path);
-    }
+    /* One mistake in three letters is still recognisable. */
+    struct guess g = {.key = key, .parent = parent, .best = 2 * (strlen(key) / 3) + 2};
+    guess_in(&g, type->schema, "");
+    if (*g.path)
+        return err_set(e, ERR_CONFIG, "%s: unknown key %s; did you mean %s?", where, path, g.path);
     return unknown_without_guess(type->schema, where, path, e);
 }
 

@@ -1,5 +1,7 @@
 #include "base/log.h"
 
+#include "base/utf8.h"
+
 #include <pthread.h>
 #include <stdarg.h>
 #include <string.h>
@@ -27,43 +29,14 @@ void log_setup(const char *program, FILE *out, enum log_level level, bool json)
     pthread_mutex_unlock(&sink.lock);
 }
 
-/* Bytes of the well-formed UTF-8 character at s (Unicode 15, table 3-7), 0 when there is none. */
-static int utf8_len(const unsigned char *s)
-{
-    unsigned low = 0x80, high = 0xbf;
-    int n;
-
-    if (*s < 0x80)
-        return *s != 0;
-    if (*s >= 0xc2 && *s <= 0xdf) {
-        n = 2;
-    } else if (*s >= 0xe0 && *s <= 0xef) {
-        n = 3;
-        low = *s == 0xe0 ? 0xa0 : low;
-        high = *s == 0xed ? 0x9f : high;
-    } else if (*s >= 0xf0 && *s <= 0xf4) {
-        n = 4;
-        low = *s == 0xf0 ? 0x90 : low;
-        high = *s == 0xf4 ? 0x8f : high;
-    } else {
-        return 0;
-    }
-    if (s[1] < low || s[1] > high)
-        return 0;
-    for (int i = 2; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    return n;
-}
-
 /* A message may quote a peer: whatever could break the line, the JSON or the terminal is written as
  * an escape. C1 controls are U+0080..U+009F, two bytes that start with c2. */
 static void put_text(FILE *out, const char *text, bool json)
 {
     const unsigned char *s = (const unsigned char *)text;
 
-    for (int n; *s; s += n ? n : 1) {
-        n = utf8_len(s);
+    for (size_t n; *s; s += n ? n : 1) {
+        n = utf8_length((const char *)s);
         if (n == 0)
             fprintf(out, json ? "\\ufffd" : "\\x%02x", *s);
         else if (*s < 0x20 || *s == 0x7f)
@@ -73,7 +46,7 @@ static void put_text(FILE *out, const char *text, bool json)
         else if (json && (*s == '"' || *s == '\\'))
             fprintf(out, "\\%c", *s);
         else
-            fwrite(s, 1, (size_t)n, out);
+            fwrite(s, 1, n, out);
     }
 }
 
