@@ -15,10 +15,11 @@ int cmd_tokenize(const struct cli_command *self, int argc, char **argv, struct e
 int cmd_inspect(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_config_show(const struct cli_command *self, int argc, char **argv, struct err *e);
 
+/* A float survives the way to text and back. */
+#define CMD_JSON_DIGITS JSON_REAL_PRECISION(9)
+
 /* Prints a JSON value on stdout, one line or (indent) many, and drops the reference. ERR_IO;
  * ERR_NOMEM, also when json is NULL. */
 int cmd_print_json(json_t *json, bool indent, struct err *e) MUST_CHECK;
-/* Writes it to a file. */
-int cmd_write_json(json_t *json, const char *path, struct err *e) MUST_CHECK;
 
 #endif

@@ -6,6 +6,7 @@
 #include "client/experiment.h"
 #include "client/progress.h"
 #include "client/train.h"
+#include "model/jsonfile.h"
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -199,7 +200,7 @@ static int train_and_save(struct training *t, const char *dir, bool json, struct
         rc = save(t, dir, e);
     json_t *summary = rc ? NULL : summarise(t, &r);
     if (!rc)
-        rc = cmd_write_json(json_incref(summary), path, e);
+        rc = jsonfile_write(summary, CMD_JSON_DIGITS, path, e);
     if (!rc && json)
         rc = cmd_print_json(json_incref(summary), true, e);
     else if (!rc && t->dev)

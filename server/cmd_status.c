@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "model/jsonfile.h"
 #include "server/cmd.h"
 #include "server/config.h"
 #include "server/server.h"
@@ -18,14 +19,12 @@ static int show(const char *state, bool json, struct err *e)
     }
     if (rc != 0)
         return rc;
-    if (json) {
-        json_dumpf(status, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-        printf("\n");
-    } else {
+    if (json)
+        rc = jsonfile_print(status, JSON_INDENT(2), e);
+    else
         status_print(status);
-    }
     json_decref(status);
-    return 0;
+    return rc;
 }
 
 int cmd_status(const struct cli_command *self, int argc, char **argv, struct err *e)

@@ -1,11 +1,11 @@
 #include "base/file.h"
+#include "model/jsonfile.h"
 #include "sim/cmd.h"
 #include "sim/setup.h"
 #include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { SKEW_MAX_CLIENTS = 2000 }; /* the pairwise distance is quadratic in clients */
 
@@ -43,11 +43,8 @@ static int write_overview(const struct setup *s, const char *dir, struct err *e)
                                           skew.single_label, "mean_majority_share", skew.majority,
                                           "mean_js_distance", skew.js));
     }
-    char *text = rc ? NULL : json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     if (!rc)
-        rc = text ? file_write(path, text, strlen(text), 0644, e)
-                  : err_set(e, ERR_NOMEM, "no memory for %s", path);
-    free(text);
+        rc = jsonfile_write(root, JSON_REAL_PRECISION(6), path, e);
     json_decref(root);
     return rc;
 }

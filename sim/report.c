@@ -1,15 +1,18 @@
 #include "sim/report.h"
 #include "base/file.h"
 #include "client/progress.h"
+#include "model/jsonfile.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+/* A float survives the way to text and back. */
+#define DIGITS JSON_REAL_PRECISION(9)
 
 struct report {
     struct report_info info;
@@ -110,7 +113,7 @@ int report_round(struct report *r, const struct round_record *record, struct err
                   "seconds", progress_seconds(&r->progress), "adapter_sha256", hash);
     if (!line)
         return err_set(e, ERR_NOMEM, "no memory for the record of round %u", record->round);
-    int failed = json_dumpf(line, r->rounds, JSON_COMPACT | JSON_REAL_PRECISION(9)) ||
+    int failed = json_dumpf(line, r->rounds, JSON_COMPACT | DIGITS) ||
                  fputc('\n', r->rounds) == EOF || fflush(r->rounds);
     json_decref(line);
     if (failed)
@@ -170,15 +173,11 @@ int report_finish(struct report *r, bool json, struct err *e)
     if (rc)
         return rc;
     json_t *summary = summary_json(r);
-    char *text = summary ? json_dumps(summary, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
-    json_decref(summary);
-    if (!text)
-        return err_set(e, ERR_NOMEM, "no memory for the summary");
-    rc = file_write(path, text, strlen(text), 0644, e);
+    rc = jsonfile_write(summary, DIGITS, path, e);
     if (!rc && json)
-        puts(text);
+        rc = jsonfile_print(summary, DIGITS | JSON_INDENT(2), e);
     else if (!rc)
         print_table(r);
-    free(text);
+    json_decref(summary);
     return rc;
 }

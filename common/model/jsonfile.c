@@ -1,25 +1,64 @@
 #include "model/jsonfile.h"
 #include "base/file.h"
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-int jsonfile_open(struct jsonfile *f, const char *path, struct err *e)
+int jsonfile_read(const char *path, size_t limit, size_t flags, json_t **root, struct err *e)
 {
     char *text;
     size_t len;
-    int rc = file_read(path, JSONFILE_MAX_BYTES, &text, &len, e);
+    int rc = file_read(path, limit, &text, &len, e);
     if (rc != 0)
         return rc;
     json_error_t why;
-    json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
+    json_t *json = json_loadb(text, len, flags, &why);
     free(text);
-    if (root == NULL)
+    if (json == NULL)
         return err_set(e, ERR_MODEL, "%s:%d: not valid JSON: %s", path, why.line, why.text);
-    if (!json_is_object(root)) {
-        json_decref(root);
+    if (!json_is_object(json)) {
+        json_decref(json);
         return err_set(e, ERR_MODEL, "%s: must hold a JSON object", path);
     }
-    *f = (struct jsonfile){.root = root, .path = path};
+    *root = json;
     return 0;
+}
+
+/* The text of `json`, malloc'ed; NULL without memory. */
+static char *dump(const json_t *json, size_t flags)
+{
+    return json != NULL ? json_dumps(json, flags) : NULL;
+}
+
+int jsonfile_write(const json_t *json, size_t flags, const char *path, struct err *e)
+{
+    char *text = dump(json, flags | JSON_INDENT(2));
+    if (text == NULL)
+        return err_set(e, ERR_NOMEM, "%s: cannot write: no memory, or a text that is not UTF-8",
+                       path);
+    int rc = file_write(path, text, strlen(text), 0644, e);
+    free(text);
+    return rc;
+}
+
+int jsonfile_print(const json_t *json, size_t flags, struct err *e)
+{
+    char *text = dump(json, flags);
+    if (text == NULL)
+        return err_set(e, ERR_NOMEM, "cannot print: no memory, or a text that is not UTF-8");
+    int rc = puts(text) == EOF ? err_sys(e, ERR_IO, errno, "standard output") : 0;
+    free(text);
+    return rc;
+}
+
+int jsonfile_open(struct jsonfile *f, const char *path, struct err *e)
+{
+    json_t *root;
+    int rc = jsonfile_read(path, JSONFILE_MAX_BYTES, JSON_REJECT_DUPLICATES, &root, e);
+    if (rc == 0)
+        *f = (struct jsonfile){.root = root, .path = path};
+    return rc;
 }
 
 void jsonfile_close(struct jsonfile *f)

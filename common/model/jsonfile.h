@@ -33,4 +33,14 @@ int jsonfile_bool(const struct jsonfile *f, const char *key, bool *out, struct e
 int jsonfile_string(const struct jsonfile *f, const char *key, const char **out,
                     struct err *e) MUST_CHECK;
 
+/* Any file whose root is an object, of at most `limit` bytes, with jansson's decoding flags. *root
+ * is the caller's to json_decref. ERR_IO; ERR_MODEL naming file and line. */
+int jsonfile_read(const char *path, size_t limit, size_t flags, json_t **root,
+                  struct err *e) MUST_CHECK;
+/* Writes JSON to a file (file_write), indented, with jansson's encoding flags besides. ERR_IO;
+ * ERR_NOMEM, also when json is NULL: it could not be made. */
+int jsonfile_write(const json_t *json, size_t flags, const char *path, struct err *e) MUST_CHECK;
+/* Prints it and a line end on standard output. ERR_IO; ERR_NOMEM as above. */
+int jsonfile_print(const json_t *json, size_t flags, struct err *e) MUST_CHECK;
+
 #endif

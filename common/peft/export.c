@@ -3,7 +3,6 @@
 #include "peft/adapter.h"
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { PATTERN_BYTES = 512 };
@@ -88,19 +87,11 @@ static json_t *modules_to_save(const struct peft *p)
 }
 
 /* json NULL: it could not be made. */
-static int write_json(json_t *json, const char *dir, const char *name, struct err *e)
+static int write_json(const json_t *json, const char *dir, const char *name, struct err *e)
 {
     char path[PATH_MAX];
     int rc = file_join(path, sizeof path, dir, name, e);
-    if (rc != 0)
-        return rc;
-    char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2) | JSON_SORT_KEYS);
-    if (text == NULL)
-        return err_set(e, ERR_NOMEM, "%s: cannot write: no memory, or a name that is not UTF-8",
-                       path);
-    rc = file_write(path, text, strlen(text), 0644, e);
-    free(text);
-    return rc;
+    return rc == 0 ? jsonfile_write(json, JSON_SORT_KEYS, path, e) : rc;
 }
 
 static int write_config(const struct peft *p, const char *dir, struct err *e)

@@ -2,6 +2,8 @@
  * are not ours to obey: lengths come from the caller. */
 #include "text/tokenizer_parts.h"
 
+#include "model/jsonfile.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -316,7 +318,7 @@ static int read_postprocessor(struct tokenizer *t, const json_t *o, struct err *
 int tokenizer_read_json(struct tokenizer *t, const char *path, struct err *e)
 {
     json_t *root;
-    int rc = tokenizer_read_object(path, &root, e);
+    int rc = jsonfile_read(path, TOKENIZER_MAX_FILE, 0, &root, e);
 
     if (rc)
         return rc;

@@ -4,6 +4,7 @@
 #include "text/tokenizer_parts.h"
 
 #include "base/file.h"
+#include "model/jsonfile.h"
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +53,7 @@ static int legacy_open(struct legacy *l, const char *dir, const char *vocab, str
                        "transformers' fast tokenizer",
                        added);
     if (file_exists(config))
-        return tokenizer_read_object(config, &l->config, e);
+        return jsonfile_read(config, TOKENIZER_MAX_FILE, 0, &l->config, e);
     l->config = json_object();
     return l->config ? 0 : err_set(e, ERR_NOMEM, "%s: no memory", dir);
 }
@@ -259,7 +260,7 @@ static int read_bpe_files(struct tokenizer *t, const struct legacy *l, struct er
 {
     json_t *vocab;
     char *text;
-    int rc = tokenizer_read_object(l->vocab, &vocab, e);
+    int rc = jsonfile_read(l->vocab, TOKENIZER_MAX_FILE, 0, &vocab, e);
 
     if (rc)
         return rc;

@@ -1,31 +1,8 @@
 #include "text/tokenizer_parts.h"
 
-#include "base/file.h"
 #include "text/unicode.h"
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
-
-int tokenizer_read_object(const char *path, json_t **root, struct err *e)
-{
-    char *text;
-    size_t len;
-    int rc = file_read(path, TOKENIZER_MAX_FILE, &text, &len, e);
-
-    if (rc)
-        return rc;
-    json_error_t fault;
-    json_t *json = json_loadb(text, len, 0, &fault);
-    free(text);
-    if (!json)
-        return err_set(e, ERR_MODEL, "%s:%d: broken JSON: %s", path, fault.line, fault.text);
-    if (!json_is_object(json)) {
-        json_decref(json);
-        return err_set(e, ERR_MODEL, "%s: not a JSON object", path);
-    }
-    *root = json;
-    return 0;
-}
 
 int tokenizer_read_flag(const json_t *object, const char *key, bool *out, struct err *e)
 {

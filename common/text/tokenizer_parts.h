@@ -37,9 +37,6 @@ int tokenizer_read_bpe(struct tokenizer *t, const char *dir, struct err *e) MUST
 
 enum { TOKENIZER_MAX_FILE = 256 << 20 };
 
-/* Parses a file of at most TOKENIZER_MAX_FILE bytes into a JSON object that the caller releases
- * with json_decref. ERR_IO; ERR_MODEL naming file and line. */
-int tokenizer_read_object(const char *path, json_t **root, struct err *e) MUST_CHECK;
 /* A boolean field; absent or null leaves *out. ERR_MODEL. */
 int tokenizer_read_flag(const json_t *object, const char *key, bool *out, struct err *e) MUST_CHECK;
 /* The vocabulary of a model from a JSON object token -> id. ERR_MODEL, ERR_NOMEM. */

@@ -299,7 +299,7 @@ Test(tokenizer, bad_directories_are_refused)
     scratch_text(&s, "added_tokens.json", "{}");
     refuse_dir(&s, ERR_MODEL, "added_tokens.json");
     scratch_text(&s, "tokenizer.json", "{\"model\": ");
-    refuse_dir(&s, ERR_MODEL, "tokenizer.json:1: broken JSON");
+    refuse_dir(&s, ERR_MODEL, "tokenizer.json:1: not valid JSON");
     scratch_close(&s);
 }
 
