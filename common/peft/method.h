@@ -29,6 +29,11 @@ struct val *peft_param(const struct peft *p, struct tape *t, size_t tensor, cons
 /* The stream of a tensor's initial values. */
 struct rng peft_init_stream(uint64_t seed, size_t tensor);
 
-extern const struct peft_method peft_lora;
+/* The registry: for each X(NAME) there is a NAME.c with a const struct peft_method peft_NAME. */
+#define PEFT_METHODS(X) X(lora)
+
+#define PEFT_DECLARE(name) extern const struct peft_method peft_##name;
+PEFT_METHODS(PEFT_DECLARE)
+#undef PEFT_DECLARE
 
 #endif

@@ -1,7 +1,8 @@
 #include "peft/method.h"
 #include <string.h>
 
-const struct peft_method *const peft_methods[] = {&peft_lora, NULL};
+#define ENTRY(name) &peft_##name,
+const struct peft_method *const peft_methods[] = {PEFT_METHODS(ENTRY) NULL};
 
 const struct peft_method *peft_method_find(const char *name)
 {

@@ -13,7 +13,8 @@ struct peft;
 struct jsonfile; /* model/jsonfile.h */
 struct json_t;   /* jansson */
 
-/* A method: one file, one const struct, one line in methods.c. Hooks it does not need are NULL. */
+/* A method: one file, one const struct, one entry in PEFT_METHODS (method.h). Hooks it does not
+ * need are NULL. */
 struct peft_method {
     const char *name; /* as in the configuration: "lora" */
     const char *what; /* one line for --help: name, paper */
