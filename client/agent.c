@@ -32,11 +32,6 @@ unsigned char *agent_copy(struct msg_bytes b)
     return copy;
 }
 
-bool agent_same_hash(const struct hash *a, const struct hash *b)
-{
-    return memcmp(a->byte, b->byte, HASH_BYTES) == 0;
-}
-
 void agent_drop_run(struct run *r)
 {
     if (r->known)
@@ -233,11 +228,11 @@ void agent_prepared(struct agent *a, struct hash schema, size_t packed, struct h
     const struct msg_welcome *w = &a->run.welcome;
     if (a->work != OPENING)
         return;
-    if (!agent_same_hash(&model, &w->model)) {
+    if (!hash_same(&model, &w->model)) {
         agent_unfit(a, REASON_MODEL, "the base model's weights differ from the server's", now);
         return;
     }
-    if (!agent_same_hash(&schema, &w->schema)) {
+    if (!hash_same(&schema, &w->schema)) {
         agent_unfit(a, REASON_SCHEMA, "the trainable parameters differ from the server's", now);
         return;
     }

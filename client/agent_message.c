@@ -42,13 +42,13 @@ static bool run_copy(struct run *r, const struct msg_welcome *w)
 static bool same_run(const struct run *r, const struct msg_welcome *w)
 {
     return r->known && strcmp(r->welcome.run_id, w->run_id) == 0 &&
-           agent_same_hash(&r->welcome.schema, &w->schema) &&
-           agent_same_hash(&r->welcome.model, &w->model) && r->welcome.index == w->index;
+           hash_same(&r->welcome.schema, &w->schema) && hash_same(&r->welcome.model, &w->model) &&
+           r->welcome.index == w->index;
 }
 
 static bool is_task(const struct task *t, uint32_t round, const struct hash *base)
 {
-    return t->known && t->round == round && agent_same_hash(&t->base, base);
+    return t->known && t->round == round && hash_same(&t->base, base);
 }
 
 /* --- messages ------------------------------------------------------------------------------- */
@@ -101,8 +101,7 @@ static void on_task(struct agent *a, const struct msg *m, agent_time now)
     }
     a->floor = t->round;
     struct hash base = hash_of(t->params.data, t->params.len);
-    if (a->kept.known && a->kept.update.round == t->round &&
-        agent_same_hash(&a->kept.base, &base)) {
+    if (a->kept.known && a->kept.update.round == t->round && hash_same(&a->kept.base, &base)) {
         if (!a->kept.sent || a->kept.settled)
             agent_offer(a);
         return;
@@ -124,7 +123,7 @@ static void on_receipt(struct agent *a, const struct msg *m, agent_time now)
 {
     (void)now;
     const struct msg_receipt *r = &m->receipt;
-    if (!a->kept.known || !agent_same_hash(&r->update_id, &a->kept.update.update_id))
+    if (!a->kept.known || !hash_same(&r->update_id, &a->kept.update.update_id))
         return; /* of an update given up since */
     a->kept.settled = true;
     if (!r->accepted)

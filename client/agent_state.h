@@ -94,7 +94,6 @@ void agent_offer(struct agent *a);
 void agent_announce(struct agent *a);
 /* A malloc'ed copy; NULL without memory. */
 unsigned char *agent_copy(struct msg_bytes b);
-bool agent_same_hash(const struct hash *a, const struct hash *b);
 /* True between agent_connected and the end of the connection. */
 bool agent_linked(const struct agent *a);
 

@@ -15,6 +15,12 @@ int cmd_tokenize(const struct cli_command *self, int argc, char **argv, struct e
 int cmd_inspect(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_config_show(const struct cli_command *self, int argc, char **argv, struct err *e);
 
+/* Calls `each` for every line TEXT or TEXT<TAB>PAIR of standard input, b NULL for a single text,
+ * until one fails, which is said with the line's number. ERR_IO. */
+typedef int (*cmd_text_fn)(void *ctx, const char *a, size_t a_len, const char *b, size_t b_len,
+                           struct err *e);
+int cmd_each_text(cmd_text_fn each, void *ctx, struct err *e) MUST_CHECK;
+
 /* A float survives the way to text and back. */
 #define CMD_JSON_DIGITS JSON_REAL_PRECISION(9)
 

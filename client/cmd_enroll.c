@@ -75,7 +75,7 @@ static int accept_identity(const struct enrolment *n, const struct msg_identity 
     int rc = identity_fingerprint(m->ca_pem, &ca, e);
     if (rc)
         return rc;
-    if (!token_same(&ca, &n->token.ca))
+    if (!hash_same(&ca, &n->token.ca))
         return err_set(e, ERR_TLS, "the server sent another CA than the token names");
     rc = identity_common_name(m->cert_pem, name, e);
     if (!rc)

@@ -114,29 +114,13 @@ static int flush_chunk(struct predictor *p, struct err *e)
     return rc;
 }
 
-/* Lines TEXT or TEXT<TAB>PAIR; a person at a terminal gets each answer at once. */
-static int predict_lines(struct predictor *p, struct err *e)
+/* A person at a terminal gets each answer at once. */
+static int predict_text(void *ctx, const char *a, size_t a_len, const char *b, size_t b_len,
+                        struct err *e)
 {
-    char *line = NULL;
-    size_t cap = 0, number = 0, chunk = isatty(STDIN_FILENO) ? 1 : CHUNK;
-    ssize_t len;
-    int rc = 0;
-    while (!rc && (len = getline(&line, &cap, stdin)) >= 0) {
-        number++;
-        if (len > 0 && line[len - 1] == '\n')
-            len--;
-        const char *tab = memchr(line, '\t', (size_t)len);
-        size_t a = tab ? (size_t)(tab - line) : (size_t)len;
-        rc = add(p, line, a, tab ? tab + 1 : NULL, tab ? (size_t)len - a - 1 : 0, e);
-        if (rc)
-            err_wrap(e, "standard input:%zu", number);
-        else if (p->data.n == chunk)
-            rc = flush_chunk(p, e);
-    }
-    free(line);
-    if (!rc && ferror(stdin))
-        rc = err_sys(e, ERR_IO, errno, "standard input");
-    return rc ? rc : flush_chunk(p, e);
+    struct predictor *p = ctx;
+    int rc = add(p, a, a_len, b, b_len, e);
+    return !rc && (p->data.n == CHUNK || isatty(STDIN_FILENO)) ? flush_chunk(p, e) : rc;
 }
 
 static int predict(struct predictor *p, const struct cli_args *args, uint64_t threads,
@@ -149,8 +133,10 @@ static int predict(struct predictor *p, const struct cli_args *args, uint64_t th
     if (rc)
         return rc;
     clear(p);
-    if (args->n == 0)
-        return predict_lines(p, e);
+    if (args->n == 0) {
+        rc = cmd_each_text(predict_text, p, e);
+        return rc ? rc : flush_chunk(p, e);
+    }
     const char *pair = args->n > 1 ? args->word[1] : NULL;
     rc = add(p, args->word[0], strlen(args->word[0]), pair, pair ? strlen(pair) : 0, e);
     return rc ? rc : flush_chunk(p, e);

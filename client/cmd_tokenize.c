@@ -1,9 +1,6 @@
 #include "client/cmd.h"
 #include "text/tokenizer.h"
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 struct printer {
     const struct tokenizer *tokenizer;
@@ -30,39 +27,17 @@ static int print_tokens(const struct printer *p, struct err *e)
     return cmd_print_json(list, false, e);
 }
 
-/* One line: TEXT or TEXT<TAB>PAIR. */
-static int print_line(struct printer *p, const char *line, size_t len, struct err *e)
+static int print_text(void *ctx, const char *a, size_t a_len, const char *b, size_t b_len,
+                      struct err *e)
 {
-    const char *tab = memchr(line, '\t', len);
-    size_t a = tab ? (size_t)(tab - line) : len;
-    int rc = tokenizer_encode(p->tokenizer, line, a, tab ? tab + 1 : NULL, tab ? len - a - 1 : 0,
-                              p->max_length, &p->enc, e);
+    struct printer *p = ctx;
+    int rc = tokenizer_encode(p->tokenizer, a, a_len, b, b_len, p->max_length, &p->enc, e);
     if (rc)
         return rc;
     if (p->tokens)
         return print_tokens(p, e);
     print_ids(&p->enc);
     return 0;
-}
-
-static int print_all(struct printer *p, struct err *e)
-{
-    char *line = NULL;
-    size_t cap = 0, number = 0;
-    ssize_t len;
-    int rc = 0;
-    while (!rc && (len = getline(&line, &cap, stdin)) >= 0) {
-        number++;
-        if (len > 0 && line[len - 1] == '\n')
-            len--;
-        rc = print_line(p, line, (size_t)len, e);
-        if (rc)
-            err_wrap(e, "standard input:%zu", number);
-    }
-    free(line);
-    if (!rc && (ferror(stdin) || fflush(stdout)))
-        rc = err_sys(e, ERR_IO, errno, "standard input or output");
-    return rc;
 }
 
 int cmd_tokenize(const struct cli_command *self, int argc, char **argv, struct err *e)
@@ -88,7 +63,7 @@ int cmd_tokenize(const struct cli_command *self, int argc, char **argv, struct e
         return rc;
     p.tokenizer = tokenizer;
     p.max_length = (size_t)max_length;
-    rc = print_all(&p, e);
+    rc = cmd_each_text(print_text, &p, e);
     encoding_release(&p.enc);
     tokenizer_close(tokenizer);
     return rc;

@@ -41,7 +41,7 @@ static int export(struct store *store, const struct server_config *c, const char
                        c->state);
     if ((rc = choose_round(round, &stored, &rounds, e)) != 0 || (rc = run_open(&run, c, e)) != 0)
         return rc;
-    if (memcmp(&run.identity, &stored.identity, sizeof run.identity) != 0)
+    if (!hash_same(&run.identity, &stored.identity))
         rc = err_set(e, ERR_STATE,
                      "%s holds another run than the configuration describes: undo the change to "
                      "model, task, peft, "

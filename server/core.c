@@ -150,9 +150,9 @@ static void on_hello(struct core *c, struct session *s, const struct msg *m)
 static void on_ready(struct core *c, struct session *s, const struct msg *m)
 {
     const struct msg_ready *ready = &m->ready;
-    if (memcmp(&ready->model, &c->config.model, sizeof ready->model) != 0) {
+    if (!hash_same(&ready->model, &c->config.model)) {
         refuse(c, s, REASON_MODEL, 0);
-    } else if (memcmp(&ready->schema, &c->config.schema->hash, sizeof ready->schema) != 0) {
+    } else if (!hash_same(&ready->schema, &c->config.schema->hash)) {
         refuse(c, s, REASON_SCHEMA, 0);
     } else if (ready->samples < 1) {
         refuse(c, s, REASON_DATA, 0);

@@ -96,7 +96,7 @@ void enroll_answer(struct enroll *r, const struct msg_enroll *request, int64_t n
     int rc = token_parse(request->token, &token, NULL);
     if (rc != 0)
         rc = err_set(&e, ERR_REFUSED, "this is not a token");
-    else if (!token_same(&token.ca, &r->fingerprint))
+    else if (!hash_same(&token.ca, &r->fingerprint))
         rc = err_set(&e, ERR_REFUSED, "this token is for another server");
     if (rc == 0) {
         struct hash digest = token_digest(&token);

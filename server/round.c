@@ -102,11 +102,6 @@ void round_begin(struct round *r, struct roster *who, core_time now)
     r->state = ROUND_OPEN;
 }
 
-static bool same(const struct hash *a, const struct hash *b)
-{
-    return memcmp(a, b, sizeof *a) == 0;
-}
-
 static bool numbers_ok(const struct msg_update *u)
 {
     if (!isfinite(u->train_loss) || !isfinite(u->seconds) || u->n_metrics > MSG_MAX_METRICS)
@@ -136,7 +131,7 @@ static enum msg_reason check_turn(const struct round *r, const struct member *m,
 static enum msg_reason check_content(struct round *r, const struct member *m,
                                      const struct msg_update *u)
 {
-    if (!same(&u->schema, &r->schema->hash))
+    if (!hash_same(&u->schema, &r->schema->hash))
         return REASON_SCHEMA;
     if (u->samples < 1 || u->samples > MAX_SAMPLES)
         return REASON_SAMPLES;
@@ -146,7 +141,7 @@ static enum msg_reason check_content(struct round *r, const struct member *m,
         tensorset_unpack(&r->wire, u->params.data, u->params.len, r->values, NULL) != 0)
         return REASON_NOT_FINITE;
     struct hash id = msg_update_id(r->run_id, u->round, m->name, u->params);
-    return same(&id, &u->update_id) ? REASON_NONE : REASON_IDENTITY;
+    return hash_same(&id, &u->update_id) ? REASON_NONE : REASON_IDENTITY;
 }
 
 static void record(struct round *r, struct member *m, const struct msg_update *u)
@@ -168,7 +163,7 @@ static void record(struct round *r, struct member *m, const struct msg_update *u
 enum msg_reason round_update(struct round *r, struct member *m, const struct msg_update *u)
 {
     bool repeat =
-        m->accepted && m->accepted_round == u->round && same(&m->accepted_id, &u->update_id);
+        m->accepted && m->accepted_round == u->round && hash_same(&m->accepted_id, &u->update_id);
     if (repeat && strcmp(u->run_id, r->run_id) == 0)
         return REASON_NONE;
     enum msg_reason reason = check_turn(r, m, u);

@@ -169,7 +169,7 @@ int store_begin(struct store *s, struct store_run *run, struct err *e)
     int rc = store_run(s, &stored, &found, e);
     if (rc != 0)
         return rc;
-    bool same = found && memcmp(&stored.identity, &run->identity, sizeof run->identity) == 0;
+    bool same = found && hash_same(&stored.identity, &run->identity);
     if (!same && stored.next == 0)
         return enter(s, run, e);
     if (!same)
@@ -265,7 +265,7 @@ int store_params(struct store *s, const struct schema *schema, uint32_t round, f
         const unsigned char *packed = sqlite3_column_blob(st, 0);
         size_t len = (size_t)sqlite3_column_bytes(st, 0);
         struct hash h = hash_of(packed, len);
-        if (!store_hash(st, 1, &stored) || memcmp(&h, &stored, sizeof h) != 0 ||
+        if (!store_hash(st, 1, &stored) || !hash_same(&h, &stored) ||
             tensorset_unpack(schema, packed, len, params, NULL) != 0)
             rc = err_set(
                 e, ERR_IO,

@@ -2,8 +2,10 @@
 #ifndef BASE_HASH_H
 #define BASE_HASH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define HASH_BYTES 32
 #define HASH_HEX 65 /* with the NUL */
@@ -11,6 +13,11 @@
 struct hash {
     uint8_t byte[HASH_BYTES];
 };
+
+static inline bool hash_same(const struct hash *a, const struct hash *b)
+{
+    return memcmp(a->byte, b->byte, HASH_BYTES) == 0;
+}
 
 struct hash hash_of(const void *bytes, size_t len);
 /* Incremental: begin, feed any number of times, end (which frees the state). Aborts only when

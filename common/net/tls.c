@@ -135,7 +135,7 @@ static X509 *find_pinned(STACK_OF(X509) * chain, const struct hash *pin)
 {
     for (int i = 0; i < sk_X509_num(chain); i++) {
         struct hash h = x509_fingerprint(sk_X509_value(chain, i));
-        if (memcmp(h.byte, pin->byte, HASH_BYTES) == 0)
+        if (hash_same(&h, pin))
             return sk_X509_value(chain, i);
     }
     return NULL;

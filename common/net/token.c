@@ -98,8 +98,3 @@ struct hash token_digest(const struct token *t)
 {
     return hash_of(t->secret, sizeof t->secret);
 }
-
-bool token_same(const struct hash *a, const struct hash *b)
-{
-    return CRYPTO_memcmp(a->byte, b->byte, HASH_BYTES) == 0;
-}

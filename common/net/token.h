@@ -8,7 +8,6 @@
 
 #include "base/err.h"
 #include "base/hash.h"
-#include <stdbool.h>
 
 enum { TOKEN_SECRET = 16, TOKEN_TEXT = 8 + 22 + 1 + 64 + 1 /* with the NUL */ };
 
@@ -27,7 +26,5 @@ int token_parse(const char *text, struct token *out, struct err *e) MUST_CHECK;
 /* What a server stores and looks up: SHA-256 of the secret, which has too much entropy to be
  * guessed from it. */
 struct hash token_digest(const struct token *t);
-/* Whether two digests are equal, in constant time. */
-bool token_same(const struct hash *a, const struct hash *b);
 
 #endif

@@ -214,11 +214,6 @@ static inline bool same_bytes(struct msg_bytes a, struct msg_bytes b)
 {
     return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
 }
-static inline bool same_hash(const struct hash *a, const struct hash *b)
-{
-    return memcmp(a, b, sizeof *a) == 0;
-}
-
 static inline bool same_spec(const struct run_spec *a, const struct run_spec *b)
 {
     const struct task_spec *s = &a->task, *t = &b->task;
@@ -248,7 +243,7 @@ static inline bool same_spec(const struct run_spec *a, const struct run_spec *b)
 static inline bool same_update(const struct msg_update *a, const struct msg_update *b)
 {
     bool ok = same_text(a->run_id, b->run_id) && a->round == b->round &&
-              same_hash(&a->schema, &b->schema) && same_hash(&a->update_id, &b->update_id) &&
+              hash_same(&a->schema, &b->schema) && hash_same(&a->update_id, &b->update_id) &&
               a->samples == b->samples && a->steps == b->steps && a->train_loss == b->train_loss &&
               a->seconds == b->seconds && a->n_metrics == b->n_metrics &&
               same_bytes(a->params, b->params);
@@ -270,13 +265,13 @@ static inline bool same(const struct msg *a, const struct msg *b)
         return a->welcome.protocol == b->welcome.protocol &&
                same_text(a->welcome.run_id, b->welcome.run_id) &&
                same_spec(&a->welcome.spec, &b->welcome.spec) &&
-               same_hash(&a->welcome.schema, &b->welcome.schema) &&
-               same_hash(&a->welcome.model, &b->welcome.model) &&
+               hash_same(&a->welcome.schema, &b->welcome.schema) &&
+               hash_same(&a->welcome.model, &b->welcome.model) &&
                a->welcome.index == b->welcome.index &&
                a->welcome.next_round == b->welcome.next_round;
     case MSG_READY:
-        return same_hash(&a->ready.schema, &b->ready.schema) &&
-               same_hash(&a->ready.model, &b->ready.model) && a->ready.samples == b->ready.samples;
+        return hash_same(&a->ready.schema, &b->ready.schema) &&
+               hash_same(&a->ready.model, &b->ready.model) && a->ready.samples == b->ready.samples;
     case MSG_TASK:
         return same_text(a->task.run_id, b->task.run_id) && a->task.round == b->task.round &&
                a->task.deadline_ms == b->task.deadline_ms &&
@@ -285,7 +280,7 @@ static inline bool same(const struct msg *a, const struct msg *b)
         return same_update(&a->update, &b->update);
     case MSG_RECEIPT:
         return a->receipt.round == b->receipt.round &&
-               same_hash(&a->receipt.update_id, &b->receipt.update_id) &&
+               hash_same(&a->receipt.update_id, &b->receipt.update_id) &&
                a->receipt.accepted == b->receipt.accepted &&
                a->receipt.reason == b->receipt.reason &&
                same_text(a->receipt.text, b->receipt.text);

@@ -156,7 +156,7 @@ Test(msg, update_ids_are_fixed_and_tell_everything_apart)
                                  msg_update_id("00112233445566ff", 7, "client-0002", p),
                                  msg_update_id("00112233445566ff", 7, "client-0001", q)};
     for (size_t i = 0; i < sizeof other / sizeof *other; i++)
-        cr_assert(!same_hash(&id, &other[i]));
+        cr_assert(!hash_same(&id, &other[i]));
 }
 
 Test(msg, names_and_limits)

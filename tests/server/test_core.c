@@ -60,7 +60,7 @@ Test(core, a_commit_is_the_weighted_mean_of_the_updates)
         cr_assert_float_eq(w.commit[0].metric, accuracy, 1e-12);
     }
     struct hash h = tensorset_hash(&w.schema, w.commit[0].params);
-    cr_assert(world_same(&h, &w.commit[0].hash));
+    cr_assert(hash_same(&h, &w.commit[0].hash));
     cr_assert_arr_eq(core_params(w.core), w.commit[0].params, sizeof w.theta);
     world_close(&w);
 }
@@ -88,7 +88,7 @@ Test(core, order_of_connections_and_arrivals_does_not_change_the_result)
     play(&a, forwards);
     play(&b, backwards);
     for (int i = 0; i < 5; i++) {
-        cr_assert(world_same(&a.commit[i].hash, &b.commit[i].hash), "round %d", i);
+        cr_assert(hash_same(&a.commit[i].hash, &b.commit[i].hash), "round %d", i);
         for (int k = 0; k < 4; k++)
             cr_assert_str_eq(a.commit[i].client[k], b.commit[i].client[k]);
     }
@@ -118,7 +118,7 @@ Test(core, goes_on_from_a_stored_round_with_the_same_bits)
     for (uint32_t round = 2; round < 4; round++)
         cr_assert_eq(world_play(&rest, round, forwards, 6), 3);
     cr_assert(core_finished(rest.core));
-    cr_assert(world_same(&rest.commit[1].hash, &whole.commit[3].hash));
+    cr_assert(hash_same(&rest.commit[1].hash, &whole.commit[3].hash));
     world_close(&whole);
     world_close(&rest);
 }

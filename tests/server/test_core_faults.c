@@ -85,7 +85,7 @@ Test(core_faults, a_refused_update_leaves_no_trace_in_the_mean)
     expect_refused(&noisy, 1, &m, REASON_NOT_FINITE);
     world_play(&clean, 0, forwards, 2);
     world_play(&noisy, 0, forwards, 2);
-    cr_assert(world_same(&clean.commit[0].hash, &noisy.commit[0].hash));
+    cr_assert(hash_same(&clean.commit[0].hash, &noisy.commit[0].hash));
     world_close(&clean);
     world_close(&noisy);
 }
@@ -110,7 +110,7 @@ Test(core_faults, a_repeat_is_acknowledged_and_counted_once)
     expect_refused(&twice, 0, &m, REASON_DUPLICATE);
     world_deliver(&twice, 1, 0);
     world_play(&once, 0, forwards, 2);
-    cr_assert(world_same(&once.commit[0].hash, &twice.commit[0].hash));
+    cr_assert(hash_same(&once.commit[0].hash, &twice.commit[0].hash));
     /* Its receipt was lost, the round is over: still accepted. */
     packed[0] ^= 1;
     m.update.samples = 10;
@@ -158,7 +158,7 @@ Test(core_faults, a_client_that_was_cut_off_gets_its_task_again)
     world_deliver(&cut, 1, 0);
     world_play(&whole, 0, forwards, 3);
     cr_assert_eq(cut.commits, 1);
-    cr_assert(world_same(&cut.commit[0].hash, &whole.commit[0].hash));
+    cr_assert(hash_same(&cut.commit[0].hash, &whole.commit[0].hash));
     world_close(&cut);
     world_close(&whole);
 }

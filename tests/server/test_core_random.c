@@ -125,7 +125,7 @@ Test(core_random, interruptions_do_not_change_the_result)
         cr_assert(core_finished(w.core));
         if (run == 0)
             want = w.commit[5].hash;
-        cr_assert(world_same(&w.commit[5].hash, &want), "run %u", run);
+        cr_assert(hash_same(&w.commit[5].hash, &want), "run %u", run);
         world_close(&w);
     }
 }

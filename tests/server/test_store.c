@@ -117,7 +117,7 @@ Test(store, a_committed_round_is_read_back_to_the_bit)
     cr_assert(r.samples == 30 && r.bytes_up == 2100 && r.bytes_down == 4100);
     cr_assert_eq(r.train_loss, 1.0 / 3);
     cr_assert_eq(r.seconds, 2.5);
-    cr_assert(world_same(&r.hash, &c.commit.hash));
+    cr_assert(hash_same(&r.hash, &c.commit.hash));
     cr_assert_eq(store_contributions(s, 0, take_contribution, &contributions, NULL), 0);
     cr_assert_eq(contributions, 2);
     cr_assert_eq(store_metrics(s, 0, take_metric, &accuracy, NULL), 0);

@@ -278,9 +278,4 @@ static inline void world_pass(struct world *w, core_time ms)
     world_drain(w);
 }
 
-static inline bool world_same(const struct hash *a, const struct hash *b)
-{
-    return memcmp(a, b, sizeof *a) == 0;
-}
-
 #endif
