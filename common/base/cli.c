@@ -1,5 +1,6 @@
 #include "base/cli.h"
 #include "base/edit_distance.h"
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -145,11 +146,18 @@ static void print_option(char letter, const char *name, const char *argument, co
         printf("%s\n%*s%s\n", left, HELP_COLUMN, "", help);
 }
 
+/* A text that tables begin in lower case, as a sentence. */
+static void print_sentence(const char *text)
+{
+    printf("%c%s.\n", toupper((unsigned char)text[0]), text + 1);
+}
+
 static void print_command_help(const struct cli_command *self, const struct cli_option *option,
                                const char *called)
 {
-    printf("Usage: %s%s%s\n\n%s.\n\nOptions:\n", called, *self->usage != '\0' ? " " : "",
-           self->usage, self->what);
+    printf("Usage: %s%s%s\n\n", called, *self->usage != '\0' ? " " : "", self->usage);
+    print_sentence(self->what);
+    printf("\nOptions:\n");
     for (const struct cli_option *o = option; o->name != NULL; o++)
         print_option(o->letter, o->name, o->argument, o->help);
     print_option('h', "help", NULL, "show this help");
@@ -213,7 +221,9 @@ int cli_need(const char *value, const char *option, struct err *e)
 
 static void print_program_help(const struct cli_program *p)
 {
-    printf("Usage: %s COMMAND [options]\n\n%s.\n\nCommands:\n", p->name, p->what);
+    printf("Usage: %s COMMAND [options]\n\n", p->name);
+    print_sentence(p->what);
+    printf("\nCommands:\n");
     for (const struct cli_command *c = p->command; c->name != NULL; c++)
         printf("  %-14s%s\n", c->name, c->what);
     printf("\n%s COMMAND --help explains a command; %s --version prints the version.\n", p->name,

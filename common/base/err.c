@@ -98,18 +98,3 @@ int err_wrap(struct err *e, const char *fmt, ...)
     append(e, old);
     return e->code;
 }
-
-const char *err_meaning(int code)
-{
-    switch (code) {
-    case 0:
-        return "success";
-#define ERR_TEXT(name, status, text)                                                               \
-    case name:                                                                                     \
-        return text;
-        ERR_TABLE(ERR_TEXT)
-#undef ERR_TEXT
-    default:
-        return "unknown error";
-    }
-}

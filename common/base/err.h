@@ -45,7 +45,4 @@ int err_sys(struct err *e, int code, int errnum, const char *fmt, ...) PRINTF_LI
 /* Prepends "context: " to the text; keeps and returns the code. */
 int err_wrap(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* The meaning of a code from ERR_TABLE, or "success" for 0. */
-const char *err_meaning(int code);
-
 #endif

@@ -66,18 +66,3 @@ Test(err, sys_names_reason_and_remedy)
     err_sys(&e, ERR_IO, EACCES, "cannot write x");
     cr_assert(strstr(e.text, "permissions"), "%s", e.text);
 }
-
-Test(err, every_code_has_its_own_meaning)
-{
-    static const int code[] = {
-#define ERR_CODE(name, status, text) name,
-        ERR_TABLE(ERR_CODE)
-#undef ERR_CODE
-    };
-
-    cr_assert_str_eq(err_meaning(0), "success");
-    cr_assert_str_eq(err_meaning(99), "unknown error");
-    for (size_t i = 0; i < sizeof code / sizeof *code; i++)
-        for (size_t j = 0; j < i; j++)
-            cr_assert_str_neq(err_meaning(code[i]), err_meaning(code[j]));
-}
