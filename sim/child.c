@@ -31,9 +31,12 @@ int child_program(const char *name, char *out, size_t size, struct err *e)
 }
 
 /* Becomes the program; only async-signal-safe calls between fork and exec. */
-static void become(char *const *argv, int out, int err, pid_t parent)
+static void become(char *const *argv, int out, int err, pid_t parent, const sigset_t *mask)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    sigprocmask(SIG_SETMASK, mask, NULL);
     if (getppid() != parent) /* the parent died before PDEATHSIG was set */
         _exit(127);
     int null = open("/dev/null", O_RDONLY);
@@ -46,9 +49,16 @@ static void become(char *const *argv, int out, int err, pid_t parent)
 
 static pid_t spawn(char *const *argv, int out, int err)
 {
+    /* Held back until the child has let go of our handlers, which would swallow them. */
+    sigset_t stops, mask;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGINT);
+    sigaddset(&stops, SIGTERM);
+    sigprocmask(SIG_BLOCK, &stops, &mask);
     pid_t self = getpid(), pid = fork();
     if (pid == 0)
-        become(argv, out, err, self);
+        become(argv, out, err, self, &mask);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
     return pid;
 }
 
