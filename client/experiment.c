@@ -64,7 +64,7 @@ int experiment_load(struct conf **conf, struct arena *mem, struct experiment *x,
     if ((rc = require(found.model, "model", path, "the folder of a Hugging Face model", e)) ||
         (rc = require(task->name, "task.name", path, "a task, such as sst2 or text", e)) ||
         (rc = require(task->data, "task.data", path, "the task's folder or file", e)) ||
-        (rc = locate(&found.model, "model", path, mem, e)) ||
+        (rc = task_check_labels(task, e)) || (rc = locate(&found.model, "model", path, mem, e)) ||
         (rc = locate(&task->data, "task.data", path, mem, e))) {
         conf_free(c);
         return rc;

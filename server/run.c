@@ -81,11 +81,14 @@ static int settle_labels(struct task_spec *t, struct err *e)
     const struct task_info *known = task_find(t->name);
     if (known == NULL)
         return unknown_task(t->name, e);
+    int rc = task_check_labels(t, e);
+    if (rc != 0)
+        return rc;
     if (known->labels != NULL)
         t->n_labels = known->n_labels;
     else if (t->labels == NULL)
         t->n_labels = 1;
-    return task_check_labels(t, e);
+    return 0;
 }
 
 /* Clients score by the metric and cut texts to max_length: none could if these did not fit. */

@@ -54,7 +54,7 @@ struct task_spec {
     char *text, *text_pair, *label; /* column names for "text"; text_pair may be NULL */
     char **labels; /* class names in index order; n_labels = 1 and labels NULL: regression */
     uint32_t n_labels;
-    char *metric; /* "accuracy" or "f1"; NULL: the task's own */
+    char *metric; /* "accuracy", "f1", or "mse": regression; NULL: the task's own */
 };
 
 enum partition_kind { PARTITION_IID, PARTITION_DIRICHLET, PARTITION_COLUMN };

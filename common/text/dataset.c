@@ -54,7 +54,7 @@ static int read_class(struct reader *r, const char *s, struct example *x, struct
                            src->n_labels);
     return table_fault(&r->table, e,
                        "label \"%.100s\" is not an integer in 0..%d: list the class names in "
-                       "task.labels",
+                       "task.labels, or set task.metric to mse for a regression",
                        s, MAX_INFERRED_LABELS - 1);
 }
 

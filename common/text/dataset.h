@@ -64,7 +64,7 @@ struct task_info {
 extern const struct task_info task_table[]; /* ends with name NULL */
 /* NULL when there is none. */
 const struct task_info *task_find(const char *name);
-/* ERR_CONFIG when two of the configured labels have the same name. */
+/* ERR_CONFIG when two of the configured labels have the same name, or the task has its own. */
 int task_check_labels(const struct task_spec *task, struct err *e) MUST_CHECK;
 /* The metric that a task is scored by: task->metric, else the task's own, else accuracy, or mse for
  * one label (regression). ERR_CONFIG: unknown, or not one for n_labels. */

@@ -38,6 +38,9 @@ const struct task_info *task_find(const char *name)
 
 int task_check_labels(const struct task_spec *task, struct err *e)
 {
+    const struct task_info *info = task->name ? task_find(task->name) : NULL;
+    if (task->labels && info && info->n_labels)
+        return err_set(e, ERR_CONFIG, "task.labels: %s has its own: leave them out", task->name);
     for (uint32_t i = 1; task->labels && i < task->n_labels; i++)
         for (uint32_t k = 0; k < i; k++)
             if (strcmp(task->labels[i], task->labels[k]) == 0)

@@ -83,10 +83,13 @@ static int check_keys(const struct task_spec *task, struct err *e)
 
 int text_source(struct source *out, const struct task_spec *task, enum split split, struct err *e)
 {
+    bool mse = task->metric && strcmp(task->metric, "mse") == 0;
+    bool regression = !task->labels && (task->n_labels == 1 || (task->n_labels == 0 && mse));
+
     *out = (struct source){
-        .regression = task->n_labels == 1 && !task->labels,
+        .regression = regression,
         .label = (const char *const *)task->labels,
-        .n_labels = task->n_labels,
+        .n_labels = regression ? 1 : task->n_labels,
     };
     out->table = (struct table_spec){
         .path = out->path,

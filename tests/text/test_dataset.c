@@ -204,6 +204,9 @@ Test(dataset, labels_have_names_of_their_own)
     task.n_labels = 3;
     cr_expect(task_check_labels(&task, &e) == ERR_CONFIG);
     cr_expect(strstr(e.text, "task.labels: \"neg\""), "%s", e.text);
+    task = (struct task_spec){.name = (char *)"mnli", .labels = labels, .n_labels = 2};
+    cr_expect(task_check_labels(&task, &e) == ERR_CONFIG); /* which has three */
+    cr_expect(strstr(e.text, "mnli"), "%s", e.text);
 }
 
 Test(dataset, jsonl_labels_may_be_numbers)
@@ -222,6 +225,20 @@ Test(dataset, jsonl_labels_may_be_numbers)
     cr_expect_str_eq(d->example[1].owner, "true");
     cr_expect_eq(d->n_labels, 3);
     cr_expect_str_eq(d->label_name[2], "2");
+    dataset_close(d);
+    scratch_close(&s);
+}
+
+Test(dataset, a_task_scored_by_mse_is_a_regression)
+{
+    struct scratch s = scratch_open();
+    struct task_spec task = text_task(s.dir);
+
+    task.metric = (char *)"mse";
+    scratch_text(&s, "test.jsonl", "{\"sentence\": \"a\", \"label\": 2.5}\n");
+    struct dataset *d = read_ok(&task, SPLIT_DEV, NULL);
+    cr_expect_eq(d->n_labels, 1);
+    cr_expect_eq(d->example[0].target, 2.5f);
     dataset_close(d);
     scratch_close(&s);
 }
