@@ -34,7 +34,8 @@ static int choose_task(const struct eval_options *o, const struct tuned *t, stru
         task->name = (char *)(uintptr_t)t->info.task;
     if (!task->name)
         return err_set(e, ERR_USAGE, "--task is missing, and the adapter does not name one");
-    if (!task->labels && t->info.labels && strcmp(task->name, "text") == 0) {
+    bool regression = t->info.n_labels == 1;
+    if (!task->labels && (t->info.labels || regression) && strcmp(task->name, "text") == 0) {
         task->labels = (char **)(uintptr_t)t->info.labels;
         task->n_labels = t->info.n_labels;
     }

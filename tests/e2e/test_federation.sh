@@ -41,6 +41,13 @@ pos*) ;;
 *) fail "predicted $label for a great film" ;;
 esac
 
+# An adapter of a regression says so.
+sed 's/"label": *"neg"/"label": 0.5/; s/"label": *"pos"/"label": 2.5/' "$tmp/dev.jsonl" >"$tmp/scores.jsonl"
+"$client" train --set model="$tmp/model" --set "task={name: text, data: $tmp/scores.jsonl, metric: mse}" \
+    --set local.max_length=16 --config /dev/null --out "$tmp/scorer" >"$tmp/train.log" 2>&1 || fail "regression"
+"$client" eval --model "$tmp/model" --adapter "$tmp/scorer/adapter" --data "$tmp/scores.jsonl" >"$tmp/eval.log" 2>&1 ||
+    fail "evaluation of a regression"
+
 # An adapter belongs to its base model.
 "$fixture" model "$tmp/other" 2
 status=0
