@@ -52,9 +52,11 @@ static int write_overview(const struct setup *s, const char *dir, struct err *e)
 static int write_shards(const struct setup *s, const char *dir, struct err *e)
 {
     const struct partition *p = &s->partition;
-    char path[PATH_MAX], name[32];
+    char path[PATH_MAX], name[PARTITION_NAME + 8];
     for (uint32_t k = 0; k < p->clients; k++) {
-        snprintf(name, sizeof name, "client-%05u.jsonl", k);
+        char owner[PARTITION_NAME];
+        partition_client_name(k, owner);
+        snprintf(name, sizeof name, "%s.jsonl", owner);
         int rc = file_join(path, sizeof path, dir, name, e);
         if (!rc)
             rc = dataset_write_jsonl(s->train, p->index + p->off[k], p->off[k + 1] - p->off[k],

@@ -49,6 +49,7 @@ static int run_rounds(const struct setup *s, const struct run_options *o, enum w
         struct processes_config c = {.setup = s,
                                      .dir = o->out,
                                      .threads = (unsigned)o->threads,
+                                     .memory_limit = o->memory_limit,
                                      .committed = on_commit,
                                      .ctx = judge,
                                      .cancel = &interrupted};

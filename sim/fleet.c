@@ -36,11 +36,6 @@ static void mark(struct member *m)
     m->fleet->dirty = m;
 }
 
-static void name_of(uint32_t k, char name[32])
-{
-    snprintf(name, 32, "client-%05u", k);
-}
-
 /* Connection numbers are never reused: the k-th client's are those congruent to k. */
 static struct member *member_of(struct fleet *f, uint64_t conn)
 {
@@ -77,8 +72,8 @@ static int connect_member(struct member *m, struct err *e)
 {
     struct fleet *f = m->fleet;
     uint32_t k = (uint32_t)(m - f->member);
-    char name[32];
-    name_of(k, name);
+    char name[PARTITION_NAME];
+    partition_client_name(k, name);
     int rc = wire_open(&m->wire, f->config->wire, f->trust, name,
                        peft_schema(f->config->peft)->packed, e);
     if (rc)
@@ -271,8 +266,8 @@ static int open_members(struct fleet *f, struct err *e)
     for (uint32_t k = f->n;
          k-- > 0;) { /* backwards: the stack of dirty members then starts with client 0 */
         struct member *m = &f->member[k];
-        char name[32];
-        name_of(k, name);
+        char name[PARTITION_NAME];
+        partition_client_name(k, name);
         m->fleet = f;
         int rc = agent_open(&m->agent, name, f->config->spec->federation.seed + k, f->now, e);
         if (rc)

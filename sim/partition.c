@@ -1,6 +1,7 @@
 #include "sim/partition.h"
 #include "base/rng.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -303,6 +304,11 @@ void partition_close(struct partition *p)
     free(p->index);
     free(p->off);
     *p = (struct partition){0};
+}
+
+void partition_client_name(uint32_t k, char out[PARTITION_NAME])
+{
+    snprintf(out, PARTITION_NAME, "client-%05u", k);
 }
 
 /* sqrt of the Jensen-Shannon divergence of two label mixes. */

@@ -34,6 +34,11 @@ int partition_open(struct partition *p, const struct dataset *d, const struct fe
                    struct err *e) MUST_CHECK;
 void partition_close(struct partition *p);
 
+/* The name of client k: "client-00042". It ends in its number, which names its random streams
+ * (server/select.h). */
+enum { PARTITION_NAME = 32 };
+void partition_client_name(uint32_t k, char out[PARTITION_NAME]);
+
 /* How unequal the clients' label mixes are: share of clients with one label only, mean share of a
  * client's most frequent label, and the mean over pairs of clients of the square root of the
  * Jensen-Shannon divergence (natural logarithm). */

@@ -1,11 +1,11 @@
 #include "sim/processes.h"
 #include "base/file.h"
+#include "model/jsonfile.h"
 #include "server/server.h"
 #include "server/store.h"
 #include "sim/child.h"
 #include <arpa/inet.h>
 #include <errno.h>
-#include <jansson.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <stdarg.h>
@@ -111,11 +111,6 @@ static char *labels_text(const struct dataset *d)
     return text;
 }
 
-static void client_name(size_t k, char out[32])
-{
-    snprintf(out, 32, "client-%05zu", k);
-}
-
 static int make_identities(struct deployment *d, struct err *e)
 {
     char log[PATH_MAX];
@@ -202,8 +197,8 @@ static int start_server(struct deployment *d, struct err *e)
 static int enroll_client(struct deployment *d, size_t k, const char *home, const char *log,
                          struct err *e)
 {
-    char token[512], name[32];
-    client_name(k, name);
+    char token[512], name[PARTITION_NAME];
+    partition_client_name((uint32_t)k, name);
     struct words w = {0};
     arena_init(&w.mem, 1 << 20);
     add(&w, "%s", d->server_program);
@@ -250,15 +245,13 @@ static int write_client_config(struct deployment *d, struct err *e)
 {
     char path[PATH_MAX], server[32];
     snprintf(server, sizeof server, "127.0.0.1:%u", d->port);
-    json_t *json = json_pack("{s:s, s:s, s:i}", "server", server, "model",
-                             d->config->setup->x.model, "threads", (int)d->config->threads);
-    char *text = json_dumps(json, JSON_INDENT(1)); /* JSON is YAML */
-    json_decref(json);
-    int rc = text ? file_join(path, sizeof path, d->dir, "client.yaml", e)
-                  : err_set(e, ERR_NOMEM, "no memory");
+    json_t *json = json_pack("{s:s, s:s, s:i, s:i}", "server", server, "model",
+                             d->config->setup->x.model, "threads", (int)d->config->threads,
+                             "memory_limit_mib", (int)(d->config->memory_limit >> 20));
+    int rc = file_join(path, sizeof path, d->dir, "client.yaml", e); /* JSON is YAML */
     if (!rc)
-        rc = file_write(path, text, strlen(text), 0644, e);
-    free(text);
+        rc = jsonfile_write(json, 0, path, e);
+    json_decref(json);
     return rc;
 }
 
@@ -266,8 +259,8 @@ static int add_client(struct deployment *d, size_t k, struct err *e)
 {
     const struct setup *s = d->config->setup;
     const struct partition *p = &s->partition;
-    char home[PATH_MAX], data[PATH_MAX], log[PATH_MAX], name[32];
-    client_name(k, name);
+    char home[PATH_MAX], data[PATH_MAX], log[PATH_MAX], name[PARTITION_NAME];
+    partition_client_name((uint32_t)k, name);
     int rc = file_join(home, sizeof home, d->dir, name, e);
     if (!rc)
         rc = file_mkdirs(home, 0700, e);
@@ -321,7 +314,7 @@ static int pass_on(struct deployment *d, const struct store_round *r, struct err
     struct contributions all = {.cap = r->updates,
                                 .list = calloc(r->updates + 1, sizeof *all.list)};
     if (!all.list)
-        return err_set(e, ERR_NOMEM, "no memory for round %u", r->round);
+        return err_set(e, ERR_NOMEM, "no memory for round %u", r->round + 1);
     int rc = store_params(d->store, schema, r->round, d->theta, e);
     if (!rc)
         rc = store_contributions(d->store, r->round, on_contribution, &all, e);
@@ -358,7 +351,7 @@ static int watch(struct deployment *d, struct err *e)
             if (!child_alive(&d->child[i], e))
                 return e->code;
         if (d->config->cancel && atomic_load(d->config->cancel))
-            return err_set(e, ERR_STATE, "interrupted in round %u of %u", d->next, rounds);
+            return err_set(e, ERR_STATE, "interrupted in round %u of %u", d->next + 1, rounds);
         nap();
     }
     return 0;

@@ -11,8 +11,9 @@
 
 struct processes_config {
     const struct setup *setup;
-    const char *dir;  /* OUT: the deployment lives in OUT/processes */
-    unsigned threads; /* of each client */
+    const char *dir;     /* OUT: the deployment lives in OUT/processes */
+    unsigned threads;    /* of each client */
+    size_t memory_limit; /* bytes of each client's training; 0: none */
     int (*committed)(void *ctx, const struct core_commit *c, struct err *e);
     void *ctx;
     const atomic_bool *cancel;
