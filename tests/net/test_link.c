@@ -230,7 +230,7 @@ Test(link, two_large_frames_can_meet_under_way)
     world_init(&w);
     w.server_up = send_huge;
     w.server_frame = ask_back;
-    dial(&w, &client, "localhost");
+    dial(&w, &client, "127.0.0.1");
     run(&w);
     cr_assert_eq(w.accepted[0].bytes, HUGE_FRAME);
     cr_assert_eq(client.bytes, HUGE_FRAME + 4);
@@ -245,7 +245,7 @@ Test(link, both_ends_count_the_same_bytes)
     struct end client = {.on_up = send_big, .on_frame = close_after_one};
     world_init(&w);
     w.server_frame = echo;
-    dial(&w, &client, "localhost");
+    dial(&w, &client, "127.0.0.1");
     run(&w);
     cr_assert_eq(client.out, w.accepted[0].in);
     cr_assert_eq(client.in, w.accepted[0].out);
@@ -272,7 +272,7 @@ Test(link, closing_writes_what_is_queued_first)
     struct world w;
     struct end client = {.on_up = send_too_many};
     world_init(&w);
-    dial(&w, &client, "localhost");
+    dial(&w, &client, "127.0.0.1");
     run(&w);
     cr_assert_eq(w.accepted[0].frames, LINK_MAX_WAITING + 1);
     cr_assert_eq(w.accepted[0].why.code, 0, "%s", w.accepted[0].why.text);
@@ -298,7 +298,7 @@ Test(link, a_refused_frame_ends_the_link_with_its_error)
     struct end client = {.on_up = ask_once};
     world_init(&w);
     w.server_frame = complain;
-    dial(&w, &client, "localhost");
+    dial(&w, &client, "127.0.0.1");
     run(&w);
     cr_assert_eq(w.accepted[0].why.code, ERR_PROTO);
     cr_assert_str_eq(w.accepted[0].why.text, "no such thing");
@@ -315,7 +315,7 @@ Test(link, a_foreign_certificate_is_an_error_on_both_ends)
     pki_init(&other);
     tls_context_close(w.client_tls);
     w.client_tls = pki_context(TLS_CLIENT, w.pki.ca_path, other.client_cert, other.client_key);
-    dial(&w, &client, "localhost");
+    dial(&w, &client, "127.0.0.1");
     run(&w);
     cr_assert_eq(client.why.code, ERR_TLS, "%s", client.why.text);
     cr_assert(strstr(client.why.text, "the peer refused"), "%s", client.why.text);
@@ -335,10 +335,10 @@ Test(link, can_be_closed_at_any_time)
     struct world w;
     struct end dialling = {0}, fresh = {.on_up = close_at_once};
     world_init(&w);
-    dial(&w, &dialling, "localhost");
+    dial(&w, &dialling, "127.0.0.1");
     link_close(dialling.link);
     link_close(dialling.link);
-    dial(&w, &fresh, "localhost");
+    dial(&w, &fresh, "127.0.0.1");
     run(&w);
     cr_assert_eq(dialling.ups, 0);
     cr_assert_eq(dialling.downs, 1);
@@ -414,7 +414,7 @@ Test(link, connections_above_the_limit_are_turned_away)
                                on_accept, &w, &e),
                  0);
     for (int i = 0; i < 3; i++)
-        dial(&w, &client[i], "localhost");
+        dial(&w, &client[i], "127.0.0.1");
     while (client[0].downs + client[1].downs + client[2].downs == 0 ||
            client[0].ups + client[1].ups + client[2].ups < 2)
         uv_run(&w.loop, UV_RUN_ONCE);
@@ -436,7 +436,7 @@ Test(link, a_dropped_connection_has_no_events)
     struct end client = {0};
     world_init(&w);
     w.refuse = true;
-    dial(&w, &client, "localhost");
+    dial(&w, &client, "127.0.0.1");
     run(&w);
     cr_assert_eq(w.n_accepted, 0);
     cr_assert_eq(client.ups, 0);
@@ -457,7 +457,7 @@ Test(link, links_outlive_their_listener)
     struct end client = {.on_frame = close_after_one};
     world_init(&w);
     w.server_up = stop_listening_and_send;
-    dial(&w, &client, "localhost");
+    dial(&w, &client, "127.0.0.1");
     run(&w);
     cr_assert_eq(client.bytes, BIG);
     end_release(&client);
@@ -473,14 +473,14 @@ Test(link, new_keys_serve_new_connections)
     pki_init(&other);
     w.keep_listening = true;
     w.server_frame = echo;
-    dial(&w, &old, "localhost");
+    dial(&w, &old, "127.0.0.1");
     while (w.n_accepted == 0)
         uv_run(&w.loop, UV_RUN_ONCE);
     struct tls_context *before = w.server_tls;
     w.server_tls = pki_server(&other);
     listener_set_tls(w.listener, w.server_tls);
     tls_context_close(before);
-    dial(&w, &late, "localhost");
+    dial(&w, &late, "127.0.0.1");
     while (w.alive > 0)
         uv_run(&w.loop, UV_RUN_ONCE);
     cr_assert_eq(old.bytes, 1);

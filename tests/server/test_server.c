@@ -12,6 +12,7 @@
 #include "server/status.h"
 #include <math.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -84,6 +85,7 @@ static void server_start(struct deployment *d)
     cr_assert_geq(d->server, 0);
     if (d->server == 0) {
         struct err e = {0};
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves no server behind */
         log_setup("server", stderr, LOG_ERROR, false);
         int rc = server_run(d->config, &e);
         if (rc != 0)
