@@ -4,12 +4,14 @@
 #include "client/session.h"
 #include "net/identity.h"
 #include "net/link.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <uv.h>
 
 enum {
@@ -440,6 +442,10 @@ static int open_parts(struct client *c, struct err *e)
     int rc = link_parse_address(f->server, c->host, &c->port, e);
     if (!rc)
         rc = open_identity(c, name, e);
+    if (!rc)
+        rc = file_mkdirs(f->state, 0700, e);
+    if (!rc && access(f->state, W_OK))
+        rc = err_sys(e, ERR_IO, errno, "state: %s", f->state);
     if (!rc)
         rc = backbone_open(&c->backbone, f->model, e);
     if (!rc)

@@ -217,14 +217,14 @@ int cmd_train(const struct cli_command *self, int argc, char **argv, struct err 
 {
     char *path = NULL, *out = NULL;
     struct cli_list set = {0};
-    uint64_t threads = 0, limit_mib = 0;
+    uint64_t threads = 0, memory_limit = 0;
     bool json = false;
     const struct cli_option options[] = {
         {"config", 'c', CLI_STRING, "FILE", "the experiment (see below)", &path},
         {"set", 's', CLI_LIST, "KEY=VALUE", "override a key of it; may be repeated", &set},
         {"out", 'o', CLI_STRING, "DIR", "folder for adapter/ and summary.json", &out},
         {"threads", 't', CLI_NUMBER, "N", "default: as many as there are cores", &threads},
-        {"memory-limit", 0, CLI_NUMBER, "MIB", "of training; default: none", &limit_mib},
+        {"memory-limit", 0, CLI_MIB, "MIB", "of training; default: none", &memory_limit},
         {"format", 0, CLI_FORMAT, "FORMAT", "text, or json: prints the summary", &json},
         {0},
     };
@@ -237,7 +237,7 @@ int cmd_train(const struct cli_command *self, int argc, char **argv, struct err 
         return rc;
     struct training t = {0};
     arena_init(&t.mem, ARENA_NO_CAP);
-    rc = training_open(&t, path, &set, client_threads(threads), (size_t)limit_mib << 20, e);
+    rc = training_open(&t, path, &set, client_threads(threads), memory_limit, e);
     if (!rc)
         rc = train_and_save(&t, out, json, e);
     training_close(&t);

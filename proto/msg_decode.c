@@ -234,7 +234,7 @@ static struct local_spec read_local_spec(struct reader *r, const Fedpet__V1__Loc
         .weight_decay = real(r, "local.weight_decay", p->weight_decay, 0, 1e3),
         .beta1 = real(r, "local.beta1", p->beta1, 0, BELOW_1),
         .beta2 = real(r, "local.beta2", p->beta2, 0, BELOW_1),
-        .eps = real(r, "local.eps", p->eps, 0, 1),
+        .eps = real(r, "local.eps", p->eps, 1e-30, 1),
         .warmup = real(r, "local.warmup", p->warmup, 0, BELOW_1),
         .max_grad_norm = real(r, "local.max_grad_norm", p->max_grad_norm, 0, 1e9),
         .model_dropout = real(r, "local.model_dropout", p->model_dropout, -1, BELOW_1),

@@ -115,8 +115,11 @@ static int explain(const char *program, int status, const char *log, struct err 
     if (WIFSIGNALED(status))
         return err_set(e, ERR_INTERNAL, "%s was killed by signal %d; last said: %s (%s)", name,
                        WTERMSIG(status), line, log);
-    return err_set(e, ERR_INTERNAL, "%s ended with status %d; last said: %s (%s)", name,
-                   WEXITSTATUS(status), line, log);
+    /* Our programs tell the kind of an error by their exit status; 127 is what a failed exec gives.
+     */
+    int code = WEXITSTATUS(status);
+    return err_set(e, code > 0 && code < 127 ? code : ERR_INTERNAL,
+                   "%s ended with status %d; last said: %s (%s)", name, code, line, log);
 }
 
 static int wait_for(pid_t pid)

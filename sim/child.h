@@ -19,7 +19,7 @@ int child_program(const char *name, char *out, size_t size, struct err *e) MUST_
  * ERR_IO, ERR_INTERNAL. */
 int child_start(struct child *c, char *const *argv, const char *log, struct err *e) MUST_CHECK;
 /* Runs argv[0] to its end; its first line of stdout goes to `line` (may be NULL). ERR_INTERNAL with
- * the last line of stderr when it fails. */
+ * the last line of stderr when it fails; the code is then its exit status. */
 int child_run(char *const *argv, const char *log, char *line, size_t size,
               struct err *e) MUST_CHECK;
 /* False when the child has ended; *e then tells how, with the last line of its log. */

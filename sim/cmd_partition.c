@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define OVERVIEW "partition.json"
+
 enum { SKEW_MAX_CLIENTS = 2000 }; /* the pairwise distance is quadratic in clients */
 
 static json_t *client_json(const struct setup *s, uint32_t k)
@@ -26,7 +28,7 @@ static json_t *client_json(const struct setup *s, uint32_t k)
 static int write_overview(const struct setup *s, const char *dir, struct err *e)
 {
     char path[PATH_MAX];
-    int rc = file_join(path, sizeof path, dir, "partition.json", e);
+    int rc = file_join(path, sizeof path, dir, OVERVIEW, e);
     if (rc)
         return rc;
     json_t *clients = json_array();
@@ -76,6 +78,17 @@ static int write_shards(const struct setup *s, const char *dir, struct err *e)
     return rc;
 }
 
+/* What an earlier partition left is not overwritten: part of it would stay beside one of fewer
+ * clients. */
+static int check_empty(const char *dir, struct err *e)
+{
+    char path[PATH_MAX];
+    int rc = file_join(path, sizeof path, dir, OVERVIEW, e);
+    if (!rc && file_exists(path))
+        rc = err_set(e, ERR_IO, "%s: exists already; choose another --out", path);
+    return rc;
+}
+
 int cmd_partition(const struct cli_command *self, int argc, char **argv, struct err *e)
 {
     char *out = NULL;
@@ -95,7 +108,9 @@ int cmd_partition(const struct cli_command *self, int argc, char **argv, struct 
     rc = setup_open(&s, args.word[0], &set, e);
     if (rc)
         return rc;
-    rc = file_mkdirs(out, 0755, e);
+    rc = check_empty(out, e);
+    if (!rc)
+        rc = file_mkdirs(out, 0755, e);
     if (!rc)
         rc = write_shards(&s, out, e);
     if (!rc)

@@ -119,7 +119,7 @@ int cmd_run(const struct cli_command *self, int argc, char **argv, struct err *e
         {"set", 's', CLI_LIST, "KEY=VALUE", "override a setting, e.g. federation.rounds=5", &o.set},
         {"wire", 'w', CLI_STRING, "DEPTH", "none, proto, tls or process (default none)", &o.wire},
         {"threads", 't', CLI_NUMBER, "N", "threads (default: all cores)", &o.threads},
-        {"memory-limit", 'm', CLI_NUMBER, "MIB", "of training; default: none", &o.memory_limit},
+        {"memory-limit", 'm', CLI_MIB, "MIB", "of training; default: none", &o.memory_limit},
         {"format", 'f', CLI_FORMAT, "FORMAT", "text or json: how the summary is printed", &o.json},
         {0},
     };
@@ -139,7 +139,6 @@ int cmd_run(const struct cli_command *self, int argc, char **argv, struct err *e
     if (o.threads > 1024)
         return err_set(e, ERR_USAGE, "--threads %llu is more than 1024",
                        (unsigned long long)o.threads);
-    o.memory_limit <<= 20;
     struct setup s;
     rc = setup_open(&s, args.word[0], &o.set, e);
     if (rc)

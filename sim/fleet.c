@@ -182,9 +182,17 @@ static int settle(struct fleet *f, struct err *e)
     return rc;
 }
 
+static int interrupted(const struct fleet *f, struct err *e)
+{
+    return err_set(e, ERR_STATE, "interrupted after %u of %u rounds", core_round(f->core),
+                   f->config->spec->federation.rounds);
+}
+
 static int take_result(struct fleet *f, struct err *e)
 {
     const struct work *w = workers_pop(f->workers);
+    if (w->error.code && f->config->cancel && atomic_load(f->config->cancel))
+        return interrupted(f, e);
     if (w->error.code) {
         *e = w->error;
         return err_wrap(e, "client %u, round %u", w->client, w->round + 1);
@@ -236,8 +244,7 @@ static int fleet_loop(struct fleet *f, struct err *e)
         if (rc || f->finished)
             return rc;
         if (f->config->cancel && atomic_load(f->config->cancel))
-            return err_set(e, ERR_STATE, "interrupted after %u of %u rounds", core_round(f->core),
-                           f->config->spec->federation.rounds);
+            return interrupted(f, e);
         if (f->dirty)
             continue;
         rc = workers_busy(f->workers) ? take_result(f, e) : let_time_pass(f, e);

@@ -20,8 +20,8 @@ struct processes_config {
 };
 
 /* Runs all rounds; theta (schema->count) gets the final values. Every process is ended, whatever
- * happens. ERR_IO when the programs are not beside fedpet-sim; ERR_INTERNAL when one of them dies,
- * with the last line of its log. */
+ * happens. ERR_IO when the programs are not beside fedpet-sim; the exit status of a program that
+ * fails, ERR_INTERNAL when one is killed, with the last line of its log. */
 int processes_run(const struct processes_config *c, float *theta, struct err *e) MUST_CHECK;
 
 #endif

@@ -78,11 +78,12 @@ extern const cyaml_schema_field_t conf_log_fields[];
         {"local.epochs", 1, 1e6}, {"local.steps", 0, 1e9}, {"local.batch_size", 1, 65536},         \
         {"local.accumulate", 1, 65536}, {"local.max_length", 3, 65536}, {"local.lr", 0, 1e3},      \
         {"local.weight_decay", 0, 1e3}, {"local.beta1", 0, CONF_BELOW_1},                          \
-        {"local.beta2", 0, CONF_BELOW_1}, {"local.eps", 0, 1}, {"local.warmup", 0, CONF_BELOW_1},  \
-        {"local.max_grad_norm", 0, 1e9}, {"local.model_dropout", -1, CONF_BELOW_1},                \
-        {"federation.clients", 1, 1e7}, {"federation.per_round", 1, 1e6},                          \
-        {"federation.quorum", 0, 1e6}, {"federation.rounds", 0, 1e6},                              \
-        {"federation.deadline_s", 1, 604800}, {"federation.alpha", 1e-4, 1e6},
+        {"local.beta2", 0, CONF_BELOW_1}, {"local.eps", 1e-30, 1},                                 \
+        {"local.warmup", 0, CONF_BELOW_1}, {"local.max_grad_norm", 0, 1e9},                        \
+        {"local.model_dropout", -1, CONF_BELOW_1}, {"federation.clients", 1, 1e7},                 \
+        {"federation.per_round", 1, 1e6}, {"federation.quorum", 0, 1e6},                           \
+        {"federation.rounds", 0, 1e6}, {"federation.deadline_s", 1, 604800},                       \
+        {"federation.alpha", 1e-4, 1e6},
 #define CONF_BELOW_1 0.999999 /* the practical upper end of [0, 1) */
 
 /* The two as objects, for a program without keys of its own. */

@@ -44,7 +44,7 @@ struct local_spec {
     double lr, weight_decay, beta1, beta2, eps;
     double warmup;        /* share of the steps with rising learning rate, [0, 1) */
     double max_grad_norm; /* 0: no clipping */
-    double model_dropout; /* hidden and attention dropout; -1: as config.json says */
+    double model_dropout; /* hidden and attention dropout; below 0: as config.json says */
 };
 
 struct task_spec {

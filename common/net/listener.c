@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BACKLOG = 128, PORT_TEXT = 6 };
+enum { PORT_TEXT = 6 };
 
 struct listener {
     uv_tcp_t tcp;
@@ -137,7 +137,7 @@ static int listen_on(struct listener **out, uv_loop_t *loop, const struct addrin
         s->tcp.data = s;
         status = uv_tcp_bind(&s->tcp, address->ai_addr, 0);
         if (status == 0)
-            status = uv_listen((uv_stream_t *)&s->tcp, BACKLOG, on_connection);
+            status = uv_listen((uv_stream_t *)&s->tcp, SOMAXCONN, on_connection);
         if (status == 0) {
             *out = s;
             return 0;

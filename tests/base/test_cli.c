@@ -9,7 +9,7 @@ static struct {
     bool verbose, json;
     char *name;
     struct cli_list set;
-    uint64_t number, seconds;
+    uint64_t number, seconds, bytes;
     struct cli_args args;
     int calls;
 } got;
@@ -21,6 +21,7 @@ static int cmd_try(const struct cli_command *self, int argc, char **argv, struct
         {"name", 'n', CLI_STRING, "NAME", "whom to greet", &got.name},
         {"set", 0, CLI_LIST, "KEY=VALUE", "override", &got.set},
         {"number", 0, CLI_NUMBER, "N", "how many", &got.number},
+        {"memory", 0, CLI_MIB, "MIB", "how much", &got.bytes},
         {"ttl", 't', CLI_SECONDS, "TIME", "how long", &got.seconds},
         {"format", 0, CLI_FORMAT, "text|json", "how to print it", &got.json},
         {0},
@@ -66,16 +67,19 @@ static int run(const char *line)
 Test(cli, reads_every_kind_of_option)
 {
     struct err e = {0};
-    cr_assert_eq(parse("try -v --name Ann --set a=1 --set=b=2 one --number 18446744073709551615 -t "
-                       "2h two --format json",
-                       &e),
-                 0, "%s", e.text);
+    cr_assert_eq(
+        parse(
+            "try -v --name Ann --set a=1 --set=b=2 one --memory 3 --number 18446744073709551615 -t "
+            "2h two --format json",
+            &e),
+        0, "%s", e.text);
     cr_assert(got.verbose && got.json);
     cr_assert_str_eq(got.name, "Ann");
     cr_assert_eq(got.set.n, 2);
     cr_assert_str_eq(got.set.item[1], "b=2");
     cr_assert_eq(got.number, UINT64_MAX);
     cr_assert_eq(got.seconds, 7200);
+    cr_assert_eq(got.bytes, 3 << 20);
     cr_assert_eq(got.args.n, 2);
     cr_assert_str_eq(got.args.word[0], "one");
     cr_assert_str_eq(got.args.word[1], "two");
@@ -126,6 +130,8 @@ Test(cli, says_what_is_wrong_with_an_option)
         {"try --number 1x", "must be a number"},
         {"try --number -1", "must be a number"},
         {"try --number 18446744073709551616", "must be a number"},
+        {"try --memory 16777217", "--memory 16777217: must be a number of MiB, at most 16777216"},
+        {"try --memory 5x", "MiB"},
         {"try --ttl 5w", "--ttl 5w: must be a time"},
         {"try --ttl 99999999999999999999d", "must be a time"},
         {"try --ttl 18446744073709551615d", "must be a time"},
