@@ -36,7 +36,7 @@ static void deployment_make(struct deployment *d, const char *const *more, size_
     struct cli_list set = {0};
     char model[256];
     *d = (struct deployment){.folder = folder_make()};
-    const char *const host = "localhost";
+    const char *const host = "127.0.0.1";
     cr_assert_eq(init_folder(d->folder.path, &host, 1, &e), 0, "%s", e.text);
     snprintf(model, sizeof model, "model=%s/model/golden/bert", FEDPET_TEST_DIR);
     const char *const common[] = {model,
@@ -294,7 +294,7 @@ static void robot_dial(struct robot *r, uv_loop_t *loop, struct deployment *d, i
     uv_timer_init(loop, &r->patience);
     r->patience.data = r;
     uv_timer_start(&r->patience, out_of_patience, PATIENCE_MS, 0);
-    cr_assert_eq(link_connect(&r->link, loop, "localhost", d->port, r->tls, &robot_events, r, &e),
+    cr_assert_eq(link_connect(&r->link, loop, "127.0.0.1", d->port, r->tls, &robot_events, r, &e),
                  0, "%s", e.text);
 }
 
@@ -509,7 +509,7 @@ static void apply(struct applicant *a, uv_loop_t *loop, struct deployment *d, co
     uv_timer_init(loop, &a->robot.patience);
     a->robot.patience.data = a;
     uv_timer_start(&a->robot.patience, out_of_patience, PATIENCE_MS, 0);
-    cr_assert_eq(link_connect(&a->robot.link, loop, "localhost", d->enroll_port, a->robot.tls,
+    cr_assert_eq(link_connect(&a->robot.link, loop, "127.0.0.1", d->enroll_port, a->robot.tls,
                               &applicant_events, a, &e),
                  0, "%s", e.text);
     uv_run(loop, UV_RUN_DEFAULT);
