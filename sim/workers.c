@@ -21,7 +21,7 @@ struct workers {
     const struct schema *schema;
     pthread_mutex_t lock; /* guards the queues and stopping */
     pthread_cond_t pushed, finished;
-    struct queue todo, done;
+    struct queue waiting, done;
     bool stopping;
     size_t busy;            /* touched by the owner's thread alone */
     struct work *popped;    /* lent to the owner until the next pop */
@@ -86,7 +86,7 @@ static void *worker_main(void *arg)
     struct workers *pool = self->pool;
     pthread_mutex_lock(&pool->lock);
     while (!pool->stopping) {
-        struct work *w = queue_get(&pool->todo);
+        struct work *w = queue_get(&pool->waiting);
         if (!w) {
             pthread_cond_wait(&pool->pushed, &pool->lock);
             continue;
@@ -127,7 +127,7 @@ int workers_open(struct workers **out, const struct workers_config *c, struct er
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->pushed, NULL);
     pthread_cond_init(&w->finished, NULL);
-    queue_init(&w->todo);
+    queue_init(&w->waiting);
     queue_init(&w->done);
     for (unsigned i = 0; i < c->threads; i++) {
         int rc = worker_open(&w->worker[i], w, e);
@@ -155,7 +155,7 @@ void workers_close(struct workers *w)
         free(w->worker[i].theta);
     }
     struct work *left;
-    while ((left = queue_get(&w->todo)) || (left = queue_get(&w->done)))
+    while ((left = queue_get(&w->waiting)) || (left = queue_get(&w->done)))
         work_free(left);
     work_free(w->popped);
     pthread_cond_destroy(&w->finished);
@@ -178,7 +178,7 @@ int workers_push(struct workers *w, uint32_t client, uint32_t round, const uint3
     *work = (struct work){.client = client, .round = round, .index = index, .n = n, .params = copy};
     w->busy++;
     pthread_mutex_lock(&w->lock);
-    queue_put(&w->todo, work);
+    queue_put(&w->waiting, work);
     pthread_cond_signal(&w->pushed);
     pthread_mutex_unlock(&w->lock);
     return 0;
