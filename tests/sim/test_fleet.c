@@ -1,5 +1,5 @@
-/* The same experiment through every in-process depth of the wire and any number of threads: the
- * same bits. */
+/* The same experiment through every in-process depth of the wire and any number of threads, for
+ * every method of the registry: the same bits. */
 #include "base/rng.h"
 #include "sim/fleet.h"
 #include <criterion/criterion.h>
@@ -22,13 +22,13 @@ struct world {
     struct hash last;
 };
 
-static void world_open(struct world *w)
+static void world_open(struct world *w, const char *method)
 {
     struct err e;
     memset(w, 0, sizeof *w);
     w->spec = (struct run_spec){
         .task = {.name = (char *)"text", .n_labels = 2},
-        .peft = {.method = (char *)"lora",
+        .peft = {.method = (char *)(uintptr_t)method,
                  .r = 4,
                  .alpha = 8,
                  .dropout = 0.1,
@@ -95,11 +95,12 @@ static int on_commit(void *ctx, const struct core_commit *c, struct err *e)
     return 0;
 }
 
-static struct hash run(enum wire_depth wire, unsigned threads, uint64_t *up, uint64_t *down)
+static struct hash run(const char *method, enum wire_depth wire, unsigned threads, uint64_t *up,
+                       uint64_t *down)
 {
     struct world *w = malloc(sizeof *w);
     struct err e = {0};
-    world_open(w);
+    world_open(w, method);
     size_t count = peft_schema(w->peft)->count;
     float *theta = malloc(count * sizeof *theta);
     peft_init(w->peft, 42, theta);
@@ -139,22 +140,34 @@ static void expect_same(struct hash a, struct hash b, const char *what)
     cr_expect_arr_eq(a.byte, b.byte, HASH_BYTES, "%s changes the result", what);
 }
 
+static void same_for_any_threads(const char *method)
+{
+    struct hash one = run(method, WIRE_NONE, 1, NULL, NULL);
+    expect_same(one, run(method, WIRE_NONE, 1, NULL, NULL), "repetition");
+    expect_same(one, run(method, WIRE_NONE, 2, NULL, NULL), "threads = 2");
+    expect_same(one, run(method, WIRE_NONE, 5, NULL, NULL), "threads = 5");
+}
+
+static void same_for_any_wire(const char *method)
+{
+    uint64_t up, down, tls_up, tls_down;
+    struct hash none = run(method, WIRE_NONE, 2, NULL, NULL);
+    expect_same(none, run(method, WIRE_PROTO, 2, &up, &down), "--wire proto");
+    expect_same(none, run(method, WIRE_TLS, 2, &tls_up, &tls_down), "--wire tls");
+    cr_expect_gt(tls_up, up, "TLS has a cost");
+    cr_expect_gt(tls_down, down);
+}
+
 Test(fleet, same_bits_for_any_threads)
 {
-    struct hash one = run(WIRE_NONE, 1, NULL, NULL);
-    expect_same(one, run(WIRE_NONE, 1, NULL, NULL), "repetition");
-    expect_same(one, run(WIRE_NONE, 2, NULL, NULL), "threads = 2");
-    expect_same(one, run(WIRE_NONE, 5, NULL, NULL), "threads = 5");
+    for (const struct peft_method *const *m = peft_methods; *m; m++)
+        same_for_any_threads((*m)->name);
 }
 
 Test(fleet, same_bits_for_any_wire)
 {
-    uint64_t up, down, tls_up, tls_down;
-    struct hash none = run(WIRE_NONE, 2, NULL, NULL);
-    expect_same(none, run(WIRE_PROTO, 2, &up, &down), "--wire proto");
-    expect_same(none, run(WIRE_TLS, 2, &tls_up, &tls_down), "--wire tls");
-    cr_expect_gt(tls_up, up, "TLS has a cost");
-    cr_expect_gt(tls_down, down);
+    for (const struct peft_method *const *m = peft_methods; *m; m++)
+        same_for_any_wire((*m)->name);
 }
 
 static int refuse_commit(void *ctx, const struct core_commit *c, struct err *e)
@@ -168,7 +181,7 @@ Test(fleet, an_error_of_the_caller_ends_the_run)
 {
     struct world *w = malloc(sizeof *w);
     struct err e = {0};
-    world_open(w);
+    world_open(w, "lora");
     size_t count = peft_schema(w->peft)->count;
     float *theta = malloc(count * sizeof *theta);
     peft_init(w->peft, 42, theta);
