@@ -15,6 +15,7 @@ struct tuned {
     struct tape *tape;
     size_t count;
     real *theta;
+    uint64_t stream; /* names the dropout masks */
 };
 
 /* With a given spec: theta is the method's start. */
@@ -80,7 +81,7 @@ static inline void tuned_do(struct tape *tape, void *arg)
         tape_backward(tape, loss);
 }
 
-/* The mean loss over b; dropout acts (from one fixed stream) where it was asked for. grad, when not
+/* The mean loss over b; dropout acts (from t->stream) where it was asked for. grad, when not
  * NULL, is set; so are logits. */
 static inline double tuned_loss(const struct tuned *t, const struct batch *b, const real *theta,
                                 real *grad, real *logits)
@@ -89,7 +90,7 @@ static inline double tuned_loss(const struct tuned *t, const struct batch *b, co
     struct tuned_step s = {.tuned = t, .batch = b, .theta = theta, .grad = grad, .logits = logits};
     if (grad != NULL)
         memset(grad, 0, t->count * sizeof *grad);
-    struct rng dropout = rng_stream(4, 0, 0, RNG_DROPOUT);
+    struct rng dropout = rng_stream(t->stream, 0, 0, RNG_DROPOUT);
     cr_assert_eq(tape_run(t->tape, true, dropout, tuned_do, &s, &e), 0, "%s", e.text);
     return s.loss;
 }
