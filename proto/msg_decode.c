@@ -20,6 +20,8 @@ enum {
     MAX_CLIENTS = 10000000,
     MAX_ROUNDS = 1000000,
     MAX_RANK = 1024,
+    MAX_BOTTLENECK = 4096,
+    MAX_VIRTUAL = 1024,
     MAX_DEADLINE_S = 604800,
 };
 #define BELOW_1 (1 - DBL_EPSILON / 2)
@@ -198,6 +200,8 @@ static struct task_spec read_task_spec(struct reader *r, const Fedpet__V1__TaskS
         .labels = p->n_classes ? p->classes : NULL,
         .n_labels = p->outputs,
         .metric = optional(r, "task.metric", p->metric),
+        .splits = (enum splits)whole32(r, "task.splits", (uint32_t)p->splits, SPLITS_OFFICIAL,
+                                       SPLITS_PAPER),
     };
 }
 
@@ -210,6 +214,18 @@ static struct peft_spec read_peft_spec(struct reader *r, const Fedpet__V1__PeftS
         .dropout = real(r, "peft.dropout", p->dropout, 0, BELOW_1),
         .rslora = p->rslora,
         .targets = whole32(r, "peft.targets", p->targets, 0, (1u << LIN_SITES) - 1),
+        .norms = p->norms,
+        .bottleneck = whole32(r, "peft.bottleneck", p->bottleneck, 0, MAX_BOTTLENECK),
+        .placement = (enum placement)whole32(r, "peft.placement", (uint32_t)p->placement,
+                                             PLACEMENT_OPENDELTA, PLACEMENT_PARALLEL),
+        .activation = (enum activation)whole32(r, "peft.activation", (uint32_t)p->activation,
+                                               ACTIVATION_DEFAULT, ACTIVATION_SWISH),
+        .scaling = real(r, "peft.scaling", p->scaling, 0, 1e6),
+        .length = whole32(r, "peft.length", p->length, 0, MAX_VIRTUAL),
+        .hidden = whole32(r, "peft.hidden", p->hidden, 0, MAX_TOKENS),
+        .shift = p->shift,
+        .biases = (enum bias_set)whole32(r, "peft.biases", (uint32_t)p->biases, BIASES_ALL,
+                                         BIASES_OPENDELTA),
     };
 }
 
@@ -238,6 +254,9 @@ static struct local_spec read_local_spec(struct reader *r, const Fedpet__V1__Loc
         .warmup = real(r, "local.warmup", p->warmup, 0, BELOW_1),
         .max_grad_norm = real(r, "local.max_grad_norm", p->max_grad_norm, 0, 1e9),
         .model_dropout = real(r, "local.model_dropout", p->model_dropout, -1, BELOW_1),
+        .proximal = real(r, "local.proximal", p->proximal, 0, 1e6),
+        .decay_over_run = p->decay_over_run,
+        .carry_optimizer = p->carry_optimizer,
     };
 }
 
@@ -251,10 +270,20 @@ static struct federation_spec read_federation_spec(struct reader *r,
         .rounds = whole32(r, "federation.rounds", p->rounds, 0, MAX_ROUNDS),
         .deadline_s = whole32(r, "federation.deadline_s", p->deadline_s, 0, MAX_DEADLINE_S),
         .partition = (enum partition_kind)whole32(r, "federation.partition", (uint32_t)p->partition,
-                                                  PARTITION_IID, PARTITION_COLUMN),
+                                                  PARTITION_IID, PARTITION_QUANTITY),
         .alpha = real(r, "federation.alpha", p->alpha, 0, 1e6),
         .column = optional(r, "federation.column", p->column),
         .weighted = p->weighted,
+        .optimizer = (enum server_optimizer)whole32(
+            r, "federation.optimizer", (uint32_t)p->optimizer, SERVER_FEDAVG, SERVER_FEDYOGI),
+        .server_lr = real(r, "federation.server_lr", p->server_lr, 0, 1e6),
+        .server_beta1 = real(r, "federation.server_beta1", p->server_beta1, 0, BELOW_1),
+        .server_beta2 = real(r, "federation.server_beta2", p->server_beta2, 0, BELOW_1),
+        .server_tau = real(r, "federation.server_tau", p->server_tau, 0, 1e3),
+        .scaffold = p->scaffold,
+        .best = p->best,
+        .patience = whole32(r, "federation.patience", p->patience, 0, MAX_ROUNDS),
+        .evaluate_every = whole32(r, "federation.evaluate_every", p->evaluate_every, 0, MAX_ROUNDS),
         .seed = p->seed,
     };
 }

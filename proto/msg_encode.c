@@ -50,6 +50,7 @@ static void set_task(Fedpet__V1__TaskSpec *p, const struct task_spec *s)
     p->n_classes = s->labels ? s->n_labels : 0;
     p->outputs = s->n_labels;
     p->metric = text(s->metric);
+    p->splits = (Fedpet__V1__Splits)s->splits;
 }
 
 static void set_peft(Fedpet__V1__PeftSpec *p, const struct peft_spec *s)
@@ -60,6 +61,15 @@ static void set_peft(Fedpet__V1__PeftSpec *p, const struct peft_spec *s)
     p->dropout = s->dropout;
     p->rslora = s->rslora;
     p->targets = s->targets;
+    p->norms = s->norms;
+    p->bottleneck = s->bottleneck;
+    p->placement = (Fedpet__V1__Placement)s->placement;
+    p->activation = (Fedpet__V1__Activation)s->activation;
+    p->scaling = s->scaling;
+    p->length = s->length;
+    p->hidden = s->hidden;
+    p->shift = s->shift;
+    p->biases = (Fedpet__V1__Biases)s->biases;
 }
 
 static void set_local(Fedpet__V1__LocalSpec *p, const struct local_spec *s)
@@ -79,6 +89,9 @@ static void set_local(Fedpet__V1__LocalSpec *p, const struct local_spec *s)
     p->warmup = s->warmup;
     p->max_grad_norm = s->max_grad_norm;
     p->model_dropout = s->model_dropout;
+    p->proximal = s->proximal;
+    p->decay_over_run = s->decay_over_run;
+    p->carry_optimizer = s->carry_optimizer;
 }
 
 static void set_federation(Fedpet__V1__FederationSpec *p, const struct federation_spec *s)
@@ -92,6 +105,15 @@ static void set_federation(Fedpet__V1__FederationSpec *p, const struct federatio
     p->alpha = s->alpha;
     p->column = text(s->column);
     p->weighted = s->weighted;
+    p->optimizer = (Fedpet__V1__ServerOptimizer)s->optimizer;
+    p->server_lr = s->server_lr;
+    p->server_beta1 = s->server_beta1;
+    p->server_beta2 = s->server_beta2;
+    p->server_tau = s->server_tau;
+    p->scaffold = s->scaffold;
+    p->best = s->best;
+    p->patience = s->patience;
+    p->evaluate_every = s->evaluate_every;
     p->seed = s->seed;
 }
 

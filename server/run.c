@@ -39,6 +39,16 @@ static void feed_task(struct hash_state *h, const struct task_spec *t)
         feed_text(h, t->labels[i]);
 }
 
+static void feed_peft(struct hash_state *h, const struct peft_spec *p)
+{
+    feed_text(h, p->method);
+    feed(h, "%d %" PRIu32 " %a %a %d %" PRIu32, p->norms, p->r, p->alpha, p->dropout, p->rslora,
+         p->targets);
+    feed(h, "%" PRIu32 " %d %d %a", p->bottleneck, (int)p->placement, (int)p->activation,
+         p->scaling);
+    feed(h, "%" PRIu32 " %" PRIu32 " %d %d", p->length, p->hidden, p->shift, (int)p->biases);
+}
+
 static void feed_local(struct hash_state *h, const struct local_spec *l)
 {
     feed(h, "%" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32, l->epochs, l->steps,
@@ -46,6 +56,7 @@ static void feed_local(struct hash_state *h, const struct local_spec *l)
     feed(h, "%d %d %a %a %a %a %a %a %a %a", (int)l->optimizer, (int)l->schedule, l->lr,
          l->weight_decay, l->beta1, l->beta2, l->eps, l->warmup, l->max_grad_norm,
          l->model_dropout);
+    feed(h, "%a %d %d", l->proximal, l->decay_over_run, l->carry_optimizer);
 }
 
 struct hash run_identity(const struct run_spec *s, const struct hash *model,
@@ -57,12 +68,14 @@ struct hash run_identity(const struct run_spec *s, const struct hash *model,
     hash_feed(h, schema->byte, HASH_BYTES);
     hash_feed(h, params->byte, HASH_BYTES);
     feed_task(h, &s->task);
-    feed_text(h, s->peft.method);
-    feed(h, "%" PRIu32 " %a %a %d %" PRIu32, s->peft.r, s->peft.alpha, s->peft.dropout,
-         s->peft.rslora, s->peft.targets);
+    feed_peft(h, &s->peft);
     feed_local(h, &s->local);
     feed(h, "%" PRIu32 " %" PRIu32 " %d %" PRIu64, s->federation.clients, s->federation.per_round,
          s->federation.weighted, s->federation.seed);
+    feed(h, "%d %a %a %a %a %d %d %" PRIu32 " %" PRIu32, (int)s->federation.optimizer,
+         s->federation.server_lr, s->federation.server_beta1, s->federation.server_beta2,
+         s->federation.server_tau, s->federation.scaffold, s->federation.best,
+         s->federation.patience, s->federation.evaluate_every);
     return hash_end(h);
 }
 

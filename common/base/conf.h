@@ -63,13 +63,20 @@ extern const cyaml_schema_field_t conf_log_fields[];
 /* Defaults of the four parts: a string literal, to be joined with a program's own ("..."
  * CONF_RUN_DEFAULTS "..."). */
 #define CONF_RUN_DEFAULTS                                                                          \
-    "peft: {method: lora, r: 8, alpha: 8, dropout: 0, rslora: false, targets: [query, value]}\n"   \
+    "task: {splits: official}\n"                                                                   \
+    "peft: {method: lora, norms: false,\n"                                                         \
+    "       r: 8, alpha: 8, dropout: 0, rslora: false, targets: [query, value],\n"                 \
+    "       bottleneck: 16, placement: opendelta, activation: default, scaling: 1,\n"              \
+    "       length: 16, hidden: 0, shift: true, biases: all}\n"                                    \
     "local: {epochs: 1, steps: 0, batch_size: 32, accumulate: 1, max_length: 128,\n"               \
     "        optimizer: adamw, schedule: linear, lr: 0.001, weight_decay: 0,\n"                    \
     "        beta1: 0.9, beta2: 0.999, eps: 1e-8, warmup: 0, max_grad_norm: 1,\n"                  \
-    "        model_dropout: -1}\n"                                                                 \
+    "        model_dropout: -1, proximal: 0, decay_over_run: false,\n"                             \
+    "        carry_optimizer: false}\n"                                                            \
     "federation: {clients: 100, per_round: 10, quorum: 0, rounds: 20, deadline_s: 600,\n"          \
-    "             partition: dirichlet, alpha: 1, weighted: true, seed: 42}\n"
+    "             partition: dirichlet, alpha: 1, weighted: true, optimizer: fedavg,\n"            \
+    "             server_lr: 0.01, server_beta1: 0.9, server_beta2: 0.99, server_tau: 0.001,\n"    \
+    "             scaffold: false, best: false, patience: 0, evaluate_every: 1, seed: 42}\n"
 
 /* Ranges of the four parts: the head of a program's own table, { CONF_RUN_RANGES {"port", 0,
  * 65535}, {0} }. */
@@ -83,7 +90,12 @@ extern const cyaml_schema_field_t conf_log_fields[];
         {"local.model_dropout", -1, CONF_BELOW_1}, {"federation.clients", 1, 1e7},                 \
         {"federation.per_round", 1, 1e6}, {"federation.quorum", 0, 1e6},                           \
         {"federation.rounds", 0, 1e6}, {"federation.deadline_s", 1, 604800},                       \
-        {"federation.alpha", 1e-4, 1e6},
+        {"federation.alpha", 1e-4, 1e6}, {"peft.bottleneck", 1, 4096},                             \
+        {"peft.scaling", 1e-6, 1e6}, {"peft.length", 1, 1024}, {"peft.hidden", 0, 65536},          \
+        {"local.proximal", 0, 1e6}, {"federation.server_lr", 1e-9, 1e6},                           \
+        {"federation.server_beta1", 0, CONF_BELOW_1},                                              \
+        {"federation.server_beta2", 0, CONF_BELOW_1}, {"federation.server_tau", 1e-12, 1e3},       \
+        {"federation.patience", 0, 1e6}, {"federation.evaluate_every", 1, 1e6},
 #define CONF_BELOW_1 0.999999 /* the practical upper end of [0, 1) */
 
 /* The two as objects, for a program without keys of its own. */

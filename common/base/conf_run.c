@@ -15,6 +15,11 @@
 static const cyaml_schema_value_t label_schema = {
     CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, 1024)};
 
+static const cyaml_strval_t split_words[] = {
+    {"official", SPLITS_OFFICIAL},
+    {"paper", SPLITS_PAPER},
+};
+
 const cyaml_schema_field_t conf_task_fields[] = {
     TEXT("name", struct task_spec, name),
     TEXT("data", struct task_spec, data),
@@ -24,6 +29,7 @@ const cyaml_schema_field_t conf_task_fields[] = {
     CYAML_FIELD_SEQUENCE_COUNT("labels", CYAML_FLAG_POINTER | OPTIONAL, struct task_spec, labels,
                                n_labels, &label_schema, 2, 4096),
     TEXT("metric", struct task_spec, metric),
+    WORD(struct task_spec, splits, split_words),
     CYAML_FIELD_END,
 };
 
@@ -36,14 +42,38 @@ static const cyaml_strval_t site_words[] = {
     {"output", 1 << LIN_OUTPUT},
 };
 
+static const cyaml_strval_t placement_words[] = {
+    {"opendelta", PLACEMENT_OPENDELTA},
+    {"houlsby", PLACEMENT_HOULSBY},
+    {"pfeiffer", PLACEMENT_PFEIFFER},
+    {"parallel", PLACEMENT_PARALLEL},
+};
+static const cyaml_strval_t activation_words[] = {
+    {"default", ACTIVATION_DEFAULT}, {"gelu", ACTIVATION_GELU}, {"gelu_new", ACTIVATION_GELU_NEW},
+    {"relu", ACTIVATION_RELU},       {"tanh", ACTIVATION_TANH}, {"swish", ACTIVATION_SWISH},
+};
+static const cyaml_strval_t bias_words[] = {
+    {"all", BIASES_ALL},
+    {"opendelta", BIASES_OPENDELTA},
+};
+
 const cyaml_schema_field_t conf_peft_fields[] = {
     TEXT("method", struct peft_spec, method),
+    BOOL(struct peft_spec, norms),
     UINT(struct peft_spec, r),
     FLOAT(struct peft_spec, alpha),
     FLOAT(struct peft_spec, dropout),
     BOOL(struct peft_spec, rslora),
     CYAML_FIELD_FLAGS("targets", OPTIONAL | CYAML_FLAG_STRICT, struct peft_spec, targets,
                       site_words, CYAML_ARRAY_LEN(site_words)),
+    UINT(struct peft_spec, bottleneck),
+    WORD(struct peft_spec, placement, placement_words),
+    WORD(struct peft_spec, activation, activation_words),
+    FLOAT(struct peft_spec, scaling),
+    UINT(struct peft_spec, length),
+    UINT(struct peft_spec, hidden),
+    BOOL(struct peft_spec, shift),
+    WORD(struct peft_spec, biases, bias_words),
     CYAML_FIELD_END,
 };
 
@@ -72,13 +102,19 @@ const cyaml_schema_field_t conf_local_fields[] = {
     FLOAT(struct local_spec, warmup),
     FLOAT(struct local_spec, max_grad_norm),
     FLOAT(struct local_spec, model_dropout),
+    FLOAT(struct local_spec, proximal),
+    BOOL(struct local_spec, decay_over_run),
+    BOOL(struct local_spec, carry_optimizer),
     CYAML_FIELD_END,
 };
 
 static const cyaml_strval_t partition_words[] = {
-    {"iid", PARTITION_IID},
-    {"dirichlet", PARTITION_DIRICHLET},
-    {"column", PARTITION_COLUMN},
+    {"iid", PARTITION_IID},     {"dirichlet", PARTITION_DIRICHLET}, {"column", PARTITION_COLUMN},
+    {"label", PARTITION_LABEL}, {"quantity", PARTITION_QUANTITY},
+};
+static const cyaml_strval_t server_optimizer_words[] = {
+    {"fedavg", SERVER_FEDAVG},   {"fedavgm", SERVER_FEDAVGM}, {"fedadagrad", SERVER_FEDADAGRAD},
+    {"fedadam", SERVER_FEDADAM}, {"fedyogi", SERVER_FEDYOGI},
 };
 
 const cyaml_schema_field_t conf_federation_fields[] = {
@@ -91,6 +127,15 @@ const cyaml_schema_field_t conf_federation_fields[] = {
     FLOAT(struct federation_spec, alpha),
     TEXT("column", struct federation_spec, column),
     BOOL(struct federation_spec, weighted),
+    WORD(struct federation_spec, optimizer, server_optimizer_words),
+    FLOAT(struct federation_spec, server_lr),
+    FLOAT(struct federation_spec, server_beta1),
+    FLOAT(struct federation_spec, server_beta2),
+    FLOAT(struct federation_spec, server_tau),
+    BOOL(struct federation_spec, scaffold),
+    BOOL(struct federation_spec, best),
+    UINT(struct federation_spec, patience),
+    UINT(struct federation_spec, evaluate_every),
     UINT(struct federation_spec, seed),
     CYAML_FIELD_END,
 };

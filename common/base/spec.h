@@ -21,13 +21,55 @@ enum linear_site {
     LIN_SITES
 };
 
+/* Where a bottleneck adapter sits in a post-LN layer; x is a sub-layer's input, h its output, A the
+ * bottleneck. */
+enum placement {
+    PLACEMENT_OPENDELTA, /* y + A(y), y = LN(x + h), after both sub-layers (OpenDelta 0.2.4) */
+    PLACEMENT_HOULSBY,   /* LN(x + h + A(h)), both sub-layers (Houlsby et al. 2019) */
+    PLACEMENT_PFEIFFER,  /* LN(x + h + A(LN(x + h))), FFN only (Pfeiffer et al. 2020) */
+    PLACEMENT_PARALLEL,  /* LN(x + h + s A(x)), FFN only (He et al. 2022) */
+};
+enum activation {
+    ACTIVATION_DEFAULT, /* the placement's own */
+    ACTIVATION_GELU,
+    ACTIVATION_GELU_NEW,
+    ACTIVATION_RELU,
+    ACTIVATION_TANH,
+    ACTIVATION_SWISH
+};
+/* Which biases BitFit trains. */
+enum bias_set {
+    BIASES_ALL,       /* every bias (Ben Zaken et al. 2022) */
+    BIASES_OPENDELTA, /* without those of intermediate.dense and of the embeddings' layer norm */
+};
+
+/* A method reads its own settings and ignores the others. */
 struct peft_spec {
-    char *method;     /* registry name: "lora" */
+    char *method; /* registry name: "lora" */
+    bool norms;   /* train the layer norms too, whatever the method */
+
+    /* lora */
     uint32_t r;       /* rank, 1..1024 */
-    double alpha;     /* LoRA scaling numerator */
+    double alpha;     /* scaling numerator */
     double dropout;   /* of the branch input, [0, 1) */
     bool rslora;      /* scale alpha/sqrt(r) instead of alpha/r (Kalajdzievski 2023) */
     uint32_t targets; /* bit (1 << enum linear_site) */
+
+    /* adapter */
+    uint32_t bottleneck; /* width, 1..4096 */
+    enum placement placement;
+    enum activation activation;
+    double scaling; /* s of PLACEMENT_PARALLEL */
+
+    /* prefix, prompt */
+    uint32_t length; /* virtual tokens, 1..1024 */
+    uint32_t hidden; /* prefix: width of the reparametrisation network; 0: none, the rows are
+                        trained themselves */
+    bool shift; /* prefix: the text's positions begin after it, as HF computes it; false: at 0, as
+                   OpenDelta and AdapterHub */
+
+    /* bitfit */
+    enum bias_set biases;
 };
 
 enum optimizer { OPTIMIZER_ADAMW, OPTIMIZER_ADAMW_HF };
@@ -45,6 +87,16 @@ struct local_spec {
     double warmup;        /* share of the steps with rising learning rate, [0, 1) */
     double max_grad_norm; /* 0: no clipping */
     double model_dropout; /* hidden and attention dropout; below 0: as config.json says */
+    double proximal;      /* mu of FedProx (Li et al. 2020): loss + mu/2 |theta - theta_0|^2 */
+    bool decay_over_run;  /* the schedule spans all rounds; false: it restarts in each */
+    bool carry_optimizer; /* moments stay with the client from round to round */
+};
+
+/* How a task's files become training, validation and test examples. */
+enum splits {
+    SPLITS_OFFICIAL, /* train; no validation; dev is the test set */
+    SPLITS_PAPER,    /* FedPETuning: train is cut by seed 42 into train and validation; dev is the
+                        test set */
 };
 
 struct task_spec {
@@ -54,10 +106,27 @@ struct task_spec {
     char *text, *text_pair, *label; /* column names for "text"; text_pair may be NULL */
     char **labels; /* class names in index order; n_labels = 1 and labels NULL: regression */
     uint32_t n_labels;
-    char *metric; /* "accuracy", "f1", or "mse": regression; NULL: the task's own */
+    char *metric; /* metric_name (text/metrics.h); NULL: the task's own */
+    enum splits splits;
 };
 
-enum partition_kind { PARTITION_IID, PARTITION_DIRICHLET, PARTITION_COLUMN };
+enum partition_kind {
+    PARTITION_IID,
+    PARTITION_DIRICHLET, /* label skew, equal sizes */
+    PARTITION_COLUMN,    /* natural owners */
+    PARTITION_LABEL,     /* one label a client */
+    PARTITION_QUANTITY,  /* sizes skewed: Dirichlet over clients */
+};
+
+/* What the server does with the mean of the updates (Reddi et al. 2021, algorithm 2; Hsu et al.
+ * 2019 for FedAvgM). */
+enum server_optimizer {
+    SERVER_FEDAVG,
+    SERVER_FEDAVGM,
+    SERVER_FEDADAGRAD,
+    SERVER_FEDADAM,
+    SERVER_FEDYOGI
+};
 
 struct federation_spec {
     uint32_t clients;   /* population */
@@ -69,6 +138,13 @@ struct federation_spec {
     double alpha;                  /* Dirichlet concentration */
     char *column;                  /* PARTITION_COLUMN: the column that names the owner */
     bool weighted;                 /* FedAvg weights n_k (McMahan et al. 2017); false: uniform */
+    enum server_optimizer optimizer;
+    double server_lr, server_beta1, server_beta2, server_tau; /* not for SERVER_FEDAVG */
+    bool scaffold;     /* control variates (Karimireddy et al. 2020) */
+    bool best;         /* the run's result is its best round by validation, not its last */
+    uint32_t patience; /* rounds without a better one before the run ends; 0: never */
+    uint32_t
+        evaluate_every; /* rounds from one evaluation to the next; the last is always evaluated */
     uint64_t seed;
 };
 

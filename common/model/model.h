@@ -38,6 +38,8 @@ struct layer_weights {
     struct norm_weights attn_norm, ffn_norm;
 };
 
+enum head_kind { HEAD_SEQUENCE, HEAD_TOKENS };
+
 /* A tensor of the classification head; strings are static. */
 struct head_tensor {
     const char *name;   /* HF module path, "classifier.weight" */
@@ -77,37 +79,82 @@ struct batch {
     const int32_t *off;             /* n + 1 */
     const int32_t *id, *type, *pos; /* tokens each; pos already holds the family's offset */
     const int32_t *label;           /* n, classification; or NULL */
-    const real *target;             /* n, regression; or NULL */
+    const int32_t *tag; /* tokens, token classification: class, or -1: not scored; or NULL */
+    const real *target; /* n, regression; or NULL */
 };
 /* First position id of the family (RoBERTa: pad_id + 1; else 0), and the most tokens an example may
  * have. */
 int model_first_position(const struct model_config *c);
 int model_max_tokens(const struct model_config *c);
 
-/* Where a PEFT method enters the encoder. Sites grow with the methods (see docs/architecture.md); a
- * NULL hook is an untouched site. */
+/* A tensor of the encoder, without the head: what BitFit, layer-norm tuning and full fine-tuning
+ * choose from. */
+enum tensor_role { ROLE_EMBEDDING, ROLE_WEIGHT, ROLE_BIAS, ROLE_NORM_GAIN, ROLE_NORM_BIAS };
+struct base_tensor {
+    const char *name; /* full HF path, "roberta.encoder.layer.0.attention.self.query.bias" */
+    enum tensor_role role;
+    int layer; /* from 0; -1: embeddings and pooler */
+    int site;  /* enum linear_site; -1: none */
+    int ndim;
+    int64_t dim[2];
+    const real *x; /* its frozen values in the model; NULL when the model has no weights */
+};
+/* All of them in HF's order: embeddings, layers, then the pooler of a BERT model whose file has one
+ * (of any BERT when the model has no weights). From the configuration alone. *out is from `mem`.
+ * ERR_NOMEM. */
+int model_tensors(const struct model *m, struct arena *mem, struct base_tensor **out, size_t *n,
+                  struct err *e) MUST_CHECK;
+
+/* The end of a post-LN block: norm(x + dropout(h)), x [T,d] the block's input, h [T,d] the
+ * sub-layer's output. */
+enum block_site { BLOCK_ATTENTION, BLOCK_FFN };
+struct block_norm {
+    struct val *gain, *bias; /* [1,d] */
+    real eps, dropout;
+};
+struct val *block_norm(struct tape *t, struct val *x, struct val *h, const struct block_norm *n);
+
+/* Where a PEFT method enters the encoder (docs/architecture.md). A NULL hook is an untouched site.
+ */
 struct encoder_hooks {
     void *self;
+    /* Site BASE: the parameter that is trained in place of the frozen tensor with these values, or
+     * NULL where it stays frozen. Vectors are [1,n]. */
+    struct val *(*tensor)(void *self, struct tape *t, const real *frozen, int rows, int cols);
+    /* Site SUB: what a block ends with, from its input x and its sub-layer's output h. The last
+     * layer asks for first tokens only. NULL: block_norm. */
+    struct val *(*block)(void *self, struct tape *t, int layer, enum block_site site, struct val *x,
+                         struct val *h, const struct block_norm *n);
+    /* Site KV: key and value rows [P,d] that every sequence sees before its own in this layer. */
+    void (*prefix)(void *self, struct tape *t, int layer, struct val **key, struct val **value);
+    /* Site EMB: rows [P,d] in front of every sequence's word embeddings; they get positions and
+     * type 0 as tokens do, and the first of them becomes the sequence's first token. */
+    struct val *(*prompt)(void *self, struct tape *t);
+    int shift; /* the text's positions are moved by so many: P of prompts, and of prefixes in HF */
     /* After y = x W^T + b of a linear site: adds branches to y in place (op_linear_add). */
     void (*linear)(void *self, struct tape *t, int layer, enum linear_site site, struct val *x,
                    struct val *y);
     real hidden_dropout, attention_dropout; /* effective values for this run */
 };
 
-/* The hidden state of each sequence's first token after the last layer: [n, hidden]. The last layer
- * computes attention output and FFN for those rows only. */
-struct val *encoder_first_tokens(const struct model *m, struct tape *t, const struct batch *b,
-                                 const struct encoder_hooks *h);
+/* Hidden states after the last layer. FIRST: of each sequence's first token, [n, hidden]; the last
+ * layer then computes attention output and FFN for those rows only. TOKENS: of every token of the
+ * batch, [tokens, hidden], virtual ones left out. */
+enum encoder_output { ENCODER_FIRST, ENCODER_TOKENS };
+struct val *encoder_hidden(const struct model *m, struct tape *t, const struct batch *b,
+                           const struct encoder_hooks *h, enum encoder_output output);
 
-/* The classification head as HF defines it for the family, on first-token states. BERT: (pooler
+/* The heads as HF defines them for the family. HEAD_SEQUENCE, on first-token states: BERT: (pooler
  * dense, tanh), dropout, classifier; RoBERTa: dropout, classifier.dense, tanh, dropout,
- * classifier.out_proj; DistilBERT: pre_classifier, ReLU, dropout, classifier. head_tensors: the
- * trainable tensors for n_labels outputs; returns how many (<= HEAD_MAX_TENSORS). */
-int head_tensors(const struct model *m, int n_labels, struct head_tensor out[HEAD_MAX_TENSORS]);
-/* param: one val per head tensor, in that order; dropout: effective value. first [n,hidden] ->
- * logits [n,n_labels]. */
-struct val *head_logits(const struct model *m, struct tape *t, struct val *first,
-                        struct val *const *param, real dropout);
+ * classifier.out_proj; DistilBERT: pre_classifier, ReLU, dropout, classifier. HEAD_TOKENS, on the
+ * states of all tokens: dropout, classifier, in every family. head_tensors: the trainable tensors
+ * for n_labels outputs; returns how many (<= HEAD_MAX_TENSORS). */
+int head_tensors(const struct model *m, enum head_kind kind, int n_labels,
+                 struct head_tensor out[HEAD_MAX_TENSORS]);
+/* param: one val per head tensor, in that order; dropout: effective value; a frozen pooler is asked
+ * for by h->tensor. x [rows,hidden] -> logits [rows,n_labels]. */
+struct val *head_logits(const struct model *m, enum head_kind kind, struct tape *t, struct val *x,
+                        struct val *const *param, real dropout, const struct encoder_hooks *h);
 
 /* Names and shapes of the linear sites; they need no weights.
  * Path below the layer, "attention.self.query". */

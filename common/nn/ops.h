@@ -40,6 +40,17 @@ struct val *op_embed(struct tape *t, int T, int n, struct val *const *table,
 /* Rows `index[0..n)` of x -> [n, cols]. */
 struct val *op_rows(struct tape *t, struct val *x, const int32_t *index, int n);
 
+/* Columns [first, first + n) of x -> [rows, n]. */
+struct val *op_columns(struct tape *t, struct val *x, int first, int n);
+
+/* Puts the same rows in front of each sequence: front [P,d], x [T,d] with sequence s in rows
+ * [off[s], off[s+1]) -> [T + n_seq * P, d]: front, sequence 0, front, sequence 1, ... */
+struct val *op_prepend(struct tape *t, struct val *front, struct val *x, const int32_t *off,
+                       int n_seq);
+
+/* x + y; shapes alike. */
+struct val *op_add(struct tape *t, struct val *x, struct val *y);
+
 /* Multi-head scaled dot-product attention (Vaswani et al. 2017) on packed sequences: sequence s has
  * query rows [q_off[s], q_off[s+1]) and key rows [k_off[s], k_off[s+1]); q [Tq,d], k and v [Tk,d],
  * d = heads * dh. Offsets begin with 0 and end with Tq or Tk. p: dropout of the probabilities.
@@ -51,7 +62,8 @@ struct attention_shape {
 struct val *op_attention(struct tape *t, struct val *q, struct val *k, struct val *v,
                          const struct attention_shape *s, real p);
 
-/* scale * sum_i -log softmax(logits_i)[label_i]; logits [n,C] -> [1,1]. */
+/* scale * sum_i -log softmax(logits_i)[label_i]; logits [n,C] -> [1,1]. Rows with label -1 are left
+ * out. */
 struct val *op_cross_entropy(struct tape *t, struct val *logits, const int32_t *label, real scale);
 /* scale * sum_i (x_i - target_i)^2; x [n,1] -> [1,1]. */
 struct val *op_squared_error(struct tape *t, struct val *x, const real *target, real scale);

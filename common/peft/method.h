@@ -4,15 +4,25 @@
 
 #include "peft/peft.h"
 
+/* A base tensor that is trained. */
+struct trained_base {
+    struct base_tensor of;
+    size_t tensor; /* in the schema */
+};
+
 struct peft {
     const struct model *model;
     const struct peft_method *method;
     struct peft_spec spec;
+    enum head_kind head_kind;
     uint32_t n_labels;
     real hidden_dropout, attention_dropout, head_dropout; /* of the model, effective */
-    struct schema schema; /* the method's tensors, then the head's */
+    struct schema schema; /* the method's own tensors, then trained base tensors, then the head's */
     size_t *site; /* [layers][LIN_SITES]: 1 + index of the method's first tensor there; 0: none */
-    size_t head;  /* index of the first head tensor */
+    struct arena mem;
+    struct trained_base *base; /* n_base, sorted by address of the frozen values */
+    size_t n_base;
+    size_t first_base, head; /* index of the first trained base tensor, of the first head tensor */
     int n_head;
     struct head_tensor head_tensor[HEAD_MAX_TENSORS];
 };
@@ -21,6 +31,11 @@ struct peft {
  * ERR_MODEL, ERR_NOMEM. */
 int peft_add(struct peft *p, int layer, enum linear_site site, const char *suffix, int rows,
              int cols, struct err *e) MUST_CHECK;
+/* For plan(): appends a tensor of any name; decay as schema_add. */
+int peft_add_named(struct peft *p, const char *name, bool decay, int ndim, const int64_t *dim,
+                   struct err *e) MUST_CHECK;
+/* The methods' own tensor by name, as planned. */
+size_t peft_find(const struct peft *p, const char *name);
 /* For linear(): is there a tensor at a site, and which is the first? */
 bool peft_at(const struct peft *p, int layer, enum linear_site site, size_t *tensor);
 /* A tensor as a parameter of the tape: vectors are [1, n]. */
@@ -30,6 +45,7 @@ struct val *peft_param(const struct peft *p, struct tape *t, size_t tensor, cons
 struct rng peft_init_stream(uint64_t seed, size_t tensor);
 
 /* The registry: for each X(NAME) there is a NAME.c with a const struct peft_method peft_NAME. */
+
 #define PEFT_METHODS(X) X(lora)
 
 #define PEFT_DECLARE(name) extern const struct peft_method peft_##name;

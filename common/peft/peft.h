@@ -22,11 +22,26 @@ struct peft_method {
      * under HF PEFT names without the "base_model.model." prefix, e.g.
      * "bert.encoder.layer.0.attention.self.query.lora_A.weight". */
     int (*plan)(struct peft *p, struct err *e);
-    /* Initial values of the method's tensors. */
+    /* Does the method train this base tensor? NULL: none. (peft.norms adds the layer norms to any
+     * method.) They start from the base model's values. */
+    bool (*trains)(const struct peft_spec *spec, const struct base_tensor *t);
+    /* Initial values of the method's own tensors. NULL: it has none. */
     void (*init)(const struct peft *p, uint64_t seed, real *theta);
     /* Site LIN: adds its branch to y (see struct encoder_hooks). */
     void (*linear)(const struct peft *p, struct tape *t, const real *theta, real *grad, int layer,
                    enum linear_site site, struct val *x, struct val *y);
+    /* Site SUB. */
+    struct val *(*block)(const struct peft *p, struct tape *t, const real *theta, real *grad,
+                         int layer, enum block_site site, struct val *x, struct val *h,
+                         const struct block_norm *n);
+    /* Called once a forward pass, before the encoder: what `prefix` and `prompt` share, such as the
+     * output of a reparametrisation network. NULL: nothing. */
+    struct val *(*begin)(const struct peft *p, struct tape *t, const real *theta, real *grad);
+    /* Sites KV and EMB, from begin's val. virtual_tokens: how many rows they put in front. */
+    void (*prefix)(const struct peft *p, struct tape *t, struct val *begun, int layer,
+                   struct val **key, struct val **value);
+    struct val *(*prompt)(const struct peft *p, struct tape *t, struct val *begun);
+    int (*virtual_tokens)(const struct peft_spec *spec);
     /* HF PEFT peft_type for adapter_config.json, and the method's own fields of it: target_modules
      * and peft_type are written, and method and targets read, for all methods alike. */
     const char *hf_type;
@@ -36,11 +51,16 @@ struct peft_method {
 extern const struct peft_method *const peft_methods[]; /* ends with NULL */
 const struct peft_method *peft_method_find(const char *name);
 
+/* Tokens of an example besides the method's virtual ones that the model has positions for. */
+int peft_max_tokens(const struct peft *p);
+
 /* model is borrowed; a model without weights (its cfg alone) is enough for all but peft_logits.
- * n_labels 1: regression. local gives model_dropout, which when >= 0 replaces the model's hidden,
- * attention and head dropout; NULL: as config.json says. ERR_CONFIG, ERR_MODEL, ERR_NOMEM. */
+ * head: sequence or token classification; n_labels 1: regression. local gives model_dropout, which
+ * when >= 0 replaces the model's hidden, attention and head dropout; NULL: as config.json says.
+ * ERR_CONFIG, ERR_MODEL, ERR_NOMEM. */
 int peft_open(struct peft **out, const struct model *m, const struct peft_spec *spec,
-              const struct local_spec *local, uint32_t n_labels, struct err *e) MUST_CHECK;
+              const struct local_spec *local, enum head_kind head, uint32_t n_labels,
+              struct err *e) MUST_CHECK;
 void peft_close(struct peft *p);
 const struct schema *peft_schema(const struct peft *p);
 const struct model *peft_model(const struct peft *p);
@@ -50,12 +70,12 @@ uint32_t peft_labels(const struct peft *p);
  * and seed. */
 void peft_init(const struct peft *p, uint64_t seed, real *theta);
 
-/* Logits [n, n_labels] of a micro-batch. theta: schema->count; grad: an accumulator of the same
- * shape, NULL when not training. */
+/* Logits [n, n_labels] of a micro-batch, or [tokens, n_labels] of token classification. theta:
+ * schema->count; grad: an accumulator of the same shape, NULL when not training. */
 struct val *peft_logits(const struct peft *p, struct tape *t, const struct batch *b,
                         const real *theta, real *grad);
 /* The loss that HF computes (mean cross-entropy; mean squared error when n_labels = 1), as scale *
- * sum over the micro-batch. */
+ * sum over the micro-batch: over examples, or over tagged tokens. */
 struct val *peft_loss(const struct peft *p, struct tape *t, struct val *logits,
                       const struct batch *b, real scale);
 
