@@ -118,7 +118,7 @@ static int inspect_model(const struct inspected *i, json_t *root, struct err *e)
     if (!rc) {
         const struct run_spec *spec = &((struct experiment *)conf_data(conf))->spec;
         uint32_t labels = spec->task.n_labels ? spec->task.n_labels : 2;
-        rc = peft_open(&p, m, &spec->peft, &spec->local, labels, e);
+        rc = peft_open(&p, m, &spec->peft, &spec->local, HEAD_SEQUENCE, labels, e);
         if (!rc) {
             json_t *method = method_json(&spec->peft);
             add_schema(method, p);

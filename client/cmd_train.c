@@ -53,8 +53,8 @@ static int training_open(struct training *t, const char *path, const struct cli_
     if (!rc)
         rc = open_data(t, e);
     if (!rc)
-        rc = peft_open(&t->peft, t->backbone.model, &spec->peft, &spec->local, t->train->n_labels,
-                       e);
+        rc = peft_open(&t->peft, t->backbone.model, &spec->peft, &spec->local, HEAD_SEQUENCE,
+                       t->train->n_labels, e);
     if (!rc)
         rc = trainer_open(&t->trainer, threads, memory_limit, e);
     if (rc)

@@ -51,7 +51,8 @@ static int split_data(struct session *s, double validation, uint32_t client, str
 static int open_peft(struct session *s, const struct backbone *b, const struct run_spec *spec,
                      struct err *e)
 {
-    int rc = peft_open(&s->peft, b->model, &spec->peft, &s->local, s->data->n_labels, e);
+    int rc =
+        peft_open(&s->peft, b->model, &spec->peft, &s->local, HEAD_SEQUENCE, s->data->n_labels, e);
     if (rc)
         return rc;
     const struct schema *schema = peft_schema(s->peft);

@@ -166,7 +166,8 @@ int run_open(struct run *r, const struct server_config *c, struct err *e)
     if (rc == 0)
         rc = check_use(&r->spec, r->model, e);
     if (rc == 0)
-        rc = peft_open(&r->peft, r->model, &r->spec.peft, &r->spec.local, r->spec.task.n_labels, e);
+        rc = peft_open(&r->peft, r->model, &r->spec.peft, &r->spec.local, HEAD_SEQUENCE,
+                       r->spec.task.n_labels, e);
     if (rc == 0)
         rc = initial_params(r, c, e);
     if (rc != 0) {

@@ -28,8 +28,8 @@ static int open_all(struct setup *s, const char *path, const struct cli_list *se
     spec->task.n_labels = s->train->n_labels;
     rc = task_metric(&spec->task, spec->task.n_labels, &s->metric, e);
     if (!rc)
-        rc = peft_open(&s->peft, s->backbone.model, &spec->peft, &spec->local, spec->task.n_labels,
-                       e);
+        rc = peft_open(&s->peft, s->backbone.model, &spec->peft, &spec->local, HEAD_SEQUENCE,
+                       spec->task.n_labels, e);
     if (!rc)
         rc = partition_open(&s->partition, s->train, &spec->federation, e);
     return rc;

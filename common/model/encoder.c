@@ -1,4 +1,4 @@
-#include "model/model.h"
+#include "model/site.h"
 
 /* What one forward pass works with. */
 struct pass {
@@ -6,6 +6,7 @@ struct pass {
     struct tape *t;
     const struct batch *b;
     const struct encoder_hooks *hooks;
+    enum encoder_output output;
     const int32_t *one_each; /* 0, 1, ... n: row offsets of one query a sequence */
 };
 
@@ -55,7 +56,7 @@ static struct val *embed(const struct pass *p)
 static struct val *attention(const struct pass *p, int layer, struct val *x)
 {
     const struct model *m = p->m;
-    bool last = layer == m->cfg.layers - 1;
+    bool last = p->output == ENCODER_FIRST && layer == m->cfg.layers - 1;
     struct attention_shape shape = {.n_seq = p->b->n,
                                     .heads = m->cfg.heads,
                                     .q_off = last ? p->one_each : p->b->off,
@@ -86,10 +87,11 @@ static const int32_t *count_up(struct tape *t, int n)
     return i;
 }
 
-struct val *encoder_first_tokens(const struct model *m, struct tape *t, const struct batch *b,
-                                 const struct encoder_hooks *h)
+struct val *encoder_hidden(const struct model *m, struct tape *t, const struct batch *b,
+                           const struct encoder_hooks *h, enum encoder_output output)
 {
-    struct pass p = {.m = m, .t = t, .b = b, .hooks = h, .one_each = count_up(t, b->n)};
+    struct pass p = {
+        .m = m, .t = t, .b = b, .hooks = h, .one_each = count_up(t, b->n), .output = output};
     struct tape_scope s = tape_enter(t);
     struct val *x = embed(&p);
     /* One scope, left after every layer: what goes is the layer's input with the rest. */

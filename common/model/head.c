@@ -1,4 +1,6 @@
 #include "model/names.h"
+#include "model/site.h"
+#include <string.h>
 
 /* Positions in family_names.head. */
 enum { DENSE, DENSE_BIAS, CLASSIFIER, CLASSIFIER_BIAS };
@@ -8,46 +10,76 @@ static bool is_bias(int i)
     return i == DENSE_BIAS || i == CLASSIFIER_BIAS;
 }
 
-/* A pooler of the model file stays frozen and stands in for the dense layer. */
-static bool dense_is_frozen(const struct model *m)
+/* A pooler of the model file belongs to the encoder and stands in for the dense layer. */
+static bool dense_is_base(const struct model *m)
 {
     return m->pooler.W != NULL;
 }
 
-int head_tensors(const struct model *m, int n_labels, struct head_tensor out[HEAD_MAX_TENSORS])
+static int first_tensor(const struct model *m, enum head_kind kind)
 {
-    int n = 0, d = m->cfg.hidden;
-    for (int i = dense_is_frozen(m) ? CLASSIFIER : DENSE; i < HEAD_MAX_TENSORS; i++) {
+    return kind == HEAD_TOKENS || dense_is_base(m) ? CLASSIFIER : DENSE;
+}
+
+/* The values that the file has for a tensor of this name and shape; NULL without. */
+static const real *pretrained(const struct model *m, const struct head_tensor *h)
+{
+    for (int i = 0; i < FILE_HEAD_TENSORS; i++) {
         const struct head_tensor *file = &m->file_head[i];
-        struct head_tensor h = {.name = family_names[m->cfg.family].head[i],
-                                .module = family_names[m->cfg.family].head_module[i],
+        if (file->name != NULL && strcmp(file->name, h->name) == 0 && file->ndim == h->ndim &&
+            file->dim[0] == h->dim[0] && (h->ndim == 1 || file->dim[1] == h->dim[1]))
+            return file->pretrained;
+    }
+    return NULL;
+}
+
+int head_tensors(const struct model *m, enum head_kind kind, int n_labels,
+                 struct head_tensor out[HEAD_MAX_TENSORS])
+{
+    const struct family_names *names = &family_names[m->cfg.family];
+    int n = 0, d = m->cfg.hidden;
+    for (int i = first_tensor(m, kind); i < HEAD_MAX_TENSORS; i++) {
+        struct head_tensor h = {.name = names->head[i],
+                                .module = names->head_module[i],
                                 .ndim = is_bias(i) ? 1 : 2,
                                 .dim = {i < CLASSIFIER ? d : n_labels, is_bias(i) ? 0 : d}};
-        bool same = file->pretrained != NULL && file->ndim == h.ndim && file->dim[0] == h.dim[0] &&
-                    (is_bias(i) || file->dim[1] == h.dim[1]);
-        h.pretrained = same ? file->pretrained : NULL;
+        if (kind == HEAD_TOKENS) {
+            h.name = token_head_names[i - CLASSIFIER];
+            h.module = "classifier";
+        }
+        h.pretrained = pretrained(m, &h);
         out[n++] = h;
     }
     return n;
 }
 
-struct val *head_logits(const struct model *m, struct tape *t, struct val *first,
-                        struct val *const *param, real dropout)
+real head_dropout(const struct model_config *c, enum head_kind kind)
+{
+    bool own = kind == HEAD_SEQUENCE || !family_names[c->family].tokens_drop_as_hidden;
+    return own ? c->head_dropout : c->hidden_dropout;
+}
+
+/* The layer between first token and classifier. */
+static struct val *dense(const struct model *m, struct tape *t, struct val *x,
+                         struct val *const *param, real dropout, const struct encoder_hooks *h)
 {
     const struct family_names *names = &family_names[m->cfg.family];
-    int d = m->cfg.hidden;
-    struct tape_scope s = tape_enter(t);
-    struct val *W, *b, *x = first;
-    if (dense_is_frozen(m)) {
-        W = tape_const(t, m->pooler.W, d, d);
-        b = tape_const(t, m->pooler.b, 1, d);
-    } else {
-        W = *param++;
-        b = *param++;
-    }
+    struct val *W = dense_is_base(m) ? site_matrix(h, t, m->pooler.W, m->pooler.out, m->pooler.in)
+                                     : param[DENSE];
+    struct val *b =
+        dense_is_base(m) ? site_vector(h, t, m->pooler.b, m->pooler.out) : param[DENSE_BIAS];
     if (names->head_drops_first)
         x = op_dropout(t, x, dropout);
-    x = op_act(t, op_linear(t, x, W, b), names->head_act);
+    return op_act(t, op_linear(t, x, W, b), names->head_act);
+}
+
+struct val *head_logits(const struct model *m, enum head_kind kind, struct tape *t, struct val *x,
+                        struct val *const *param, real dropout, const struct encoder_hooks *h)
+{
+    struct tape_scope s = tape_enter(t);
+    struct val *const *classifier = param + CLASSIFIER - first_tensor(m, kind);
+    if (kind == HEAD_SEQUENCE)
+        x = dense(m, t, x, param, dropout, h);
     x = op_dropout(t, x, dropout);
-    return tape_leave(t, s, op_linear(t, x, param[0], param[1]));
+    return tape_leave(t, s, op_linear(t, x, classifier[0], classifier[1]));
 }

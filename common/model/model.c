@@ -158,17 +158,19 @@ static void take_encoder(struct binder *b)
         b->m->pooler = take_linear(b, "", names->pooler, c->hidden, c->hidden);
 }
 
-/* Head tensors in whatever shape they have: whether they fit is known when the number of labels is.
- * A pooler is no head tensor here: the file's is frozen. */
+/* Head tensors in whatever shape they have: whether they fit is known when kind of head and number
+ * of labels are. A pooler is no head tensor here: the file's is the encoder's. */
 static void take_head(struct binder *b)
 {
-    for (int i = 0; i < HEAD_MAX_TENSORS && b->rc == 0; i++) {
+    for (int i = 0; i < FILE_HEAD_TENSORS && b->rc == 0; i++) {
+        bool sequence = i < HEAD_MAX_TENSORS;
         bool is_pooler = b->names->pooler != NULL && i < 2;
-        const struct st_tensor *t = is_pooler ? NULL : find(b, b->names->head[i]);
+        const char *name = sequence ? b->names->head[i] : token_head_names[i - HEAD_MAX_TENSORS];
+        const struct st_tensor *t = is_pooler ? NULL : find(b, name);
         if (t == NULL || t->ndim < 1 || t->ndim > 2 || t->dtype == DTYPE_OTHER)
             continue;
         struct head_tensor *h = &b->m->file_head[i];
-        *h = (struct head_tensor){.name = b->names->head[i], .ndim = t->ndim};
+        *h = (struct head_tensor){.name = name, .ndim = t->ndim};
         memcpy(h->dim, t->dim, sizeof h->dim);
         h->pretrained = values(b, t);
     }

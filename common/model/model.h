@@ -49,7 +49,7 @@ struct head_tensor {
     /* From the model file when it has the tensor in this shape; else NULL: N(0, 0.02), biases 0. */
     const real *pretrained;
 };
-enum { HEAD_MAX_TENSORS = 4 };
+enum { HEAD_MAX_TENSORS = 4, FILE_HEAD_TENSORS = HEAD_MAX_TENSORS + 2 };
 
 struct model {
     struct model_config cfg;
@@ -60,8 +60,8 @@ struct model {
     struct layer_weights *layer;
     /* BERT; W is NULL when the file has none: then the pooler is trained with the head. */
     struct linear_weights pooler;
-    /* Head tensors of the file, in its shapes; name is NULL where it has none. */
-    struct head_tensor file_head[HEAD_MAX_TENSORS];
+    /* Head tensors of the file, of either kind, in its shapes; name is NULL where it has none. */
+    struct head_tensor file_head[FILE_HEAD_TENSORS];
     struct hash hash; /* SHA-256 of model.safetensors: the identity of the base model */
     char *dir, *name; /* directory as given; name: "_name_or_path" of config.json, else dir */
 };
@@ -151,6 +151,8 @@ struct val *encoder_hidden(const struct model *m, struct tape *t, const struct b
  * for n_labels outputs; returns how many (<= HEAD_MAX_TENSORS). */
 int head_tensors(const struct model *m, enum head_kind kind, int n_labels,
                  struct head_tensor out[HEAD_MAX_TENSORS]);
+/* The dropout rate of config.json that a head takes. */
+real head_dropout(const struct model_config *c, enum head_kind kind);
 /* param: one val per head tensor, in that order; dropout: effective value; a frozen pooler is asked
  * for by h->tensor. x [rows,hidden] -> logits [rows,n_labels]. */
 struct val *head_logits(const struct model *m, enum head_kind kind, struct tape *t, struct val *x,

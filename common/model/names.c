@@ -73,8 +73,11 @@ const struct family_names family_names[FAMILIES] = {
                                     "classifier.weight", "classifier.bias"},
                            .head_module = {"pre_classifier", "pre_classifier", "classifier",
                                            "classifier"},
-                           .head_act = ACT_RELU},
+                           .head_act = ACT_RELU,
+                           .tokens_drop_as_hidden = true},
 };
+
+const char *const token_head_names[2] = {"classifier.weight", "classifier.bias"};
 
 bool names_tolerated(const char *tensor)
 {

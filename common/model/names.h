@@ -29,10 +29,14 @@ struct family_names {
     const char *head_module[HEAD_MAX_TENSORS]; /* as struct head_tensor.module */
     enum act head_act;                         /* between the two */
     bool head_drops_first;                     /* dropout before the dense layer too */
+    bool tokens_drop_as_hidden; /* token classification uses the hidden dropout, not the head's */
 };
 
 /* Indexed by enum family. */
 extern const struct family_names family_names[FAMILIES];
+
+/* The classifier's weight and bias in a head of token classification, whatever the family. */
+extern const char *const token_head_names[2];
 
 /* Is a tensor (without the family's prefix) one that checkpoints may hold although the encoder does
  * not need it: buffers, poolers and the heads of other tasks? */

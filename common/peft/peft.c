@@ -25,13 +25,13 @@ static void set_dropouts(struct peft *p, const struct local_spec *local)
     bool given = local != NULL && local->model_dropout >= 0;
     p->hidden_dropout = given ? (real)local->model_dropout : c->hidden_dropout;
     p->attention_dropout = given ? (real)local->model_dropout : c->attention_dropout;
-    p->head_dropout = given ? (real)local->model_dropout : c->head_dropout;
+    p->head_dropout = given ? (real)local->model_dropout : head_dropout(c, p->head_kind);
 }
 
 static int plan_head(struct peft *p, struct err *e)
 {
     p->head = p->schema.n;
-    p->n_head = head_tensors(p->model, (int)p->n_labels, p->head_tensor);
+    p->n_head = head_tensors(p->model, p->head_kind, (int)p->n_labels, p->head_tensor);
     for (int i = 0; i < p->n_head; i++) {
         const struct head_tensor *h = &p->head_tensor[i];
         int rc = schema_add(&p->schema, h->name, SCOPE_GLOBAL, h->ndim > 1, h->ndim, h->dim, e);
@@ -55,7 +55,7 @@ static int plan(struct peft *p, struct err *e)
 }
 
 int peft_open(struct peft **out, const struct model *m, const struct peft_spec *spec,
-              const struct local_spec *local, uint32_t n_labels, struct err *e)
+              const struct local_spec *local, enum head_kind head, uint32_t n_labels, struct err *e)
 {
     const struct peft_method *method;
     int rc = find_method(spec, &method, e);
@@ -66,7 +66,8 @@ int peft_open(struct peft **out, const struct model *m, const struct peft_spec *
     struct peft *p = calloc(1, sizeof *p);
     if (p == NULL)
         return err_set(e, ERR_NOMEM, "no memory for an adapter");
-    *p = (struct peft){.model = m, .method = method, .spec = *spec, .n_labels = n_labels};
+    *p = (struct peft){
+        .model = m, .method = method, .spec = *spec, .head_kind = head, .n_labels = n_labels};
     p->spec.method = NULL; /* borrowed for this call only */
     set_dropouts(p, local);
     schema_init(&p->schema);
@@ -179,10 +180,11 @@ struct val *peft_logits(const struct peft *p, struct tape *t, const struct batch
                                   .hidden_dropout = p->hidden_dropout,
                                   .attention_dropout = p->attention_dropout};
     struct val *head[HEAD_MAX_TENSORS];
-    struct val *first = encoder_first_tokens(p->model, t, b, &hooks);
+    struct val *x = encoder_hidden(p->model, t, b, &hooks,
+                                   p->head_kind == HEAD_TOKENS ? ENCODER_TOKENS : ENCODER_FIRST);
     for (int i = 0; i < p->n_head; i++)
         head[i] = peft_param(p, t, p->head + (size_t)i, theta, grad);
-    return head_logits(p->model, t, first, head, p->head_dropout);
+    return head_logits(p->model, p->head_kind, t, x, head, p->head_dropout, &hooks);
 }
 
 struct val *peft_loss(const struct peft *p, struct tape *t, struct val *logits,

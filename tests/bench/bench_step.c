@@ -213,7 +213,7 @@ static int run(const char *dir, unsigned threads, uint32_t steps, struct err *e)
     if (!rc)
         rc = open_data(&d, dir, m->cfg.vocab, e);
     if (!rc)
-        rc = peft_open(&peft, m, &spec, &local, d.n_labels, e);
+        rc = peft_open(&peft, m, &spec, &local, HEAD_SEQUENCE, d.n_labels, e);
     if (!rc)
         rc = measure(peft, &d, threads, &local, e);
     peft_close(peft);

@@ -102,7 +102,9 @@ static unsigned char *initial(float **theta_out)
 {
     struct peft *p;
     struct err e;
-    cr_assert_eq(peft_open(&p, backbone.model, &welcome.spec.peft, &welcome.spec.local, 2, &e), 0);
+    cr_assert_eq(peft_open(&p, backbone.model, &welcome.spec.peft, &welcome.spec.local,
+                           HEAD_SEQUENCE, 2, &e),
+                 0);
     const struct schema *schema = peft_schema(p);
     float *theta = malloc(schema->count * sizeof *theta);
     unsigned char *packed = malloc(4 * schema->packed);
@@ -152,7 +154,9 @@ Test(session, trains_as_the_trainer_does)
                                                   .n_labels = 2},
                               SPLIT_TRAIN, backbone.tokenizer, 16, NULL, &e),
                  0, "%s", e.text);
-    cr_assert_eq(peft_open(&p, backbone.model, &welcome.spec.peft, &welcome.spec.local, 2, &e), 0);
+    cr_assert_eq(peft_open(&p, backbone.model, &welcome.spec.peft, &welcome.spec.local,
+                           HEAD_SEQUENCE, 2, &e),
+                 0);
     const struct train_job job = {
         .peft = p, .data = d, .local = &welcome.spec.local, .seed = 17, .round = 5, .client = 3};
     cr_assert_eq(trainer_fit(trainer, &job, theta, &plain, &e), 0, "%s", e.text);
@@ -237,7 +241,9 @@ Test(session, saves_an_adapter_and_points_to_it)
     snprintf(path, sizeof path, "%s/adapter", state);
     cr_assert_eq(session_save(s, params, len, state, &e), 0, "%s", e.text);
     cr_assert_eq(session_save(s, trained, len, state, &e), 0, "%s", e.text);
-    cr_assert_eq(peft_open(&p, backbone.model, &welcome.spec.peft, &welcome.spec.local, 2, &e), 0);
+    cr_assert_eq(peft_open(&p, backbone.model, &welcome.spec.peft, &welcome.spec.local,
+                           HEAD_SEQUENCE, 2, &e),
+                 0);
     float *theta = malloc(peft_schema(p)->count * sizeof *theta);
     cr_assert_eq(peft_load(p, path, theta, &e), 0, "%s", e.text);
     tensorset_pack(peft_schema(p), theta, params);

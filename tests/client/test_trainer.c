@@ -60,7 +60,14 @@ static struct batch one_batch(const struct toy *t, const uint32_t *index, size_t
         label[s] = x->label;
         target[s] = x->target;
     }
-    return (struct batch){(int)n, total, off, id, type, pos, label, target};
+    return (struct batch){.n = (int)n,
+                          .tokens = total,
+                          .off = off,
+                          .id = id,
+                          .type = type,
+                          .pos = pos,
+                          .label = label,
+                          .target = target};
 }
 
 /* Trains without dropout; the order of examples is the contract of the shuffle stream. */

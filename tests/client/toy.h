@@ -99,7 +99,7 @@ static inline void toy_open(struct toy *t, size_t n, uint32_t n_labels, double d
                                  .alpha = 8,
                                  .dropout = dropout,
                                  .targets = 1 << LIN_QUERY | 1 << LIN_VALUE};
-    toy_check(peft_open(&t->peft, t->model, &t->spec, &t->local, n_labels, &e), &e);
+    toy_check(peft_open(&t->peft, t->model, &t->spec, &t->local, HEAD_SEQUENCE, n_labels, &e), &e);
     toy_sentences(t, n, n_labels);
     t->count = peft_schema(t->peft)->count;
     t->theta = malloc(t->count * sizeof *t->theta);

@@ -134,15 +134,16 @@ static void run_base(struct tape *tape, void *arg)
     const struct schema *s = peft_schema(t->peft);
     struct head_tensor head[HEAD_MAX_TENSORS];
     struct val *param[HEAD_MAX_TENSORS];
-    int n = head_tensors(t->golden.model, (int)peft_labels(t->peft), head);
+    int n = head_tensors(t->golden.model, HEAD_SEQUENCE, (int)peft_labels(t->peft), head);
     for (int i = 0; i < n; i++) {
         const struct tensor_spec *spec = schema_find(s, head[i].name);
         bool matrix = spec->ndim > 1;
         param[i] = tape_const(tape, t->theta + spec->offset, matrix ? (int)spec->dim[0] : 1,
                               (int)spec->dim[matrix ? 1 : 0]);
     }
-    struct val *first = encoder_first_tokens(t->golden.model, tape, &t->golden.batch, &none);
-    struct val *logits = head_logits(t->golden.model, tape, first, param, 0);
+    struct val *first =
+        encoder_hidden(t->golden.model, tape, &t->golden.batch, &none, ENCODER_FIRST);
+    struct val *logits = head_logits(t->golden.model, HEAD_SEQUENCE, tape, first, param, 0, &none);
     memcpy(run->logits, logits->x, (size_t)(logits->rows * logits->cols) * sizeof *run->logits);
 }
 

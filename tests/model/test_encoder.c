@@ -12,7 +12,7 @@ struct forward {
 static void forward(struct tape *t, void *arg)
 {
     const struct forward *f = arg;
-    struct val *x = encoder_first_tokens(f->model, t, f->batch, &f->hooks);
+    struct val *x = encoder_hidden(f->model, t, f->batch, &f->hooks, ENCODER_FIRST);
     cr_assert(x->rows == f->batch->n && x->cols == f->model->cfg.hidden);
     memcpy(f->out, x->x, (size_t)(x->rows * x->cols) * sizeof(real));
 }

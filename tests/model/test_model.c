@@ -106,7 +106,7 @@ Test(model, head_tensors_follow_the_family)
         struct golden g;
         struct head_tensor h[HEAD_MAX_TENSORS];
         golden_open(&g, want[i].family);
-        cr_assert_eq(head_tensors(g.model, want[i].n_labels, h), want[i].n);
+        cr_assert_eq(head_tensors(g.model, HEAD_SEQUENCE, want[i].n_labels, h), want[i].n);
         for (int k = 0; k < want[i].n; k++) {
             bool classifier = k >= want[i].n - 2;
             cr_expect_str_eq(h[k].name, want[i].name[k]);
@@ -132,7 +132,7 @@ Test(model, a_missing_pooler_belongs_to_the_head)
     struct head_tensor h[HEAD_MAX_TENSORS];
     cr_assert_eq(open_edited("bert", without_pooler, &m, &e), 0, "%s", e.text);
     cr_assert_null(m->pooler.W);
-    cr_assert_eq(head_tensors(m, 2, h), 4);
+    cr_assert_eq(head_tensors(m, HEAD_SEQUENCE, 2, h), 4);
     cr_expect_str_eq(h[0].name, "bert.pooler.dense.weight");
     cr_expect_str_eq(h[0].module, "pooler");
     cr_expect_str_eq(h[2].name, "classifier.weight");

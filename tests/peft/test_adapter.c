@@ -109,7 +109,7 @@ Test(adapter, every_set_of_targets_comes_back)
         struct peft *p;
         struct arena mem;
         arena_init(&mem, ARENA_NO_CAP);
-        cr_assert_eq(peft_open(&p, g.model, &spec, NULL, 2, &e), 0, "%s", e.text);
+        cr_assert_eq(peft_open(&p, g.model, &spec, NULL, HEAD_SEQUENCE, 2, &e), 0, "%s", e.text);
         real *theta = arena_calloc(&mem, peft_schema(p)->count, sizeof *theta);
         peft_init(p, targets, theta);
         cr_assert_eq(peft_save(p, theta, &info, dir, &e), 0, "%s", e.text);
@@ -130,7 +130,7 @@ static void expect_targets(const struct model *m, uint32_t targets, const char *
     struct err e = {0};
     struct peft *p;
     char path[SCRATCH_PATH];
-    cr_assert_eq(peft_open(&p, m, &spec, NULL, 2, &e), 0, "%s", e.text);
+    cr_assert_eq(peft_open(&p, m, &spec, NULL, HEAD_SEQUENCE, 2, &e), 0, "%s", e.text);
     real *theta = calloc(peft_schema(p)->count, sizeof *theta);
     cr_assert_eq(peft_save(p, theta, &info, dir, &e), 0, "%s", e.text);
     scratch_path(path, dir, "adapter_config.json");
@@ -499,7 +499,7 @@ Test(adapter, a_public_distilbert_adapter_loads)
     cr_expect(spec.r == 8 && spec.alpha == 16 && spec.dropout == 0.1 && !spec.rslora);
     cr_expect_eq(spec.targets, 1 << LIN_QUERY | 1 << LIN_VALUE);
     cr_expect_eq(info.n_labels, 2);
-    cr_assert_eq(peft_open(&p, &m, &spec, NULL, info.n_labels, &e), 0, "%s", e.text);
+    cr_assert_eq(peft_open(&p, &m, &spec, NULL, HEAD_SEQUENCE, info.n_labels, &e), 0, "%s", e.text);
     real *theta = arena_calloc(&mem, peft_schema(p)->count, sizeof *theta);
     cr_expect_eq(peft_load(p, from, theta, &e), 0, "%s", e.text);
     peft_close(p);

@@ -29,7 +29,7 @@ static struct peft *open_peft(const struct model *m, const struct peft_spec *spe
 {
     struct peft *p = NULL;
     struct err e = {0};
-    cr_assert_eq(peft_open(&p, m, spec, NULL, labels, &e), 0, "%s", e.text);
+    cr_assert_eq(peft_open(&p, m, spec, NULL, HEAD_SEQUENCE, labels, &e), 0, "%s", e.text);
     return p;
 }
 
@@ -186,8 +186,8 @@ Test(schema, wrong_specs_are_refused)
     for (size_t i = 0; i < n; i++) {
         struct peft *p = NULL;
         struct err e = {0};
-        cr_expect_eq(peft_open(&p, &m, &bad[i].spec, NULL, bad[i].labels, &e), ERR_CONFIG, "%zu",
-                     i);
+        cr_expect_eq(peft_open(&p, &m, &bad[i].spec, NULL, HEAD_SEQUENCE, bad[i].labels, &e),
+                     ERR_CONFIG, "%zu", i);
         cr_expect(strstr(e.text, bad[i].because) != NULL, "%s", e.text);
         cr_expect_null(p);
     }

@@ -25,8 +25,8 @@ static inline void tuned_start(struct tuned *t, const char *family, const struct
     struct err e = {0};
     *t = (struct tuned){.spec = *spec, .local = {.model_dropout = dropout}};
     golden_open(&t->golden, family);
-    cr_assert_eq(peft_open(&t->peft, t->golden.model, spec, &t->local, n_labels, &e), 0, "%s",
-                 e.text);
+    cr_assert_eq(peft_open(&t->peft, t->golden.model, spec, &t->local, HEAD_SEQUENCE, n_labels, &e),
+                 0, "%s", e.text);
     cr_assert_eq(tape_open(&t->tape, 0, &e), 0, "%s", e.text);
     t->count = peft_schema(t->peft)->count;
     t->theta = arena_calloc(&t->golden.mem, t->count, sizeof *t->theta);

@@ -66,8 +66,8 @@ static void world_open(struct world *w, const char *method)
             .id = w->id[i], .type = w->type[i], .n_tokens = 2 + i % (TOKENS - 1), .label = i % 2};
     }
     cr_assert_eq(model_open(&w->model, FEDPET_TEST_DIR "/model/golden/bert", &e), 0, "%s", e.text);
-    cr_assert_eq(peft_open(&w->peft, w->model, &w->spec.peft, &w->spec.local, 2, &e), 0, "%s",
-                 e.text);
+    cr_assert_eq(peft_open(&w->peft, w->model, &w->spec.peft, &w->spec.local, HEAD_SEQUENCE, 2, &e),
+                 0, "%s", e.text);
     cr_assert_eq(partition_open(&w->partition, &w->data, &w->spec.federation, &e), 0, "%s", e.text);
 }
 
