@@ -22,6 +22,12 @@
  * the others make a quorum. A second connection under a name replaces the first. A connection must
  * say Hello within 30 s and be Ready within 30 minutes.
  *
+ * The best round. The parameters after a round may be scored: by what clients report with their
+ * updates about the parameters they were sent, which scores the round before and never the last one
+ * (core_config.metric), or by the shell (core_scored). With federation.patience the run ends early;
+ * with federation.best its result is the best round's parameters, and not the last one's. A run of
+ * which no round was scored ends with the last.
+ *
  * Memory is bounded by the members, the connections, per_round and the parameters. Outputs are
  * derived from the state when they are asked for; the shell drains core_next() after each event. */
 #ifndef SERVER_CORE_H
@@ -31,6 +37,7 @@
 #include "base/spec.h"
 #include "base/tensorset.h"
 #include "proto/msg.h"
+#include "server/best.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -49,6 +56,14 @@ struct core_config {
      */
     const char *const *client;
     size_t n_clients;
+    /* The clients' metric that scores rounds, by name; NULL: core_scored alone. Borrowed. */
+    const char *metric;
+    bool lower_is_better;
+    /* Of the last commit, when a stored run goes on: core_commit's, and the parameters after round
+     * best.round (NULL unless federation.best and best.any). Copied. state NULL: the beginning. */
+    const double *state;
+    struct best best;
+    const float *best_params;
 };
 
 /* What one client contributed to a round, for the record. */
@@ -71,6 +86,9 @@ struct core_commit {
     double train_loss; /* sample-weighted mean */
     size_t n_metrics;  /* what clients measured, weighted means by name (server/tally.h) */
     struct msg_metric metric[MSG_MAX_METRICS];
+    const double *state; /* n_state values that the server carries to the next round beside the */
+    size_t n_state;      /* parameters: its optimiser's (server/fedopt.h); valid as params are */
+    struct best best;    /* so far, this round's metrics included */
     uint32_t selected, refused;
     core_time started, ended;
 };
@@ -81,13 +99,16 @@ enum core_out_kind {
     OUT_CLOSE,  /* end conn after what was sent */
     OUT_COMMIT, /* store this round durably, then core_committed(); the commit does not change until
                    then */
-    OUT_FINISHED, /* all rounds done */
+    OUT_FINISHED, /* the run is over: all rounds done, or ended early, or failed */
 };
 struct core_out {
     enum core_out_kind kind;
     uint64_t conn;
     struct msg msg;
     const struct core_commit *commit;
+    /* OUT_FINISHED: NULL, or why the run cannot go on: the server's step led out of the range of
+     * parameters. The round is not committed, and the shell should end. */
+    const struct err *failure;
 };
 
 struct core;
@@ -101,6 +122,9 @@ void core_connected(struct core *c, uint64_t conn, const char *client, core_time
 void core_message(struct core *c, uint64_t conn, const struct msg *m, core_time now);
 void core_disconnected(struct core *c, uint64_t conn, core_time now);
 void core_committed(struct core *c, core_time now);
+/* The shell's score of the parameters after `round` (from 0): of the round being committed, before
+ * core_committed, or of the one before it. Others are ignored, and so is a run that is over. */
+void core_scored(struct core *c, uint32_t round, double score);
 /* Wire bytes of a connection so far (link_bytes_in/out); call before core_message and after
  * sending. */
 void core_traffic(struct core *c, uint64_t conn, uint64_t in, uint64_t out);
@@ -119,9 +143,12 @@ size_t core_limit(const struct core *c, uint64_t conn, uint8_t type);
 /* What the run is waiting for, in words: "round 3 of 20: 7 of 10 updates, 42 s left", "waiting for
  * clients: 3 of 5 ready". */
 void core_status(const struct core *c, core_time now, char *text, size_t size);
+/* The global parameters: after the last committed round, and once the run is over its result. */
 const float *core_params(const struct core *c);
+/* The best round so far. */
+const struct best *core_best(const struct core *c);
 uint32_t core_round(const struct core *c);
-bool core_finished(const struct core *c);
+bool core_finished(const struct core *c); /* but not failed */
 /* Names of all clients that have been ready in this run, sorted: up to `room` of them to `name`;
  * returns how many there are. The strings live as long as the core. */
 size_t core_clients(const struct core *c, const char **name, size_t room);
