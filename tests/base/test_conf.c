@@ -220,8 +220,8 @@ static const struct {
     {"peft: {targets: [query]}\nlr: 1\n", "exp.yaml:2: unknown key lr; did you mean local.lr?"},
     {"locl: {lr: 1}\n", "exp.yaml:1: unknown key locl; did you mean local?"},
     {"peft: {zzzzzz: 1}\n",
-     "exp.yaml:1: unknown key peft.zzzzzz; peft has the keys method, r, alpha, dropout, "
-     "rslora, targets"},
+     "exp.yaml:1: unknown key peft.zzzzzz; peft has the keys method, norms, r, alpha, dropout, "
+     "rslora, targets, bottleneck, placement, activation, scaling, length, hidden, shift, biases"},
     {"peft: {r: 0}\n", "exp.yaml:1: peft.r is 0; it must be a whole number from 1 to 1024"},
     {"peft: {r: 1025}\n", "it must be a whole number from 1 to 1024"},
     {"peft: {r: 8.5}\n", "peft.r is 8.5; it must be a whole number"},

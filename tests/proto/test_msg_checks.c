@@ -169,7 +169,7 @@ Test(msg_checks, who_takes_part)
     SPEC("federation.quorum", federation.quorum = UINT32_MAX);
     SPEC("federation.rounds", federation.rounds = 1000001);
     SPEC("federation.deadline_s", federation.deadline_s = 604801);
-    SPEC("federation.partition", federation.partition = (enum partition_kind)3);
+    SPEC("federation.partition", federation.partition = (enum partition_kind)5);
     SPEC("federation.alpha", federation.alpha = (double)NAN);
     SPEC("federation.column", federation.column = two_lines);
 }
