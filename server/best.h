@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 struct best {
-    bool any;       /* a round has been scored; else the rest means nothing */
+    bool any;       /* there is one; else round and score mean nothing */
     uint32_t round; /* from 0 */
     double score;
     uint32_t since; /* rounds scored after it: none was better */

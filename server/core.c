@@ -118,7 +118,8 @@ static void close_round(struct core *c)
 {
     withdraw_tasks(c);
     round_close(&c->round, c->now);
-    c->commit_due = true;
+    c->commit_due = c->round.state == ROUND_CLOSED;
+    c->finish_due = c->round.state == ROUND_FAILED;
 }
 
 static void deadline(struct core *c)
@@ -321,6 +322,11 @@ void core_committed(struct core *c, core_time now)
         begin_if_possible(c);
 }
 
+void core_scored(struct core *c, uint32_t round, double score)
+{
+    round_scored(&c->round, round, score);
+}
+
 void core_traffic(struct core *c, uint64_t conn, uint64_t in, uint64_t out)
 {
     struct session *s = roster_find(&c->who, conn);
@@ -364,7 +370,10 @@ static struct msg task(const struct core *c)
     core_time left = c->round.deadline - c->now;
     return (struct msg){
         .type = MSG_TASK,
-        .task = {c->config.run_id, c->round.number, left > 0 ? (uint64_t)left : 0, packed(c)},
+        .task = {.run_id = c->config.run_id,
+                 .round = c->round.number,
+                 .deadline_ms = left > 0 ? (uint64_t)left : 0,
+                 .params = packed(c)},
     };
 }
 
@@ -432,6 +441,8 @@ bool core_next(struct core *c, struct core_out *out)
     } else if (c->finish_due) {
         c->finish_due = false;
         *out = (struct core_out){.kind = OUT_FINISHED};
+        if (c->round.state == ROUND_FAILED)
+            out->failure = &c->round.failure;
     } else {
         return false;
     }
@@ -485,18 +496,9 @@ static void name_missing(const struct round *r, char *text, size_t size)
         append(text, size, " and %zu more", missing - SHOWN);
 }
 
-void core_status(const struct core *c, core_time now, char *text, size_t size)
+static void say_round(const struct core *c, core_time now, char *text, size_t size)
 {
     const struct round *r = &c->round;
-    if (size == 0)
-        return;
-    text[0] = '\0';
-    if (c->draining)
-        append(text, size, "stopping; ");
-    if (r->state == ROUND_OVER) {
-        append(text, size, "all %u rounds are done", r->spec->rounds);
-        return;
-    }
     append(text, size, "round %u of %u", r->number + 1, r->spec->rounds);
     if (r->attempt > 0)
         append(text, size, ", attempt %u", r->attempt + 1);
@@ -513,9 +515,36 @@ void core_status(const struct core *c, core_time now, char *text, size_t size)
     }
 }
 
+void core_status(const struct core *c, core_time now, char *text, size_t size)
+{
+    const struct round *r = &c->round;
+    if (size == 0)
+        return;
+    text[0] = '\0';
+    if (c->draining)
+        append(text, size, "stopping; ");
+    if (r->state == ROUND_OVER && r->number < r->spec->rounds)
+        append(text, size, "ended early, after %u of %u rounds: %u brought none better", r->number,
+               r->spec->rounds, r->best.since);
+    else if (r->state == ROUND_OVER)
+        append(text, size, "all %u rounds are done", r->spec->rounds);
+    else if (r->state == ROUND_FAILED)
+        append(text, size, "failed: %s", r->failure.text);
+    else
+        say_round(c, now, text, size);
+    if (r->best.any)
+        append(text, size, "; best so far: round %u (%s%s%.4f)", r->best.round + 1,
+               r->metric != NULL ? r->metric : "", r->metric != NULL ? " " : "", r->best.score);
+}
+
 const float *core_params(const struct core *c)
 {
     return c->round.params;
+}
+
+const struct best *core_best(const struct core *c)
+{
+    return &c->round.best;
 }
 
 uint32_t core_round(const struct core *c)

@@ -86,9 +86,10 @@ struct core_commit {
     double train_loss; /* sample-weighted mean */
     size_t n_metrics;  /* what clients measured, weighted means by name (server/tally.h) */
     struct msg_metric metric[MSG_MAX_METRICS];
-    const double *state; /* n_state values that the server carries to the next round beside the */
-    size_t n_state;      /* parameters: its optimiser's (server/fedopt.h); valid as params are */
-    struct best best;    /* so far, this round's metrics included */
+    const double *state;   /* n_state values that the server carries to the next round beside the */
+    size_t n_state;        /* parameters: its optimiser's (server/fedopt.h); valid as params are */
+    struct best best;      /* so far, this round's metrics included */
+    const char *scored_by; /* core_config.metric */
     uint32_t selected, refused;
     core_time started, ended;
 };
@@ -145,7 +146,7 @@ size_t core_limit(const struct core *c, uint64_t conn, uint8_t type);
 void core_status(const struct core *c, core_time now, char *text, size_t size);
 /* The global parameters: after the last committed round, and once the run is over its result. */
 const float *core_params(const struct core *c);
-/* The best round so far. */
+/* The best round so far, by core_config.metric or the shell. */
 const struct best *core_best(const struct core *c);
 uint32_t core_round(const struct core *c);
 bool core_finished(const struct core *c); /* but not failed */

@@ -22,36 +22,81 @@ static int wire_schema(struct schema *wire, const struct schema *s, struct err *
     return rc;
 }
 
-int round_init(struct round *r, const struct core_config *c, struct err *e)
+static bool allocate(struct round *r, const struct federation_spec *f, const struct schema *s)
 {
-    const struct federation_spec *f = &c->spec->federation;
-    *r = (struct round){.spec = f, .schema = c->schema, .aggregator = &aggregator_fedavg};
-    int rc = spec_check_federation(f, e);
-    if (rc != 0 || (rc = wire_schema(&r->wire, c->schema, e)) != 0)
-        goto fail;
+    r->n_carried = r->optimizer->vectors * r->wire.count;
     r->slot = calloc(f->per_round, sizeof *r->slot);
     r->row = calloc(f->per_round, sizeof *r->row);
     r->contribution = calloc(f->per_round, sizeof *r->contribution);
-    r->params = calloc(c->schema->count, sizeof *r->params);
-    r->next = calloc(c->schema->count, sizeof *r->next);
+    r->params = calloc(s->count, sizeof *r->params);
+    r->next = calloc(s->count, sizeof *r->next);
     r->values = calloc(r->wire.count, sizeof *r->values);
     r->packed = calloc(r->wire.count, sizeof(float));
     r->sum = calloc(1, r->aggregator->state_size(r->wire.count));
-    if (r->slot == NULL || r->row == NULL || r->contribution == NULL || r->params == NULL ||
-        r->next == NULL || r->values == NULL || r->packed == NULL || r->sum == NULL) {
-        rc = err_set(e, ERR_NOMEM, "no memory for rounds of %u clients and %zu parameters",
-                     f->per_round, c->schema->count);
-        goto fail;
-    }
+    r->carried = calloc(r->n_carried + 1, sizeof *r->carried);
+    if (f->best)
+        r->best_params = calloc(s->count, sizeof *r->best_params);
+    return r->slot != NULL && r->row != NULL && r->contribution != NULL && r->params != NULL &&
+           r->next != NULL && r->values != NULL && r->packed != NULL && r->sum != NULL &&
+           r->carried != NULL && (r->best_params != NULL || !f->best);
+}
+
+/* What a stored run goes on with, or the beginning. */
+static void restore(struct round *r, const struct core_config *c)
+{
     memcpy(r->run_id, c->run_id, sizeof r->run_id);
     memcpy(r->params, c->params, c->schema->count * sizeof *r->params);
-    tensorset_pack(r->schema, r->params, r->packed);
+    if (c->state != NULL)
+        memcpy(r->carried, c->state, r->n_carried * sizeof *r->carried);
+    else
+        fedopt_begin(r->optimizer, r->spec, r->carried, r->wire.count);
+    if (r->best_params != NULL && c->best_params != NULL)
+        memcpy(r->best_params, c->best_params, c->schema->count * sizeof *r->best_params);
+    r->best = c->best;
     r->number = c->round;
-    r->gathered = c->n_clients >= f->per_round;
-    r->state = c->round < f->rounds ? ROUND_GATHERING : ROUND_OVER;
-    return 0;
-fail:
-    round_release(r);
+    r->gathered = c->n_clients >= r->spec->per_round;
+}
+
+/* Waits for the next round; or ends, and then the parameters are the run's result. */
+static void go_on(struct round *r)
+{
+    bool over = r->number >= r->spec->rounds || best_stale(&r->best, r->spec->patience);
+    r->state = over ? ROUND_OVER : ROUND_GATHERING;
+    if (over && r->spec->best && r->best.any)
+        memcpy(r->params, r->best_params, r->schema->count * sizeof *r->params);
+    tensorset_pack(r->schema, r->params, r->packed);
+}
+
+/* What travels, over those values of `s` that do. ERR_PROTO when one is not finite. */
+static int unpack(const struct round *r, const struct schema *s, float *values, struct err *e)
+{
+    return tensorset_unpack(s, r->packed, r->wire.count * sizeof(float), values, e);
+}
+
+int round_init(struct round *r, const struct core_config *c, struct err *e)
+{
+    const struct federation_spec *f = &c->spec->federation;
+    *r = (struct round){
+        .spec = f,
+        .schema = c->schema,
+        .aggregator = &aggregator_fedavg,
+        .optimizer = fedopt_find(f->optimizer),
+        .metric = c->metric,
+        .lower_is_better = c->lower_is_better,
+    };
+    int rc = spec_check_federation(f, e);
+    if (rc == 0)
+        rc = wire_schema(&r->wire, c->schema, e);
+    if (rc == 0 && !allocate(r, f, c->schema))
+        rc = err_set(e, ERR_NOMEM, "no memory for rounds of %u clients and %zu parameters",
+                     f->per_round, c->schema->count);
+    if (rc == 0) {
+        restore(r, c);
+        go_on(r);
+        rc = unpack(r, &r->wire, r->values, e);
+    }
+    if (rc != 0)
+        round_release(r);
     return rc;
 }
 
@@ -66,6 +111,8 @@ void round_release(struct round *r)
     free(r->values);
     free(r->packed);
     free(r->sum);
+    free(r->carried);
+    free(r->best_params);
     *r = (struct round){0};
 }
 
@@ -197,19 +244,30 @@ void round_close(struct round *r, core_time now)
         .attempt = r->attempt,
         .params = r->next,
         .contribution = r->contribution,
+        .scored_by = r->metric,
+        .state = r->carried,
+        .n_state = r->n_carried,
         .selected = (uint32_t)r->n,
         .refused = r->refused,
         .started = r->started,
         .ended = now,
     };
     r->aggregator->finish(r->sum, r->values, r->wire.count);
-    tensorset_pack(&r->wire, r->values, r->packed);
+    float *before = r->next; /* there is room until the new values are there */
+    int rc = unpack(r, &r->wire, before, &r->failure);
+    if (rc == 0)
+        rc = fedopt_step(r->optimizer, r->spec, r->carried, before, r->values, r->wire.count,
+                         &r->failure);
     memcpy(r->next, r->params, r->schema->count * sizeof *r->next);
-    /* A mean of finite numbers below 2^20 is finite and the length is ours: this cannot fail. */
-    if (tensorset_unpack(r->schema, r->packed, r->wire.count * sizeof(float), r->next, NULL) != 0)
-        abort();
-    r->commit.hash = tensorset_hash(r->schema, r->next);
-    r->state = ROUND_CLOSED;
+    if (rc == 0) {
+        tensorset_pack(&r->wire, r->values, r->packed);
+        rc = unpack(r, r->schema, r->next, &r->failure);
+    }
+    if (rc != 0)
+        err_wrap(&r->failure, "round %u", r->number + 1);
+    else
+        r->commit.hash = tensorset_hash(r->schema, r->next);
+    r->state = rc == 0 ? ROUND_CLOSED : ROUND_FAILED;
 }
 
 void round_record(struct round *r)
@@ -226,6 +284,23 @@ void round_record(struct round *r)
     }
     c->train_loss = loss / (double)c->samples;
     c->n_metrics = tally_means(&r->tally, r->row, r->n, c->metric);
+    for (size_t i = 0; i < c->n_metrics && r->metric != NULL && r->number > 0; i++)
+        if (strcmp(c->metric[i].name, r->metric) == 0)
+            round_scored(r, r->number - 1, c->metric[i].value);
+    c->best = r->best;
+}
+
+void round_scored(struct round *r, uint32_t round, double score)
+{
+    const float *params;
+    if (r->state == ROUND_CLOSED && round == r->number)
+        params = r->next;
+    else if (r->state != ROUND_OVER && round + 1 == r->number)
+        params = r->params;
+    else
+        return;
+    if (best_enter(&r->best, round, score, r->lower_is_better) && r->best_params != NULL)
+        memcpy(r->best_params, params, r->schema->count * sizeof *r->best_params);
 }
 
 static void release_slots(struct round *r, bool forget)
@@ -252,9 +327,9 @@ void round_advance(struct round *r)
     float *old = r->params;
     release_slots(r, false);
     r->params = r->next;
-    r->next = old; /* r->packed has the new ones since round_close */
+    r->next = old;
     r->number++;
     r->attempt = 0;
     r->refused = 0;
-    r->state = r->number < r->spec->rounds ? ROUND_GATHERING : ROUND_OVER;
+    go_on(r);
 }

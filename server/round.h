@@ -5,6 +5,7 @@
 #define SERVER_ROUND_H
 
 #include "server/aggregate.h"
+#include "server/fedopt.h"
 #include "server/roster.h"
 #include "server/tally.h"
 
@@ -12,7 +13,8 @@ enum round_state {
     ROUND_GATHERING, /* waits for enough ready clients */
     ROUND_OPEN,      /* tasks are out, updates come in */
     ROUND_CLOSED,    /* the commit is being stored */
-    ROUND_OVER,      /* no round is left */
+    ROUND_OVER,      /* no round is left: params are the result */
+    ROUND_FAILED,    /* the step led nowhere: `failure` says why */
 };
 
 /* A selected client's place. */
@@ -29,6 +31,7 @@ struct round {
     const struct schema *schema;
     struct schema wire; /* the tensors that travel, alone: its flat vector is what is averaged */
     const struct aggregator *aggregator;
+    const struct fedopt *optimizer;
     char run_id[17];
 
     enum round_state state;
@@ -46,8 +49,16 @@ struct round {
     float *values;         /* wire.count: the update at hand, and the mean */
     unsigned char *packed; /* 4 * wire.count: params as they travel */
     void *sum;             /* aggregator state */
+    double *carried;       /* n_carried: the optimiser's state */
+    size_t n_carried;
     struct core_contribution *contribution; /* per_round: those of the commit */
     struct core_commit commit;
+
+    const char *metric; /* the clients' that scores rounds; NULL: none */
+    bool lower_is_better;
+    struct best best;
+    float *best_params; /* schema->count: after round best.round; NULL unless spec->best */
+    struct err failure; /* ROUND_FAILED */
 };
 
 /* ERR_CONFIG: numbers of the federation that contradict each other; ERR_NOMEM. */
@@ -66,14 +77,17 @@ void round_begin(struct round *r, struct roster *who, core_time now);
 enum msg_reason round_update(struct round *r, struct member *m, const struct msg_update *u);
 /* Nothing more is to be hoped for before the deadline, and there is a quorum. */
 bool round_complete(const struct round *r);
-/* ROUND_OPEN -> ROUND_CLOSED: next holds the new parameters. */
+/* ROUND_OPEN -> ROUND_CLOSED: next holds the new parameters; or -> ROUND_FAILED. */
 void round_close(struct round *r, core_time now);
-/* Completes r->commit with what each client contributed, once, when nothing more is to be counted.
- */
+/* Completes r->commit with what each client contributed, once, when nothing more is to be counted;
+ * scores the round before by it. */
 void round_record(struct round *r);
+/* core_scored. */
+void round_scored(struct round *r, uint32_t round, double score);
 /* ROUND_OPEN -> ROUND_GATHERING, same round, next attempt: what was delivered is forgotten. */
 void round_restart(struct round *r);
-/* ROUND_CLOSED -> ROUND_GATHERING or ROUND_OVER: the commit is durable. */
+/* ROUND_CLOSED -> ROUND_GATHERING or ROUND_OVER, after the last round or for want of a better one:
+ * the commit is durable. */
 void round_advance(struct round *r);
 
 #endif
