@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 /* A loss computes its gradient at once: it has the size of its input, which is small. */
 struct loss {
@@ -56,9 +57,12 @@ struct val *op_cross_entropy(struct tape *t, struct val *logits, const int32_t *
     double sum = 0;
 
     for (size_t i = 0; i < (size_t)logits->rows; i++) {
-        assert(label[i] >= 0 && label[i] < logits->cols);
-        sum += row_loss(logits->x + i * classes, logits->cols, label[i], scale,
-                        val_data(slope) + i * classes);
+        real *row = val_data(slope) + i * classes;
+        assert(label[i] >= -1 && label[i] < logits->cols);
+        if (label[i] >= 0)
+            sum += row_loss(logits->x + i * classes, logits->cols, label[i], scale, row);
+        else
+            memset(row, 0, classes * sizeof *row);
     }
     return finish(t, scope, logits, slope, scale * sum);
 }

@@ -125,6 +125,34 @@ static struct val *rows(struct tape *t, struct val *const *in)
 
 static const int32_t ragged[] = {0, 3, 3, 4, T};
 
+static struct val *columns(struct tape *t, struct val *const *in)
+{
+    struct val *left = op_columns(t, in[0], 0, 2), *right = op_columns(t, in[0], D - 4, 4);
+
+    return reduce(t, op_linear(t, left, op_columns(t, right, 1, 2), NULL));
+}
+
+static struct val *prepend(struct tape *t, struct val *const *in)
+{
+    return reduce(t, op_prepend(t, in[0], in[1], ragged, 4));
+}
+
+/* Keys and values see rows before the sequence's own, queries do not. */
+static struct val *attention_prefix(struct tape *t, struct val *const *in)
+{
+    static const int32_t keys[] = {0, 5, 7, 10, T + 8};
+    const struct attention_shape s = {4, HEADS, ragged, keys};
+    struct val *k = op_prepend(t, in[1], in[0], ragged, 4);
+    struct val *v = op_prepend(t, in[2], in[0], ragged, 4);
+
+    return reduce(t, op_attention(t, in[0], k, v, &s, (real)0.3));
+}
+
+static struct val *add(struct tape *t, struct val *const *in)
+{
+    return reduce(t, op_add(t, op_add(t, in[0], in[1]), in[0]));
+}
+
 static struct val *attention(struct tape *t, struct val *const *in)
 {
     const struct attention_shape s = {4, HEADS, ragged, ragged};
@@ -155,7 +183,7 @@ static struct val *attention_self(struct tape *t, struct val *const *in)
     return reduce(t, op_attention(t, in[0], in[0], in[0], &s, 0));
 }
 
-static const int32_t labels[T] = {0, 2, 1, 1, 0, 2, 2};
+static const int32_t labels[T] = {0, 2, -1, 1, 0, -1, 2};
 
 static struct val *cross_entropy(struct tape *t, struct val *const *in)
 {
@@ -185,7 +213,11 @@ const struct op_case op_cases[] = {
     {"silu", 1, {{T, D}}, silu},
     {"embed", 2, {{VOCAB, D}, {VOCAB, D}}, embed},
     {"rows", 1, {{T, D}}, rows},
+    {"columns", 1, {{T, D}}, columns},
+    {"prepend", 2, {{2, D}, {T, D}}, prepend},
+    {"add", 2, {{T, D}, {T, D}}, add},
     {"attention", 3, {{T, D}, {T, D}, {T, D}}, attention},
+    {"attention with prefix", 3, {{T, D}, {2, D}, {2, D}}, attention_prefix},
     {"attention with dropout", 3, {{T, D}, {T, D}, {T, D}}, attention_dropout},
     {"attention, one query a sequence", 3, {{3, D}, {T, D}, {T, D}}, attention_first},
     {"attention of one val", 1, {{T, D}}, attention_self},
