@@ -121,11 +121,12 @@ struct encoder_hooks {
     /* Site BASE: the parameter that is trained in place of the frozen tensor with these values, or
      * NULL where it stays frozen. Vectors are [1,n]. */
     struct val *(*tensor)(void *self, struct tape *t, const real *frozen, int rows, int cols);
-    /* Site SUB: what a block ends with, from its input x and its sub-layer's output h. The last
-     * layer asks for first tokens only. NULL: block_norm. */
+    /* Site SUB: what a block ends with, from its input x and its sub-layer's output h. In the last
+     * layer they hold the rows of the output only. NULL: block_norm. */
     struct val *(*block)(void *self, struct tape *t, int layer, enum block_site site, struct val *x,
                          struct val *h, const struct block_norm *n);
-    /* Site KV: key and value rows [P,d] that every sequence sees before its own in this layer. */
+    /* Site KV: key and value rows [P,d] that every sequence sees before its own in this layer; left
+     * as they are (NULL): none. */
     void (*prefix)(void *self, struct tape *t, int layer, struct val **key, struct val **value);
     /* Site EMB: rows [P,d] in front of every sequence's word embeddings; they get positions and
      * type 0 as tokens do, and the first of them becomes the sequence's first token. */
