@@ -1,6 +1,8 @@
 /* LoRA (Hu et al. 2021): y = x W^T + b + s * (drop(x) A^T) B^T with s = alpha / r, or alpha /
  * sqrt(r) (rsLoRA, Kalajdzievski 2023). */
 #include "model/jsonfile.h"
+#include "nn/blas.h"
+#include "peft/init.h"
 #include "peft/method.h"
 #include <math.h>
 #include <string.h>
@@ -43,14 +45,15 @@ static int lora_plan(struct peft *p, struct err *e)
  * starts at the base model. */
 static void lora_init(const struct peft *p, uint64_t seed, real *theta)
 {
-    for (size_t i = 0; i < p->head; i += 2) {
-        const struct tensor_spec *A = &p->schema.tensor[i], *B = &p->schema.tensor[i + 1];
-        double bound = 1 / sqrt((double)A->dim[1]);
-        struct rng r = peft_init_stream(seed, i);
-        for (size_t k = 0; k < A->count; k++)
-            theta[A->offset + k] = (real)((2 * rng_uniform(&r) - 1) * bound);
-        memset(theta + B->offset, 0, B->count * sizeof *theta);
+    for (size_t i = 0; i < p->first_base; i += 2) {
+        init_uniform(p, seed, i, p->schema.tensor[i].dim[1], theta);
+        init_zero(p, i + 1, theta);
     }
+}
+
+static double scale_of(const struct peft_spec *s)
+{
+    return s->alpha / (s->rslora ? sqrt(s->r) : s->r);
 }
 
 static void lora_linear(const struct peft *p, struct tape *t, const real *theta, real *grad,
@@ -59,11 +62,24 @@ static void lora_linear(const struct peft *p, struct tape *t, const real *theta,
     size_t i;
     if (!peft_at(p, layer, site, &i))
         return;
-    double r = p->spec.r, scale = p->spec.alpha / (p->spec.rslora ? sqrt(r) : r);
     struct val *A = peft_param(p, t, i, theta, grad);
     struct val *B = peft_param(p, t, i + 1, theta, grad);
     struct val *u = op_linear(t, op_dropout(t, x, (real)p->spec.dropout), A, NULL);
-    op_linear_add(t, y, u, B, (real)scale);
+    op_linear_add(t, y, u, B, (real)scale_of(&p->spec));
+}
+
+static bool lora_merge(const struct peft *p, const real *theta, const struct base_tensor *t,
+                       real *W)
+{
+    size_t i;
+    if (t->role != ROLE_WEIGHT || t->site < 0 ||
+        !peft_at(p, t->layer, (enum linear_site)t->site, &i))
+        return false;
+    const struct tensor_spec *A = &p->schema.tensor[i], *B = &p->schema.tensor[i + 1];
+    int r = (int)A->dim[0], in = (int)A->dim[1], out = (int)B->dim[0];
+    blas_gemm(BLAS_AS_IS, BLAS_AS_IS, out, in, r, (real)scale_of(&p->spec), theta + B->offset, r,
+              theta + A->offset, in, 1, W, in);
+    return true;
 }
 
 static int lora_config_write(const struct peft *p, json_t *json, struct err *e)
@@ -151,6 +167,7 @@ const struct peft_method peft_lora = {
     .plan = lora_plan,
     .init = lora_init,
     .linear = lora_linear,
+    .merge = lora_merge,
     .hf_type = "LORA",
     .config_write = lora_config_write,
     .config_read = lora_config_read,

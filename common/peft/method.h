@@ -31,18 +31,15 @@ struct peft {
  * ERR_MODEL, ERR_NOMEM. */
 int peft_add(struct peft *p, int layer, enum linear_site site, const char *suffix, int rows,
              int cols, struct err *e) MUST_CHECK;
-/* For plan(): appends a tensor of any name; decay as schema_add. */
-int peft_add_named(struct peft *p, const char *name, bool decay, int ndim, const int64_t *dim,
-                   struct err *e) MUST_CHECK;
-/* The methods' own tensor by name, as planned. */
-size_t peft_find(const struct peft *p, const char *name);
+/* For plan(): appends a tensor of any name; cols 0: a vector of `rows`. Matrices decay. */
+int peft_add_named(struct peft *p, const char *name, int rows, int cols, struct err *e) MUST_CHECK;
 /* For linear(): is there a tensor at a site, and which is the first? */
 bool peft_at(const struct peft *p, int layer, enum linear_site site, size_t *tensor);
 /* A tensor as a parameter of the tape: vectors are [1, n]. */
 struct val *peft_param(const struct peft *p, struct tape *t, size_t tensor, const real *theta,
                        real *grad);
-/* The stream of a tensor's initial values. */
-struct rng peft_init_stream(uint64_t seed, size_t tensor);
+/* The trained base tensor that replaces these frozen values; NULL: none. */
+const struct trained_base *peft_trained(const struct peft *p, const real *frozen);
 
 /* The registry: for each X(NAME) there is a NAME.c with a const struct peft_method peft_NAME. */
 

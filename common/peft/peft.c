@@ -1,3 +1,4 @@
+#include "peft/init.h"
 #include "peft/method.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,53 @@ static void set_dropouts(struct peft *p, const struct local_spec *local)
     p->head_dropout = given ? (real)local->model_dropout : head_dropout(c, p->head_kind);
 }
 
+/* --- the plan --- */
+
+static bool is_trained(const struct peft *p, const struct base_tensor *t)
+{
+    bool norm = t->role == ROLE_NORM_GAIN || t->role == ROLE_NORM_BIAS;
+    bool pooler = t->layer < 0 && (t->role == ROLE_WEIGHT || t->role == ROLE_BIAS);
+    /* A head over tokens does without the pooler; one that the file lacks is the head's own. */
+    if (pooler && (p->head_kind == HEAD_TOKENS || p->model->pooler.W == NULL))
+        return false;
+    return (norm && p->spec.norms) || (p->method->trains != NULL && p->method->trains(&p->spec, t));
+}
+
+static int add_base(struct peft *p, const struct base_tensor *t, struct err *e)
+{
+    bool decay = t->role == ROLE_EMBEDDING || t->role == ROLE_WEIGHT;
+    p->base[p->n_base++] = (struct trained_base){.of = *t, .tensor = p->schema.n};
+    return schema_add(&p->schema, t->name, SCOPE_GLOBAL, decay, t->ndim, t->dim, e);
+}
+
+static int by_address(const void *a, const void *b)
+{
+    uintptr_t x = (uintptr_t)((const struct trained_base *)a)->of.x;
+    uintptr_t y = (uintptr_t)((const struct trained_base *)b)->of.x;
+    return (x > y) - (x < y);
+}
+
+static int plan_base(struct peft *p, struct err *e)
+{
+    struct base_tensor *all;
+    size_t n;
+    p->first_base = p->schema.n;
+    if (p->method->trains == NULL && !p->spec.norms)
+        return 0;
+    int rc = model_tensors(p->model, &p->mem, &all, &n, e);
+    if (rc != 0)
+        return rc;
+    p->base = arena_calloc(&p->mem, n, sizeof *p->base);
+    if (p->base == NULL)
+        return err_set(e, ERR_NOMEM, "no memory for the list of trained tensors");
+    for (size_t i = 0; i < n && rc == 0; i++)
+        if (is_trained(p, &all[i]))
+            rc = add_base(p, &all[i], e);
+    if (rc == 0)
+        qsort(p->base, p->n_base, sizeof *p->base, by_address);
+    return rc;
+}
+
 static int plan_head(struct peft *p, struct err *e)
 {
     p->head = p->schema.n;
@@ -43,15 +91,55 @@ static int plan_head(struct peft *p, struct err *e)
 
 static int plan(struct peft *p, struct err *e)
 {
-    p->site = calloc((size_t)p->model->cfg.layers * LIN_SITES, sizeof *p->site);
+    p->site = arena_calloc(&p->mem, (size_t)p->model->cfg.layers * LIN_SITES, sizeof *p->site);
     if (p->site == NULL)
         return err_set(e, ERR_NOMEM, "no memory for the adapter's layout");
-    int rc = p->method->plan(p, e);
+    int rc = p->method->plan != NULL ? p->method->plan(p, e) : 0;
+    if (rc == 0)
+        rc = plan_base(p, e);
     if (rc == 0)
         rc = plan_head(p, e);
     if (rc == 0)
         schema_seal(&p->schema);
     return rc;
+}
+
+static int shift(const struct peft *p)
+{
+    return p->method->shift != NULL ? p->method->shift(&p->spec) : 0;
+}
+
+int peft_max_tokens(const struct peft *p)
+{
+    return model_max_tokens(&p->model->cfg) - shift(p);
+}
+
+static int check_positions(const struct peft *p, const struct local_spec *local, struct err *e)
+{
+    int all = model_max_tokens(&p->model->cfg), left = peft_max_tokens(p);
+    if (left < 1)
+        return err_set(e, ERR_CONFIG,
+                       "peft.length: %d virtual tokens leave none of the model's %d positions to "
+                       "the text: use fewer",
+                       shift(p), all);
+    if (local == NULL || local->max_length <= (uint32_t)left)
+        return 0;
+    if (left == all)
+        return err_set(e, ERR_CONFIG, "local.max_length: %u is more than the model's %d tokens",
+                       local->max_length, all);
+    return err_set(e, ERR_CONFIG,
+                   "local.max_length: %u tokens and the %d of peft.length are more than the "
+                   "model's %d: use a max_length of at most %d",
+                   local->max_length, shift(p), all, left);
+}
+
+static int check_labels(enum head_kind head, uint32_t n, struct err *e)
+{
+    uint32_t least = head == HEAD_TOKENS ? 2 : 1;
+    return n >= least && n <= 1u << 16
+               ? 0
+               : err_set(e, ERR_CONFIG, "number of labels is %u: must be from %u to 65536", n,
+                         least);
 }
 
 int peft_open(struct peft **out, const struct model *m, const struct peft_spec *spec,
@@ -61,8 +149,9 @@ int peft_open(struct peft **out, const struct model *m, const struct peft_spec *
     int rc = find_method(spec, &method, e);
     if (rc != 0)
         return rc;
-    if (n_labels < 1 || n_labels > 1u << 16)
-        return err_set(e, ERR_CONFIG, "number of labels is %u: must be from 1 to 65536", n_labels);
+    rc = check_labels(head, n_labels, e);
+    if (rc != 0)
+        return rc;
     struct peft *p = calloc(1, sizeof *p);
     if (p == NULL)
         return err_set(e, ERR_NOMEM, "no memory for an adapter");
@@ -70,8 +159,11 @@ int peft_open(struct peft **out, const struct model *m, const struct peft_spec *
         .model = m, .method = method, .spec = *spec, .head_kind = head, .n_labels = n_labels};
     p->spec.method = NULL; /* borrowed for this call only */
     set_dropouts(p, local);
+    arena_init(&p->mem, ARENA_NO_CAP);
     schema_init(&p->schema);
     rc = plan(p, e);
+    if (rc == 0)
+        rc = check_positions(p, local, e);
     if (rc == 0)
         *out = p;
     else
@@ -84,7 +176,7 @@ void peft_close(struct peft *p)
     if (p == NULL)
         return;
     schema_release(&p->schema);
-    free(p->site);
+    arena_release(&p->mem);
     free(p);
 }
 
@@ -117,6 +209,13 @@ int peft_add(struct peft *p, int layer, enum linear_site site, const char *suffi
     return schema_add(&p->schema, name, SCOPE_GLOBAL, true, 2, (int64_t[]){rows, cols}, e);
 }
 
+int peft_add_named(struct peft *p, const char *name, int rows, int cols, struct err *e)
+{
+    bool matrix = cols > 0;
+    return schema_add(&p->schema, name, SCOPE_GLOBAL, matrix, matrix ? 2 : 1,
+                      (int64_t[]){rows, cols}, e);
+}
+
 bool peft_at(const struct peft *p, int layer, enum linear_site site, size_t *tensor)
 {
     size_t first = p->site[layer * LIN_SITES + (int)site];
@@ -133,63 +232,36 @@ struct val *peft_param(const struct peft *p, struct tape *t, size_t tensor, cons
                       matrix ? (int)s->dim[0] : 1, (int)s->dim[matrix ? 1 : 0]);
 }
 
-struct rng peft_init_stream(uint64_t seed, size_t tensor)
+const struct trained_base *peft_trained(const struct peft *p, const real *frozen)
 {
-    struct rng all = rng_stream(seed, 0, 0, RNG_INIT);
-    return rng_child(&all, (uint32_t)tensor);
+    struct trained_base key = {.of.x = frozen};
+    return p->n_base > 0 ? bsearch(&key, p->base, p->n_base, sizeof key, by_address) : NULL;
 }
 
-/* --- values and forward pass --- */
+/* --- values --- */
 
-void peft_init(const struct peft *p, uint64_t seed, real *theta)
+static void init_head(const struct peft *p, uint64_t seed, real *theta)
 {
-    p->method->init(p, seed, theta);
     for (int i = 0; i < p->n_head; i++) {
+        const struct head_tensor *h = &p->head_tensor[i];
         size_t tensor = p->head + (size_t)i;
         const struct tensor_spec *s = &p->schema.tensor[tensor];
-        const struct head_tensor *h = &p->head_tensor[i];
-        struct rng r = peft_init_stream(seed, tensor);
-        for (size_t k = 0; k < s->count; k++)
-            if (h->pretrained != NULL)
-                theta[s->offset + k] = h->pretrained[k];
-            else
-                theta[s->offset + k] = h->ndim > 1 ? (real)(head_init_std * rng_normal(&r)) : 0;
+        if (h->pretrained != NULL)
+            memcpy(theta + s->offset, h->pretrained, s->count * sizeof *theta);
+        else if (h->ndim > 1)
+            init_normal(p, seed, tensor, head_init_std, theta);
+        else
+            init_zero(p, tensor, theta);
     }
 }
 
-/* What the encoder's hooks need besides the site. */
-struct call {
-    const struct peft *p;
-    const real *theta;
-    real *grad;
-};
-
-static void at_linear(void *self, struct tape *t, int layer, enum linear_site site, struct val *x,
-                      struct val *y)
+void peft_init(const struct peft *p, uint64_t seed, real *theta)
 {
-    const struct call *c = self;
-    c->p->method->linear(c->p, t, c->theta, c->grad, layer, site, x, y);
-}
-
-struct val *peft_logits(const struct peft *p, struct tape *t, const struct batch *b,
-                        const real *theta, real *grad)
-{
-    struct call call = {.p = p, .theta = theta, .grad = grad};
-    struct encoder_hooks hooks = {.self = &call,
-                                  .linear = p->method->linear != NULL ? at_linear : NULL,
-                                  .hidden_dropout = p->hidden_dropout,
-                                  .attention_dropout = p->attention_dropout};
-    struct val *head[HEAD_MAX_TENSORS];
-    struct val *x = encoder_hidden(p->model, t, b, &hooks,
-                                   p->head_kind == HEAD_TOKENS ? ENCODER_TOKENS : ENCODER_FIRST);
-    for (int i = 0; i < p->n_head; i++)
-        head[i] = peft_param(p, t, p->head + (size_t)i, theta, grad);
-    return head_logits(p->model, p->head_kind, t, x, head, p->head_dropout, &hooks);
-}
-
-struct val *peft_loss(const struct peft *p, struct tape *t, struct val *logits,
-                      const struct batch *b, real scale)
-{
-    return p->n_labels == 1 ? op_squared_error(t, logits, b->target, scale)
-                            : op_cross_entropy(t, logits, b->label, scale);
+    if (p->method->init != NULL)
+        p->method->init(p, seed, theta);
+    for (size_t i = 0; i < p->n_base; i++) {
+        const struct tensor_spec *s = &p->schema.tensor[p->base[i].tensor];
+        memcpy(theta + s->offset, p->base[i].of.x, s->count * sizeof *theta);
+    }
+    init_head(p, seed, theta);
 }

@@ -18,9 +18,13 @@ struct json_t;   /* jansson */
 struct peft_method {
     const char *name; /* as in the configuration: "lora" */
     const char *what; /* one line for --help: name, paper */
-    /* Checks the spec against the model (ERR_CONFIG), appends the method's tensors to p's schema
-     * under HF PEFT names without the "base_model.model." prefix, e.g.
-     * "bert.encoder.layer.0.attention.self.query.lora_A.weight". */
+    /* Checks the spec against the model (ERR_CONFIG), appends the method's own tensors to p's
+     * schema. LoRA, prompt and flat prefix under HF PEFT names without the "base_model.model."
+     * prefix ("bert.encoder.layer.0.attention.self.query.lora_A.weight", "prompt_embeddings");
+     * bottleneck adapters under AdapterHub's without the adapter's name
+     * ("bert.encoder.layer.0.output.adapters.adapter_down.0.weight"); the network of a
+     * reparametrised prefix as PEFT's PrefixEncoder calls its modules, below "prefix."
+     * ("prefix.embedding.weight", "prefix.transform.0.weight", "prefix.transform.2.bias"). */
     int (*plan)(struct peft *p, struct err *e);
     /* Does the method train this base tensor? NULL: none. (peft.norms adds the layer norms to any
      * method.) They start from the base model's values. */
@@ -37,11 +41,15 @@ struct peft_method {
     /* Called once a forward pass, before the encoder: what `prefix` and `prompt` share, such as the
      * output of a reparametrisation network. NULL: nothing. */
     struct val *(*begin)(const struct peft *p, struct tape *t, const real *theta, real *grad);
-    /* Sites KV and EMB, from begin's val. virtual_tokens: how many rows they put in front. */
+    /* Sites KV and EMB, from begin's val. */
     void (*prefix)(const struct peft *p, struct tape *t, struct val *begun, int layer,
                    struct val **key, struct val **value);
     struct val *(*prompt)(const struct peft *p, struct tape *t, struct val *begun);
-    int (*virtual_tokens)(const struct peft_spec *spec);
+    /* Positions that virtual tokens take before the text's first. */
+    int (*shift)(const struct peft_spec *spec);
+    /* Folds the method's branches into W, the values of the base tensor t; false: it has none
+     * there. NULL with `linear`, `block`, `prefix` or `prompt` set: cannot be folded. */
+    bool (*merge)(const struct peft *p, const real *theta, const struct base_tensor *t, real *W);
     /* HF PEFT peft_type for adapter_config.json, and the method's own fields of it: target_modules
      * and peft_type are written, and method and targets read, for all methods alike. */
     const char *hf_type;
@@ -54,10 +62,12 @@ const struct peft_method *peft_method_find(const char *name);
 /* Tokens of an example besides the method's virtual ones that the model has positions for. */
 int peft_max_tokens(const struct peft *p);
 
-/* model is borrowed; a model without weights (its cfg alone) is enough for all but peft_logits.
+/* model is borrowed; a model without weights (its cfg alone) is enough for the schema.
  * head: sequence or token classification; n_labels 1: regression. local gives model_dropout, which
- * when >= 0 replaces the model's hidden, attention and head dropout; NULL: as config.json says.
- * ERR_CONFIG, ERR_MODEL, ERR_NOMEM. */
+ * when >= 0 replaces the model's hidden, attention and head dropout, and max_length, which is held
+ * against peft_max_tokens; NULL: dropout as config.json says.
+ * ERR_CONFIG: an unknown method, a setting out of its range, more tokens than the model has
+ * positions for. ERR_MODEL, ERR_NOMEM. */
 int peft_open(struct peft **out, const struct model *m, const struct peft_spec *spec,
               const struct local_spec *local, enum head_kind head, uint32_t n_labels,
               struct err *e) MUST_CHECK;
@@ -66,8 +76,8 @@ const struct schema *peft_schema(const struct peft *p);
 const struct model *peft_model(const struct peft *p);
 uint32_t peft_labels(const struct peft *p);
 
-/* Initial theta (schema->count): the method's init, and the head's. A pure function of model, spec
- * and seed. */
+/* Initial theta (schema->count): the method's init, the base model's values where those are
+ * trained, and the head's. A pure function of model (with its weights), spec and seed. */
 void peft_init(const struct peft *p, uint64_t seed, real *theta);
 
 /* Logits [n, n_labels] of a micro-batch, or [tokens, n_labels] of token classification. theta:
@@ -78,6 +88,17 @@ struct val *peft_logits(const struct peft *p, struct tape *t, const struct batch
  * sum over the micro-batch: over examples, or over tagged tokens. */
 struct val *peft_loss(const struct peft *p, struct tape *t, struct val *logits,
                       const struct batch *b, real scale);
+
+/* Can the method be folded into the base model, leaving a plain one? LoRA, and all that trains
+ * nothing but base tensors. */
+bool peft_can_merge(const struct peft *p);
+/* Values of an encoder tensor with the method folded in; out: as many as t has. When peft_can_merge
+ * only. Returns whether they differ from the base model's by construction. */
+bool peft_merged(const struct peft *p, const real *theta, const struct base_tensor *t, real *out);
+/* The virtual rows of prefix [length, 2 * layers * hidden] or prompt [length, hidden], with a
+ * reparametrisation network evaluated. Row order as HF PEFT and AdapterHub have it: of a row, block
+ * 2l is the key of layer l, block 2l + 1 the value. ERR_STATE: the method has none; ERR_NOMEM. */
+int peft_collapse(const struct peft *p, const real *theta, real *rows, struct err *e) MUST_CHECK;
 
 /* A HF PEFT adapter directory: adapter_config.json and adapter_model.safetensors (F32). What PEFT
  * has no place for goes to fedpet.json beside them: the base model's sha256, the task, the class

@@ -1,0 +1,76 @@
+#include "peft/method.h"
+
+/* What the encoder's hooks need besides the site. */
+struct call {
+    const struct peft *p;
+    const real *theta;
+    real *grad;
+    struct val *begun;
+};
+
+static struct val *at_tensor(void *self, struct tape *t, const real *frozen, int rows, int cols)
+{
+    const struct call *c = self;
+    const struct trained_base *b = peft_trained(c->p, frozen);
+    (void)rows;
+    (void)cols;
+    return b != NULL ? peft_param(c->p, t, b->tensor, c->theta, c->grad) : NULL;
+}
+
+static void at_linear(void *self, struct tape *t, int layer, enum linear_site site, struct val *x,
+                      struct val *y)
+{
+    const struct call *c = self;
+    c->p->method->linear(c->p, t, c->theta, c->grad, layer, site, x, y);
+}
+
+static struct val *at_block(void *self, struct tape *t, int layer, enum block_site site,
+                            struct val *x, struct val *h, const struct block_norm *n)
+{
+    const struct call *c = self;
+    return c->p->method->block(c->p, t, c->theta, c->grad, layer, site, x, h, n);
+}
+
+static void at_prefix(void *self, struct tape *t, int layer, struct val **key, struct val **value)
+{
+    const struct call *c = self;
+    c->p->method->prefix(c->p, t, c->begun, layer, key, value);
+}
+
+static struct val *at_prompt(void *self, struct tape *t)
+{
+    const struct call *c = self;
+    return c->p->method->prompt(c->p, t, c->begun);
+}
+
+struct val *peft_logits(const struct peft *p, struct tape *t, const struct batch *b,
+                        const real *theta, real *grad)
+{
+    const struct peft_method *m = p->method;
+    struct call call = {.p = p, .theta = theta, .grad = grad};
+    struct encoder_hooks hooks = {.self = &call,
+                                  .tensor = p->n_base > 0 ? at_tensor : NULL,
+                                  .block = m->block != NULL ? at_block : NULL,
+                                  .prefix = m->prefix != NULL ? at_prefix : NULL,
+                                  .prompt = m->prompt != NULL ? at_prompt : NULL,
+                                  .shift = m->shift != NULL ? m->shift(&p->spec) : 0,
+                                  .linear = m->linear != NULL ? at_linear : NULL,
+                                  .hidden_dropout = p->hidden_dropout,
+                                  .attention_dropout = p->attention_dropout};
+    struct val *head[HEAD_MAX_TENSORS];
+    if (m->begin != NULL)
+        call.begun = m->begin(p, t, theta, grad);
+    struct val *x = encoder_hidden(p->model, t, b, &hooks,
+                                   p->head_kind == HEAD_TOKENS ? ENCODER_TOKENS : ENCODER_FIRST);
+    for (int i = 0; i < p->n_head; i++)
+        head[i] = peft_param(p, t, p->head + (size_t)i, theta, grad);
+    return head_logits(p->model, p->head_kind, t, x, head, p->head_dropout, &hooks);
+}
+
+struct val *peft_loss(const struct peft *p, struct tape *t, struct val *logits,
+                      const struct batch *b, real scale)
+{
+    if (p->n_labels == 1)
+        return op_squared_error(t, logits, b->target, scale);
+    return op_cross_entropy(t, logits, p->head_kind == HEAD_TOKENS ? b->tag : b->label, scale);
+}
