@@ -191,6 +191,7 @@ static struct val *adapter_block(const struct peft *p, struct tape *t, const rea
 const struct peft_method peft_adapter = {
     .name = "adapter",
     .what = "bottleneck adapters behind or beside the sub-layers (Houlsby et al. 2019)",
+    .settings = "bottleneck placement activation scaling",
     .plan = adapter_plan,
     .init = adapter_init,
     .block = adapter_block,

@@ -16,5 +16,6 @@ static bool bitfit_trains(const struct peft_spec *spec, const struct base_tensor
 const struct peft_method peft_bitfit = {
     .name = "bitfit",
     .what = "biases of linear layers and layer norms (Ben Zaken et al. 2022)",
+    .settings = "biases",
     .trains = bitfit_trains,
 };

@@ -164,6 +164,7 @@ static int lora_config_read(const struct jsonfile *config, struct peft_spec *spe
 const struct peft_method peft_lora = {
     .name = "lora",
     .what = "low-rank updates beside frozen linear layers (Hu et al. 2021)",
+    .settings = "r alpha dropout rslora targets",
     .plan = lora_plan,
     .init = lora_init,
     .linear = lora_linear,

@@ -18,6 +18,9 @@ struct json_t;   /* jansson */
 struct peft_method {
     const char *name; /* as in the configuration: "lora" */
     const char *what; /* one line for --help: name, paper */
+    /* Keys of the configuration that it reads besides method and norms, a space between two; NULL:
+     * none. */
+    const char *settings;
     /* Checks the spec against the model (ERR_CONFIG), appends the method's own tensors to p's
      * schema. LoRA, prompt and flat prefix under HF PEFT names without the "base_model.model."
      * prefix ("bert.encoder.layer.0.attention.self.query.lora_A.weight", "prompt_embeddings");

@@ -82,6 +82,7 @@ static int prefix_shift(const struct peft_spec *spec)
 const struct peft_method peft_prefix = {
     .name = "prefix",
     .what = "key and value rows before the text in every layer (Li and Liang 2021)",
+    .settings = "length hidden shift",
     .plan = prefix_plan,
     .init = prefix_init,
     .begin = prefix_begin,

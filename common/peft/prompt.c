@@ -49,6 +49,7 @@ static int prompt_shift(const struct peft_spec *spec)
 const struct peft_method peft_prompt = {
     .name = "prompt",
     .what = "rows before the word embeddings of the text (Lester et al. 2021)",
+    .settings = "length",
     .plan = prompt_plan,
     .init = prompt_init,
     .begin = prompt_begin,
