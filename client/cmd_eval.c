@@ -80,7 +80,7 @@ static int score_data(const struct eval_options *o, const struct tuned *t,
                       const struct task_spec *task, const struct dataset *d, struct err *e)
 {
     struct trainer *trainer = NULL;
-    struct score score;
+    struct score score = {0};
     enum metric metric;
     if (d->n_labels != t->info.n_labels)
         return err_set(e, ERR_DATA, "%s: %u labels, but the adapter has %u", task->data,
@@ -98,6 +98,7 @@ static int score_data(const struct eval_options *o, const struct tuned *t,
         rc = write_logits(d, t, predicted, logits, o->logits, e);
     if (!rc)
         rc = print_score(&score, metric, o->json, e);
+    score_close(&score);
     trainer_close(trainer);
     free(predicted);
     free(logits);

@@ -97,11 +97,10 @@ static int flush_chunk(struct predictor *p, struct err *e)
 {
     const struct tuned *t = &p->tuned;
     uint32_t n = t->info.n_labels;
-    struct score unused; /* the texts have no labels */
     if (p->data.n == 0)
         return 0;
     int rc =
-        trainer_eval(p->trainer, t->peft, &p->data, NULL, 0, t->theta, &unused, NULL, p->logits, e);
+        trainer_eval(p->trainer, t->peft, &p->data, NULL, 0, t->theta, NULL, NULL, p->logits, e);
     double *probability = arena_calloc(&p->data.mem, n, sizeof *probability);
     if (!rc && !probability)
         rc = err_set(e, ERR_NOMEM, "out of memory");

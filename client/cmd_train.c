@@ -53,7 +53,7 @@ static int training_open(struct training *t, const char *path, const struct cli_
     if (!rc)
         rc = open_data(t, e);
     if (!rc)
-        rc = peft_open(&t->peft, t->backbone.model, &spec->peft, &spec->local, HEAD_SEQUENCE,
+        rc = peft_open(&t->peft, t->backbone.model, &spec->peft, &spec->local, t->train->head,
                        t->train->n_labels, e);
     if (!rc)
         rc = trainer_open(&t->trainer, threads, memory_limit, e);
@@ -89,6 +89,7 @@ static int evaluate(struct training *t, const struct train_progress *p, struct e
         return rc;
     t->value = score_value(&score, t->metric);
     t->eval_loss = score.loss_sum / (double)score.n;
+    score_close(&score);
     progress_clear(&t->progress);
     log_info("epoch %u  step %u of %u  %s=%.4f eval_loss=%.4f", p->epoch + 1, p->step, p->steps,
              metric_name(t->metric), t->value, t->eval_loss);

@@ -93,25 +93,34 @@ static double cross_entropy(const float *logit, uint32_t labels, int32_t label)
     return top + log(sum) - logit[label];
 }
 
-static void tally(const struct evaluation *v, struct score *score, int32_t *predicted)
+/* What the logits of one example say. */
+static int32_t guess_of(const struct evaluation *v, const float *logit)
 {
-    *score = (struct score){0};
-    for (size_t i = 0; i < v->n; i++) {
-        const struct example *x = &v->data->example[v->index[i]];
-        const float *logit = v->logits + i * v->labels;
-        int32_t guess;
-        double loss;
-        if (v->labels == 1) {
-            guess = (int32_t)lrintf(logit[0]);
-            loss = pow((double)logit[0] - x->target, 2);
-        } else {
-            guess = best_class(logit, v->labels);
-            loss = cross_entropy(logit, v->labels, x->label);
-        }
-        score_add(score, x->label, guess, loss);
-        if (predicted)
-            predicted[i] = guess;
-    }
+    return v->labels == 1 ? (int32_t)lrintf(logit[0]) : best_class(logit, v->labels);
+}
+
+static int add_example(const struct evaluation *v, size_t i, struct score *score, struct err *e)
+{
+    const struct example *x = &v->data->example[v->index[i]];
+    const float *logit = v->logits + i * v->labels;
+    if (v->labels == 1)
+        return score_add_value(score, x->target, logit[0], e);
+    score_add_class(score, (uint32_t)x->label, (uint32_t)best_class(logit, v->labels),
+                    cross_entropy(logit, v->labels, x->label));
+    return 0;
+}
+
+static int tally(const struct evaluation *v, struct score *out, struct err *e)
+{
+    struct score score;
+    int rc = score_open(&score, v->labels, e);
+    for (size_t i = 0; !rc && i < v->n; i++)
+        rc = add_example(v, i, &score, e);
+    if (!rc)
+        *out = score;
+    else
+        score_close(&score);
+    return rc;
 }
 
 static int allocate(struct evaluation *v, const uint32_t *index, float *logits, struct err *e)
@@ -144,8 +153,10 @@ int trainer_eval(struct trainer *t, const struct peft *peft, const struct datase
     int rc = allocate(&v, index, logits, e);
     for (size_t from = 0; !rc && from < v.n; from += CHUNK)
         rc = run_chunk(&v, from, v.n - from < CHUNK ? v.n - from : CHUNK, e);
-    if (!rc)
-        tally(&v, score, predicted);
+    for (size_t i = 0; !rc && predicted && i < v.n; i++)
+        predicted[i] = guess_of(&v, v.logits + i * v.labels);
+    if (!rc && score)
+        rc = tally(&v, score, e);
     pthread_mutex_destroy(&v.lock);
     free(v.index);
     free(v.place);

@@ -242,6 +242,16 @@ int dataset_open(struct dataset **out, const struct task_spec *task, enum split 
     return rc;
 }
 
+bool dataset_has_valid(const struct task_spec *task)
+{
+    struct source s;
+    struct err e;
+    source_fn source;
+
+    return task->data && !source_find(task->name, &source, &e) &&
+           !source(&s, task, SPLIT_VALID, &e) && file_exists(s.path);
+}
+
 void dataset_close(struct dataset *d)
 {
     if (!d)

@@ -1,20 +1,23 @@
 /* A data set: tokenised examples with labels, in file order, immutable after opening.
  *
- * Tasks by name: GLUE in its official files (train.tsv, dev.tsv; MNLI: dev_matched.tsv), and
- * "text": CSV, TSV or JSONL files with columns named by the configuration. Rows of at most 1
- * MiB, files of at most 4 GiB, less than 2^31 rows. */
+ * Tasks by name: GLUE in its official files (train.tsv, dev.tsv; MNLI: dev_matched.tsv, or
+ * dev_mismatched.tsv), and "text": CSV, TSV or JSONL files with columns named by the configuration.
+ * Rows of at most 1 MiB, files of at most 4 GiB, less than 2^31 rows. */
 #ifndef TEXT_DATASET_H
 #define TEXT_DATASET_H
 
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/spec.h"
+#include "model/model.h"
 #include "text/metrics.h"
 #include "text/tokenizer.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum split { SPLIT_TRAIN, SPLIT_DEV };
+/* Validation chooses among rounds and settings; dev is what results are told of. */
+enum split { SPLIT_TRAIN, SPLIT_VALID, SPLIT_DEV };
 
 struct example {
     const int32_t *id, *type; /* n_tokens each */
@@ -29,6 +32,7 @@ struct dataset {
     struct arena mem;
     struct example *example;
     size_t n;
+    enum head_kind head;
     uint32_t n_labels;
     const char *const *label_name; /* n_labels; NULL for regression */
 };
@@ -49,6 +53,10 @@ int dataset_open(struct dataset **out, const struct task_spec *task, enum split 
                  struct err *e) MUST_CHECK;
 void dataset_close(struct dataset *d);
 
+/* Whether the task has a validation split: a file of that name (valid.*, of tasks that are not
+ * GLUE's), or a part of train (SPLITS_PAPER). */
+bool dataset_has_valid(const struct task_spec *task);
+
 /* Writes examples index[0..n) as JSONL {"text","text_pair","label"}, the label by name or, for
  * regression, as a number: what a client process of the simulator reads back with task "text".
  * The file appears whole or not at all. ERR_IO, ERR_NOMEM. */
@@ -58,6 +66,7 @@ int dataset_write_jsonl(const struct dataset *d, const uint32_t *index, size_t n
 /* The tasks known by name. */
 struct task_info {
     const char *name, *what, *metric;
+    enum head_kind head;
     const char *const *labels; /* NULL: given by the configuration */
     uint32_t n_labels;
 };
@@ -67,7 +76,7 @@ const struct task_info *task_find(const char *name);
 /* ERR_CONFIG when two of the configured labels have the same name, or the task has its own. */
 int task_check_labels(const struct task_spec *task, struct err *e) MUST_CHECK;
 /* The metric that a task is scored by: task->metric, else the task's own, else accuracy, or mse for
- * one label (regression). ERR_CONFIG: unknown, or not one for n_labels. */
+ * one label (regression). ERR_CONFIG: unknown, or not one for the task or n_labels. */
 int task_metric(const struct task_spec *task, uint32_t n_labels, enum metric *out,
                 struct err *e) MUST_CHECK;
 

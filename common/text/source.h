@@ -19,8 +19,10 @@ struct source {
     bool regression;
     const char *const
         *label; /* how the file writes the classes, in index order; NULL: as integers from 0 */
-    const char *const *label_name; /* what people call them; NULL: as in the file */
-    uint32_t n_labels;             /* 0: as many as the largest integer says */
+    const char *const *label_name;               /* what people call them; NULL: as in the file */
+    uint32_t n_labels;                           /* 0: as many as the largest integer says */
+    enum { CUT_NONE, CUT_TRAIN, CUT_VALID } cut; /* which part of the file is the split */
+    double valid_share;                          /* of the rows go to CUT_VALID */
 };
 
 /* ERR_CONFIG naming the key, ERR_DATA, ERR_IO. `out` points into itself and into `task`: do not
@@ -34,5 +36,12 @@ int text_source(struct source *out, const struct task_spec *task, enum split spl
 
 /* The reader of a task by name: "text" or a GLUE layout. ERR_CONFIG listing the known names. */
 int source_find(const char *task, source_fn *out, struct err *e) MUST_CHECK;
+
+/* Finds the file of a split for tasks whose data is any folder with train.*, valid.*, and dev.* or
+ * else test.* files of one of the endings (ends with NULL), or one file of training data: fills
+ * out->path, and out->cut where SPLITS_PAPER asks for a validation split that has no file.
+ * ERR_DATA: no such file. */
+int source_file(struct source *out, const struct task_spec *task, enum split split,
+                const char *const *endings, struct err *e) MUST_CHECK;
 
 #endif

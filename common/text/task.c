@@ -12,19 +12,26 @@ static const char *const duplicates[] = {"not_duplicate", "duplicate"};
 static const char *const inference[] = {"contradiction", "entailment", "neutral"};
 static const char *const reference[] = {"not_entailment", "entailment"};
 
+#define GLUE(name, what, metric, labels)                                                           \
+    {                                                                                              \
+        name, "GLUE " what, metric, HEAD_SEQUENCE, labels, sizeof labels / sizeof *labels          \
+    }
+
 const struct task_info task_table[] = {
-    {"sst2", "GLUE SST-2: sentiment of a sentence", "accuracy", sentiment, 2},
-    {"mrpc", "GLUE MRPC: is the second sentence a paraphrase of the first", "f1", equivalence, 2},
-    {"rte", "GLUE RTE: does the first text entail the second", "accuracy", entailment, 2},
-    {"cola", "GLUE CoLA: is the sentence grammatical", "accuracy", acceptability, 2},
-    {"stsb", "GLUE STS-B: similarity of two sentences, 0 to 5", "mse", NULL, 1},
-    {"qnli", "GLUE QNLI: does the sentence answer the question", "accuracy", entailment, 2},
-    {"qqp", "GLUE QQP: do the two questions ask the same", "accuracy", duplicates, 2},
-    {"mnli", "GLUE MNLI: entailment, neutral or contradiction (dev: matched)", "accuracy",
-     inference, 3},
-    {"wnli", "GLUE WNLI: is the pronoun's referent right", "accuracy", reference, 2},
+    GLUE("sst2", "SST-2: sentiment of a sentence", "accuracy", sentiment),
+    GLUE("mrpc", "MRPC: is the second sentence a paraphrase of the first", "f1", equivalence),
+    GLUE("rte", "RTE: does the first text entail the second", "accuracy", entailment),
+    GLUE("cola", "CoLA: is the sentence grammatical", "matthews", acceptability),
+    {"stsb", "GLUE STS-B: similarity of two sentences, 0 to 5", "correlation", HEAD_SEQUENCE, NULL,
+     1},
+    GLUE("qnli", "QNLI: does the sentence answer the question", "accuracy", entailment),
+    GLUE("qqp", "QQP: do the two questions ask the same", "accuracy", duplicates),
+    GLUE("mnli", "MNLI: entailment, neutral or contradiction (dev: matched)", "accuracy",
+         inference),
+    GLUE("mnli-mm", "MNLI with its mismatched dev set", "accuracy", inference),
+    GLUE("wnli", "WNLI: is the pronoun's referent right", "accuracy", reference),
     {"text", "your own CSV, TSV or JSONL, columns named by task.text, text_pair, label", "accuracy",
-     NULL, 0},
+     HEAD_SEQUENCE, NULL, 0},
     {0},
 };
 
@@ -49,33 +56,40 @@ int task_check_labels(const struct task_spec *task, struct err *e)
     return 0;
 }
 
+/* Whether a metric can score a task of so many labels. */
+static bool fits(enum metric m, enum head_kind head, uint32_t n_labels)
+{
+    if (m == METRIC_ENTITY_F1)
+        return head == HEAD_TOKENS;
+    if (m == METRIC_F1)
+        return head == HEAD_SEQUENCE && n_labels == 2;
+    return metric_of_values(m) == (n_labels == 1);
+}
+
+static int unknown_metric(const char *name, struct err *e)
+{
+    char known[128];
+    size_t len = 0;
+    for (int m = 0; m < METRIC_COUNT; m++)
+        len += (size_t)snprintf(known + len, sizeof known - len, "%s%s", m ? ", " : "",
+                                metric_name((enum metric)m));
+    return err_set(e, ERR_CONFIG, "task.metric: %s is unknown: use one of %s", name, known);
+}
+
 int task_metric(const struct task_spec *task, uint32_t n_labels, enum metric *out, struct err *e)
 {
     const struct task_info *info = task->name ? task_find(task->name) : NULL;
-    const char *name = info ? info->metric : NULL;
+    const char *name = info ? info->metric : "accuracy";
     enum metric found;
     if (task->metric)
         name = task->metric;
-    else if (n_labels == 1)
+    else if (n_labels == 1 && !(info && info->n_labels))
         name = "mse";
-    if (!metric_parse(name ? name : "accuracy", &found))
-        return err_set(e, ERR_CONFIG, "task.metric: %s is unknown: use accuracy, f1 or mse", name);
-    if ((found == METRIC_MSE) != (n_labels == 1) || (found == METRIC_F1 && n_labels != 2))
+    if (!metric_parse(name, &found))
+        return unknown_metric(name, e);
+    if (!fits(found, info ? info->head : HEAD_SEQUENCE, n_labels))
         return err_set(e, ERR_CONFIG, "task.metric: %s does not fit a task with %u label%s",
                        metric_name(found), n_labels, n_labels == 1 ? "" : "s");
     *out = found;
     return 0;
-}
-
-int source_find(const char *task, source_fn *out, struct err *e)
-{
-    if (task && task_find(task)) {
-        *out = strcmp(task, "text") == 0 ? text_source : glue_source;
-        return 0;
-    }
-    char known[256];
-    size_t len = 0;
-    for (const struct task_info *t = task_table; t->name && len < sizeof known; t++)
-        len += (size_t)snprintf(known + len, sizeof known - len, "%s%s", len ? ", " : "", t->name);
-    return err_set(e, ERR_CONFIG, "task.name: \"%s\" is not one of %s", task ? task : "", known);
 }

@@ -1,7 +1,6 @@
-/* Packing and metrics. */
+/* Packing. */
 #include "base/rng.h"
 #include "support.h"
-#include "text/metrics.h"
 #include "text/pack.h"
 
 enum { MOST = 200, LONGEST = 128 };
@@ -217,37 +216,4 @@ Test(pack, a_full_arena_is_an_error)
     arena_init(&mem, 8192);
     cr_expect_eq(pack_examples(&m.data, m.index, MOST, &bert, &mem, &p, &e), ERR_NOMEM);
     arena_release(&mem);
-}
-
-/* 5 right of 8; 3 true, 1 false positive, 2 false negatives. */
-static const int32_t truth[] = {1, 1, 1, 1, 1, 0, 0, 0}, guess[] = {1, 1, 1, 0, 0, 1, 0, 0};
-
-Test(metrics, known_values)
-{
-    struct score s = {0}, none = {0}, regression = {0};
-
-    for (int i = 0; i < 8; i++)
-        score_add(&s, truth[i], guess[i], 0.5);
-    cr_expect_float_eq(score_value(&s, METRIC_ACCURACY), 5.0 / 8, 1e-15);
-    cr_expect_float_eq(score_value(&s, METRIC_F1), 2 * 0.75 * 0.6 / (0.75 + 0.6), 1e-15);
-    cr_expect_float_eq(s.loss_sum, 4.0, 1e-15);
-    for (int m = METRIC_ACCURACY; m <= METRIC_MSE; m++)
-        cr_expect_eq(score_value(&none, (enum metric)m), 0);
-    score_add(&none, 0, 0, 0.1);
-    cr_expect_eq(score_value(&none, METRIC_F1), 0);
-    score_add(&regression, -1, 0, 4.0);
-    score_add(&regression, -1, 0, 1.0);
-    cr_expect_float_eq(score_value(&regression, METRIC_MSE), 2.5, 1e-15);
-    cr_expect_eq(regression.correct, 0);
-}
-
-Test(metrics, names_go_both_ways)
-{
-    enum metric m;
-
-    for (int k = METRIC_ACCURACY; k <= METRIC_MSE; k++) {
-        cr_assert(metric_parse(metric_name((enum metric)k), &m));
-        cr_expect_eq((int)m, k);
-    }
-    cr_expect_not(metric_parse("accurate", &m));
 }
