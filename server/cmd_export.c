@@ -8,18 +8,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "latest", or a number from 0 (the initial values) on. */
-static int choose_round(const char *text, const struct store_run *run, uint32_t *rounds,
-                        struct err *e)
+/* "latest", "best", or a number from 0 (the initial values) on; NULL: what the run hands out. */
+static int choose_round(struct store *store, const char *text, bool best_wanted,
+                        const struct store_run *run, uint32_t *rounds, struct err *e)
 {
+    struct store_best b;
+    int rc = store_best(store, &b, e);
+    if (rc != 0)
+        return rc;
+    if (text == NULL)
+        text = best_wanted && b.best.any ? "best" : "latest";
     if (strcmp(text, "latest") == 0) {
         *rounds = run->next;
+        return 0;
+    }
+    if (strcmp(text, "best") == 0) {
+        if (!b.best.any)
+            return err_set(e, ERR_STATE, "--round best: no client has scored a round yet");
+        *rounds = b.best.round + 1;
         return 0;
     }
     char *end;
     unsigned long n = strtoul(text, &end, 10);
     if (*text < '0' || *text > '9' || *end != '\0')
-        return err_set(e, ERR_USAGE, "--round %s: must be a number or `latest`", text);
+        return err_set(e, ERR_USAGE, "--round %s: must be a number, `latest` or `best`", text);
     if (n > run->next)
         return err_set(e, ERR_USAGE, "--round %s: only %u rounds are done", text, run->next);
     *rounds = (uint32_t)n;
@@ -39,7 +51,8 @@ static int export(struct store *store, const struct server_config *c, const char
     if (!found)
         return err_set(e, ERR_STATE, "%s: no run has been started: there is nothing to export",
                        c->state);
-    if ((rc = choose_round(round, &stored, &rounds, e)) != 0 || (rc = run_open(&run, c, e)) != 0)
+    if ((rc = choose_round(store, round, c->spec.federation.best, &stored, &rounds, e)) != 0 ||
+        (rc = run_open(&run, c, e)) != 0)
         return rc;
     if (!hash_same(&run.identity, &stored.identity))
         rc = err_set(e, ERR_STATE,
@@ -65,7 +78,9 @@ int cmd_export(const struct cli_command *self, int argc, char **argv, struct err
         CMD_CONFIG(path, set),
         {"out", 'o', CLI_STRING, "DIR", "folder for the adapter", &dir},
         {"round", 'r', CLI_STRING, "N",
-         "after which round: 1, 2, ..., or latest (default); 0: the initial values", &round},
+         "after which round: 1, 2, ..., latest (default), or best (default with federation.best); "
+         "0: the initial values",
+         &round},
         {0},
     };
     struct cli_args args;
@@ -80,7 +95,7 @@ int cmd_export(const struct cli_command *self, int argc, char **argv, struct err
         return rc;
     rc = file_join(database, sizeof database, c->state, SERVER_DATABASE, e);
     if (rc == 0 && (rc = store_open(&store, database, STORE_READ, e)) == 0) {
-        rc = export(store, c, round != NULL ? round : "latest", dir, e);
+        rc = export(store, c, round, dir, e);
         store_close(store);
     }
     conf_free(conf);

@@ -59,8 +59,8 @@ struct core_config {
     /* The clients' metric that scores rounds, by name; NULL: core_scored alone. Borrowed. */
     const char *metric;
     bool lower_is_better;
-    /* Of the last commit, when a stored run goes on: core_commit's, and the parameters after round
-     * best.round (NULL unless federation.best and best.any). Copied. state NULL: the beginning. */
+    /* Of the last commit, when a stored run goes on: its state (NULL: the beginning), its best, and
+     * the parameters after round best.round (NULL unless federation.best and best.any); copied. */
     const double *state;
     struct best best;
     const float *best_params;
@@ -111,6 +111,9 @@ struct core_out {
      * parameters. The round is not committed, and the shell should end. */
     const struct err *failure;
 };
+
+/* How many values a run carries beside the parameters: core_commit.n_state. */
+size_t core_carries(const struct run_spec *spec, const struct schema *schema);
 
 struct core;
 int core_open(struct core **out, const struct core_config *c, core_time now,

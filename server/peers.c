@@ -100,6 +100,28 @@ static void say(struct peer *q, const struct msg *m)
     report_traffic(q);
 }
 
+static void finish(struct server *s, const struct err *failure)
+{
+    const struct federation_spec *f = &s->run.spec.federation;
+    const struct best *best = core_best(s->core);
+    if (failure != NULL) {
+        log_error("run failed run=%s reason=\"%s\"", s->stored.run_id, failure->text);
+        s->failure = *failure;
+        server_stop(s);
+        return;
+    }
+    log_info("run complete run=%s rounds=%u of=%u", s->stored.run_id, core_round(s->core),
+             f->rounds);
+    if (best->any)
+        log_info("best round=%u %s=%.4f result=%s", best->round + 1, metric_name(s->run.metric),
+                 best->score, f->best ? "best" : "last");
+    else if (f->best)
+        log_warn("no client has scored a round, the result is the last one: give the clients data "
+                 "to evaluate on");
+    if (s->config->exit_when_done)
+        server_stop(s);
+}
+
 static void obey(struct server *s, const struct core_out *out)
 {
     struct peer *q = find(&s->peers, out->conn);
@@ -116,9 +138,7 @@ static void obey(struct server *s, const struct core_out *out)
         commit_begin(s, out->commit);
         break;
     case OUT_FINISHED:
-        log_info("run complete run=%s rounds=%u", s->stored.run_id, s->run.spec.federation.rounds);
-        if (s->config->exit_when_done)
-            server_stop(s);
+        finish(s, out->failure);
         break;
     }
 }

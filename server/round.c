@@ -22,9 +22,13 @@ static int wire_schema(struct schema *wire, const struct schema *s, struct err *
     return rc;
 }
 
+size_t core_carries(const struct run_spec *spec, const struct schema *schema)
+{
+    return fedopt_find(spec->federation.optimizer)->vectors * schema->packed;
+}
+
 static bool allocate(struct round *r, const struct federation_spec *f, const struct schema *s)
 {
-    r->n_carried = r->optimizer->vectors * r->wire.count;
     r->slot = calloc(f->per_round, sizeof *r->slot);
     r->row = calloc(f->per_round, sizeof *r->row);
     r->contribution = calloc(f->per_round, sizeof *r->contribution);
@@ -83,6 +87,7 @@ int round_init(struct round *r, const struct core_config *c, struct err *e)
         .optimizer = fedopt_find(f->optimizer),
         .metric = c->metric,
         .lower_is_better = c->lower_is_better,
+        .n_carried = core_carries(c->spec, c->schema),
     };
     int rc = spec_check_federation(f, e);
     if (rc == 0)

@@ -72,10 +72,9 @@ struct hash run_identity(const struct run_spec *s, const struct hash *model,
     feed_local(h, &s->local);
     feed(h, "%" PRIu32 " %" PRIu32 " %d %" PRIu64, s->federation.clients, s->federation.per_round,
          s->federation.weighted, s->federation.seed);
-    feed(h, "%d %a %a %a %a %d %d %" PRIu32 " %" PRIu32, (int)s->federation.optimizer,
-         s->federation.server_lr, s->federation.server_beta1, s->federation.server_beta2,
-         s->federation.server_tau, s->federation.scaffold, s->federation.best,
-         s->federation.patience, s->federation.evaluate_every);
+    feed(h, "%d %a %a %a %a %d", (int)s->federation.optimizer, s->federation.server_lr,
+         s->federation.server_beta1, s->federation.server_beta2, s->federation.server_tau,
+         s->federation.scaffold);
     return hash_end(h);
 }
 
@@ -105,14 +104,14 @@ static int settle_labels(struct task_spec *t, struct err *e)
 }
 
 /* Clients score by the metric and cut texts to max_length: none could if these did not fit. */
-static int check_use(const struct run_spec *spec, const struct model *m, struct err *e)
+static int check_use(const struct run_spec *spec, const struct model *m, enum metric *metric,
+                     struct err *e)
 {
     int most = model_max_tokens(&m->cfg);
-    enum metric metric;
     if (spec->local.max_length > (uint32_t)most)
         return err_set(e, ERR_CONFIG, "local.max_length: %u is more than the model's %d tokens",
                        spec->local.max_length, most);
-    return task_metric(&spec->task, spec->task.n_labels, &metric, e);
+    return task_metric(&spec->task, spec->task.n_labels, metric, e);
 }
 
 static const char *const *label_names(const struct task_spec *t)
@@ -164,7 +163,7 @@ int run_open(struct run *r, const struct server_config *c, struct err *e)
     if (rc == 0)
         rc = model_open(&r->model, c->model, e);
     if (rc == 0)
-        rc = check_use(&r->spec, r->model, e);
+        rc = check_use(&r->spec, r->model, &r->metric, e);
     if (rc == 0)
         rc = peft_open(&r->peft, r->model, &r->spec.peft, &r->spec.local, HEAD_SEQUENCE,
                        r->spec.task.n_labels, e);

@@ -5,6 +5,7 @@
 
 #include "peft/peft.h"
 #include "server/config.h"
+#include "text/metrics.h"
 
 struct run {
     struct run_spec
@@ -12,6 +13,7 @@ struct run {
     struct model *model;
     struct peft *peft;
     struct adapter_info info; /* for export */
+    enum metric metric;       /* what clients score by, and rounds are scored by */
     float *params;            /* schema->count: initial */
     struct hash identity;
 };
@@ -22,8 +24,9 @@ int run_open(struct run *r, const struct server_config *c, struct err *e) MUST_C
 void run_close(struct run *r);
 
 /* A hash of everything that a client's result depends on. Left out, so that they can be changed
- * between two starts of a server: how many rounds, how long to wait for them, and with how few to
- * be content; names of metrics, and what is only simulated. */
+ * between two starts of a server: how many rounds, how long to wait for them and for a better one,
+ * with how few clients to be content, and which round is the result; names of metrics, and what is
+ * only simulated. */
 struct hash run_identity(const struct run_spec *s, const struct hash *model,
                          const struct hash *schema, const struct hash *params);
 

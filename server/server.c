@@ -117,28 +117,71 @@ static int open_stores(struct server *s, struct err *e)
     return store_begin(s->rounds, &s->stored, e);
 }
 
+/* What the last commit left to go on with. */
+struct legacy {
+    char **names;
+    size_t n;
+    double *state;
+    float *best_params;
+};
+
+static int read_best(struct server *s, struct core_config *c, struct legacy *l, struct err *e)
+{
+    const struct schema *schema = c->schema;
+    struct store_best stored;
+    int rc = store_best(s->rounds, &stored, e);
+    if (rc != 0 || strcmp(stored.metric, c->metric) != 0)
+        return rc; /* scores by another metric do not compare */
+    c->best = stored.best;
+    if (!c->spec->federation.best || !stored.best.any)
+        return 0;
+    l->best_params = malloc(schema->count * sizeof *l->best_params);
+    if (l->best_params == NULL)
+        return err_set(e, ERR_NOMEM, "no memory for %zu parameters", schema->count);
+    memcpy(l->best_params, s->run.params, schema->count * sizeof *l->best_params);
+    c->best_params = l->best_params;
+    return store_params(s->rounds, schema, stored.best.round, l->best_params, e);
+}
+
+static int read_legacy(struct server *s, struct core_config *c, struct legacy *l, struct err *e)
+{
+    size_t carried = core_carries(c->spec, c->schema);
+    int rc = store_roster(s->rounds, &l->names, &l->n, e);
+    if (rc != 0)
+        return rc;
+    c->client = (const char *const *)l->names;
+    c->n_clients = l->n;
+    if (c->round == 0)
+        return 0;
+    l->state = malloc((carried + 1) * sizeof *l->state);
+    if (l->state == NULL)
+        return err_set(e, ERR_NOMEM, "no memory for %zu values of the server's state", carried);
+    c->state = l->state;
+    rc = store_params(s->rounds, c->schema, c->round - 1, s->run.params, e);
+    if (rc == 0)
+        rc = store_carried(s->rounds, c->round - 1, l->state, carried, e);
+    return rc == 0 ? read_best(s, c, l, e) : rc;
+}
+
 static int open_core(struct server *s, struct err *e)
 {
-    const struct schema *schema = peft_schema(s->run.peft);
-    char **names = NULL;
-    size_t n = 0;
-    int rc = store_roster(s->rounds, &names, &n, e);
-    if (rc == 0 && s->stored.next > 0)
-        rc = store_params(s->rounds, schema, s->stored.next - 1, s->run.params, e);
-    if (rc == 0) {
-        struct core_config c = {
-            .spec = &s->run.spec,
-            .schema = schema,
-            .model = s->run.model->hash,
-            .round = s->stored.next,
-            .params = s->run.params,
-            .client = (const char *const *)names,
-            .n_clients = n,
-        };
-        memcpy(c.run_id, s->stored.run_id, sizeof c.run_id);
+    struct legacy legacy = {0};
+    struct core_config c = {
+        .spec = &s->run.spec,
+        .schema = peft_schema(s->run.peft),
+        .model = s->run.model->hash,
+        .round = s->stored.next,
+        .params = s->run.params,
+        .metric = metric_name(s->run.metric),
+        .lower_is_better = metric_lower_is_better(s->run.metric),
+    };
+    memcpy(c.run_id, s->stored.run_id, sizeof c.run_id);
+    int rc = read_legacy(s, &c, &legacy, e);
+    if (rc == 0)
         rc = core_open(&s->core, &c, (core_time)uv_now(&s->loop), e);
-    }
-    free(names);
+    free(legacy.names);
+    free(legacy.state);
+    free(legacy.best_params);
     return rc;
 }
 

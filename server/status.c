@@ -95,6 +95,18 @@ static int add_details(struct store *store, json_t *history, struct err *e)
     return 0;
 }
 
+static int add_best(struct store *store, json_t *status, struct err *e)
+{
+    struct store_best b;
+    int rc = store_best(store, &b, e);
+    if (rc != 0)
+        return rc;
+    json_t *j = b.best.any ? json_pack("{s:o, s:f, s:s}", "round", integer(b.best.round + 1),
+                                       "score", b.best.score, "metric", b.metric)
+                           : json_null();
+    return json_object_set_new(status, "best", j) == 0 ? 0 : err_set(e, ERR_NOMEM, "out of memory");
+}
+
 int status_collect(json_t **out, struct store *store, const char *state, struct err *e)
 {
     struct store_run run = {0};
@@ -112,6 +124,8 @@ int status_collect(json_t **out, struct store *store, const char *state, struct 
     rc = store_rounds(store, 0, add_round, history, e);
     if (rc == 0)
         rc = add_details(store, history, e);
+    if (rc == 0)
+        rc = add_best(store, j, e);
     if (rc != 0) {
         json_decref(j);
         return rc;
@@ -179,6 +193,11 @@ void status_print(const json_t *status)
     printf("run       %s: %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " rounds done\n",
            json_string_value(json_object_get(status, "run_id")), number(status, "done"),
            number(status, "rounds"));
+    const json_t *best = json_object_get(status, "best");
+    if (json_is_object(best))
+        printf("best      round %" JSON_INTEGER_FORMAT ", %s %.4f by the clients' own data\n",
+               number(best, "round"), json_string_value(json_object_get(best, "metric")),
+               real_number(best, "score"));
     printf("tunable   %" JSON_INTEGER_FORMAT " parameters, %.0f bytes\n",
            number(status, "parameters"), parameter_bytes);
     print_live(json_object_get(status, "live"));

@@ -6,10 +6,11 @@
 #include "server/store.h"
 #include <jansson.h>
 
-/* {"run_id", "rounds", "done", "parameters", "parameter_bytes", "live": {...} or null, "history":
- * [...]}; "live" is what the server answers on its socket in the folder `state` (live.c), "history"
- * has an object a committed round, with its metrics and each client's contribution. *out is the
- * caller's to json_decref. ERR_IO, ERR_NOMEM. */
+/* {"run_id", "rounds", "done", "parameters", "parameter_bytes", "best": {"round", "score",
+ * "metric"} or null, "live": {...} or null, "history": [...]}; "live" is what the server answers on
+ * its socket in the folder `state` (live.c), "history" has an object a committed round, with its
+ * metrics and each client's contribution. *out is the caller's to json_decref. ERR_IO, ERR_NOMEM.
+ */
 int status_collect(json_t **out, struct store *store, const char *state, struct err *e) MUST_CHECK;
 /* The same for people. */
 void status_print(const json_t *status);

@@ -8,9 +8,10 @@
 
 enum {
     APPLICATION = 0x46504554, /* "FPET": what a database file says it is (PRAGMA application_id) */
-    VERSION = 1,
+    VERSION = 2,
 };
 
+/* Version 1; a later one adds to it. */
 static const char tables[] =
     "CREATE TABLE run(one INTEGER PRIMARY KEY CHECK(one = 1), run_id TEXT NOT NULL, identity BLOB "
     "NOT NULL,"
@@ -36,16 +37,27 @@ static const char tables[] =
     "NULL,"
     "  revoked INTEGER) WITHOUT ROWID;";
 
-static int create(struct store *s, struct err *e)
+/* Version 2: what only the last committed round has. */
+static const char tables_2[] =
+    "CREATE TABLE carried(part INTEGER PRIMARY KEY, round INTEGER NOT NULL REFERENCES round,"
+    "  hash BLOB NOT NULL, data BLOB NOT NULL);"
+    "CREATE TABLE best(one INTEGER PRIMARY KEY CHECK(one = 1), metric TEXT, round INTEGER NOT NULL,"
+    "  score REAL NOT NULL, since INTEGER NOT NULL);";
+
+/* Brings a store from a version, 0 being an empty file, to the present one. */
+static int convert(struct store *s, int64_t from, struct err *e)
 {
+    const char *doing = from == 0 ? "creating" : "converting";
     char stamp[96];
     snprintf(stamp, sizeof stamp, "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
              APPLICATION, VERSION);
-    int rc = sql_script(&s->sql, "creating", "BEGIN IMMEDIATE", e);
+    int rc = sql_script(&s->sql, doing, "BEGIN IMMEDIATE", e);
+    if (rc == 0 && from < 1)
+        rc = sql_script(&s->sql, doing, tables, e);
     if (rc == 0)
-        rc = sql_script(&s->sql, "creating", tables, e);
+        rc = sql_script(&s->sql, doing, tables_2, e);
     if (rc == 0)
-        rc = sql_script(&s->sql, "creating", stamp, e);
+        rc = sql_script(&s->sql, doing, stamp, e);
     if (rc != 0)
         store_rollback(s);
     return rc;
@@ -62,12 +74,19 @@ static int check_version(struct store *s, enum store_mode mode, struct err *e)
     if (rc != 0)
         return rc;
     if (objects == 0 && mode == STORE_WRITE)
-        return create(s, e);
+        return convert(s, 0, e);
     if (application != APPLICATION)
         return err_set(
             e, ERR_IO,
             "%s: not a database of fedpet-server: check the key `state` of the configuration",
             s->path);
+    if (version >= 1 && version < VERSION)
+        return mode == STORE_WRITE
+                   ? convert(s, version, e)
+                   : err_set(e, ERR_IO,
+                             "%s: made by an earlier release: start the server once, which "
+                             "converts it",
+                             s->path);
     if (version != VERSION)
         return err_set(e, ERR_IO,
                        "%s: made by another release (format %" PRId64
@@ -242,6 +261,8 @@ int store_commit(struct store *s, const struct schema *schema, const struct core
         rc = put_details(s, c, e);
     if (rc == 0)
         rc = put_roster(s, client, n, e);
+    if (rc == 0)
+        rc = store_put_carried(s, c, e);
     if (rc == 0)
         rc = sql_script(&s->sql, "storing a round", "COMMIT", e);
     if (rc != 0)

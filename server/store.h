@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/tensorset.h"
 #include "server/core.h"
+#include "server/tally.h"
 
 enum store_mode {
     STORE_WRITE, /* creates the file when it is not there */
@@ -18,7 +19,7 @@ enum store_mode {
 
 struct store;
 /* ERR_IO: cannot be opened or created, damaged, no store at all (STORE_READ), or made by a newer
- * release; ERR_NOMEM. */
+ * release; ERR_NOMEM. A store of an older release is converted, or with STORE_READ refused. */
 int store_open(struct store **out, const char *path, enum store_mode mode,
                struct err *e) MUST_CHECK;
 void store_close(struct store *s);
@@ -39,14 +40,26 @@ int store_begin(struct store *s, struct store_run *run, struct err *e) MUST_CHEC
 /* The stored run; *found false when there is none yet. */
 int store_run(struct store *s, struct store_run *run, bool *found, struct err *e) MUST_CHECK;
 
-/* One transaction: the round, its contributions and metrics, and the names of all clients ready so
- * far. All or nothing: ERR_IO when the disk is full, say; it may be tried again. */
+/* One transaction: the round, its contributions and metrics, the names of all clients ready so
+ * far, and in place of the last round's the state that the server carries on and which round is the
+ * best. All or nothing: ERR_IO when the disk is full, say; it may be tried again. */
 int store_commit(struct store *s, const struct schema *schema, const struct core_commit *c,
                  const char *const *client, size_t n, struct err *e) MUST_CHECK;
 /* Global values after a committed round, over `params` (schema->count: LOCAL tensors keep their
  * value). ERR_USAGE: not committed; ERR_IO: the bytes do not have the stored SHA-256. */
 int store_params(struct store *s, const struct schema *schema, uint32_t round, float *params,
                  struct err *e) MUST_CHECK;
+/* The n values of core_commit.state, committed with `round`, the last. ERR_IO: there are none, or
+ * not so many, or they do not have the stored SHA-256; `state` is then of no use. They are stored
+ * in this machine's byte order. */
+int store_carried(struct store *s, uint32_t round, double *state, size_t n,
+                  struct err *e) MUST_CHECK;
+/* The best round as of the last commit, and by which metric: "" if by none of the clients'. */
+struct store_best {
+    struct best best;
+    char metric[TALLY_NAME];
+};
+int store_best(struct store *s, struct store_best *out, struct err *e) MUST_CHECK;
 /* Names of clients that have been ready in this run: *out is one block, freed by the caller with
  * free(). */
 int store_roster(struct store *s, char ***out, size_t *n, struct err *e) MUST_CHECK;
