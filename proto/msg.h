@@ -103,6 +103,11 @@ struct msg_task {
     uint32_t round;
     uint64_t deadline_ms;    /* time left */
     struct msg_bytes params; /* packed tensorset */
+    /* SCAFFOLD: the server's control variate, as long as params; else empty. */
+    struct msg_bytes control;
+    /* 1 + the last round that an update of this client counted in; 0: none. What the client keeps
+     * for itself continues from that round. */
+    uint32_t counted;
 };
 struct msg_update {
     const char *run_id;
@@ -117,6 +122,7 @@ struct msg_update {
     size_t n_metrics;
     struct msg_metric metric[MSG_MAX_METRICS];
     struct msg_bytes params;
+    struct msg_bytes control; /* SCAFFOLD: the change of the client's control variate; else empty */
 };
 struct msg_receipt {
     uint32_t round;
@@ -174,8 +180,9 @@ int msg_encode(const struct msg *m, struct buf *out) MUST_CHECK;
  * grow. */
 int msg_decode(enum msg_type type, const unsigned char *payload, size_t len, struct arena *mem,
                struct msg *out, struct err *e) MUST_CHECK;
-/* The longest payload of a type when updates carry `packed` values (schema.packed): 4 * packed + 4
- * KiB for those with params, 64 KiB for the others, 0 for a number that is no type. */
+/* The longest payload of a type when updates carry `packed` values (schema.packed, or with SCAFFOLD
+ * twice as many): 4 * packed + 4 KiB for those with params, 64 KiB for the others, 0 for a number
+ * that is no type. */
 size_t msg_limit(enum msg_type type, size_t packed);
 const char *msg_type_name(enum msg_type t);
 /* The update id as both sides compute it. */

@@ -173,6 +173,14 @@ static struct msg_bytes params(struct reader *r, ProtobufCBinaryData b)
     return (struct msg_bytes){b.data, b.len};
 }
 
+/* Of SCAFFOLD; there or not, as the run says. */
+static struct msg_bytes control(struct reader *r, ProtobufCBinaryData b)
+{
+    if (b.len % sizeof(float))
+        refuse(r, "control", "not whole floats");
+    return (struct msg_bytes){b.data, b.len};
+}
+
 /* ---- messages ------------------------------------------------------------------------------ */
 
 static void read_hello(struct reader *r, const void *message, struct msg *out)
@@ -243,7 +251,7 @@ static struct local_spec read_local_spec(struct reader *r, const Fedpet__V1__Loc
         .accumulate = whole32(r, "local.accumulate", p->accumulate, 1, MAX_BATCH),
         .max_length = whole32(r, "local.max_length", p->max_length, 3, MAX_TOKENS),
         .optimizer = (enum optimizer)whole32(r, "local.optimizer", (uint32_t)p->optimizer,
-                                             OPTIMIZER_ADAMW, OPTIMIZER_ADAMW_HF),
+                                             OPTIMIZER_ADAMW, OPTIMIZER_SGD),
         .schedule = (enum lr_schedule)whole32(r, "local.schedule", (uint32_t)p->schedule,
                                               SCHEDULE_LINEAR, SCHEDULE_CONSTANT),
         .lr = real(r, "local.lr", p->lr, 0, 1e3),
@@ -327,6 +335,8 @@ static void read_task(struct reader *r, const void *message, struct msg *out)
         .round = whole32(r, "round", p->round, 0, MAX_ROUNDS),
         .deadline_ms = whole(r, "deadline_ms", p->deadline_ms, 0, MAX_DEADLINE_MS),
         .params = params(r, p->params),
+        .control = control(r, p->control),
+        .counted = whole32(r, "counted", p->counted, 0, MAX_ROUNDS),
     };
 }
 
@@ -348,6 +358,7 @@ static void read_update(struct reader *r, const void *message, struct msg *out)
         .seconds = real(r, "seconds", p->seconds, 0, DBL_MAX),
         .n_metrics = p->n_metrics,
         .params = params(r, p->params),
+        .control = control(r, p->control),
     };
     for (size_t i = 0; i < p->n_metrics; i++)
         out->update.metric[i] = (struct msg_metric){

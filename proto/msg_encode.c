@@ -157,6 +157,8 @@ static int encode_task(const struct msg_task *m, struct buf *out)
     p.round = m->round;
     p.deadline_ms = m->deadline_ms;
     p.params = bytes(m->params);
+    p.control = bytes(m->control);
+    p.counted = m->counted;
     return pack(&p.base, out);
 }
 
@@ -182,6 +184,7 @@ static int encode_update(const struct msg_update *m, struct buf *out)
     p.n_metrics = m->n_metrics;
     p.metrics = list;
     p.params = bytes(m->params);
+    p.control = bytes(m->control);
     return pack(&p.base, out);
 }
 

@@ -80,6 +80,7 @@ const cyaml_schema_field_t conf_peft_fields[] = {
 static const cyaml_strval_t optimizer_words[] = {
     {"adamw", OPTIMIZER_ADAMW},
     {"adamw_hf", OPTIMIZER_ADAMW_HF},
+    {"sgd", OPTIMIZER_SGD},
 };
 static const cyaml_strval_t schedule_words[] = {
     {"linear", SCHEDULE_LINEAR},

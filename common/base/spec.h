@@ -72,7 +72,7 @@ struct peft_spec {
     enum bias_set biases;
 };
 
-enum optimizer { OPTIMIZER_ADAMW, OPTIMIZER_ADAMW_HF };
+enum optimizer { OPTIMIZER_ADAMW, OPTIMIZER_ADAMW_HF, OPTIMIZER_SGD };
 enum lr_schedule { SCHEDULE_LINEAR, SCHEDULE_CONSTANT };
 
 struct local_spec {
@@ -88,7 +88,7 @@ struct local_spec {
     double max_grad_norm; /* 0: no clipping */
     double model_dropout; /* hidden and attention dropout; below 0: as config.json says */
     double proximal;      /* mu of FedProx (Li et al. 2020): loss + mu/2 |theta - theta_0|^2 */
-    bool decay_over_run;  /* the schedule spans all rounds; false: it restarts in each */
+    bool decay_over_run;  /* schedule and warm-up span all rounds; false: they restart in each */
     bool carry_optimizer; /* moments stay with the client from round to round */
 };
 

@@ -8,15 +8,16 @@ int optim_open(struct optim *o, const struct schema *schema, const struct local_
                struct err *e)
 {
     size_t n = schema->count ? schema->count : 1;
-    real *m = calloc(n, sizeof *m), *v = calloc(n, sizeof *v);
 
-    if (!m || !v) {
-        free(m);
-        free(v);
-        return err_set(e, ERR_NOMEM, "no memory for the optimiser's moments (%zu parameters)", n);
-    }
-    *o = (struct optim){.schema = schema, .spec = spec, .m = m, .v = v};
-    return 0;
+    *o = (struct optim){.schema = schema, .spec = spec};
+    if (spec->optimizer == OPTIMIZER_SGD)
+        return 0;
+    o->m = calloc(n, sizeof *o->m);
+    o->v = calloc(n, sizeof *o->v);
+    if (o->m && o->v)
+        return 0;
+    optim_close(o);
+    return err_set(e, ERR_NOMEM, "no memory for the optimiser's moments (%zu parameters)", n);
 }
 
 void optim_close(struct optim *o)
@@ -73,6 +74,13 @@ HOT static void apply(const struct update *u, size_t n, const real *restrict g, 
     }
 }
 
+/* As torch rounds: decay is part of the gradient. */
+HOT static void descend(size_t n, real rate, real decay, const real *restrict g, real *restrict p)
+{
+    for (size_t i = 0; i < n; i++)
+        p[i] -= rate * (g[i] + decay * p[i]);
+}
+
 static struct update plan(const struct optim *o, double lr, bool decays)
 {
     const struct local_spec *s = o->spec;
@@ -118,21 +126,26 @@ real optim_step(struct optim *o, real *theta, real *g, real lr)
     o->step++;
     for (size_t i = 0; i < o->schema->n; i++) {
         const struct tensor_spec *s = &o->schema->tensor[i];
-        struct update u = plan(o, lr, s->decay);
-        if (trained(s))
-            apply(&u, s->count, g + s->offset, o->m + s->offset, o->v + s->offset,
-                  theta + s->offset);
+        real *p = theta + s->offset, *slope = g + s->offset;
+        if (!trained(s))
+            continue;
+        if (o->spec->optimizer == OPTIMIZER_SGD) {
+            descend(s->count, lr, s->decay ? (real)o->spec->weight_decay : 0, slope, p);
+        } else {
+            struct update u = plan(o, lr, s->decay);
+            apply(&u, s->count, slope, o->m + s->offset, o->v + s->offset, p);
+        }
     }
     return (real)norm;
 }
 
-double lr_at(const struct local_spec *spec, uint32_t s, uint32_t total)
+double lr_at(const struct local_spec *spec, uint64_t s, uint64_t total)
 {
-    double rising = ceil(spec->warmup * total);
+    double at = (double)s, end = (double)total, rising = ceil(spec->warmup * end);
 
-    if (s < rising)
-        return spec->lr * s / rising;
+    if (at < rising)
+        return spec->lr * at / rising;
     if (spec->schedule == SCHEDULE_CONSTANT)
         return spec->lr;
-    return s < total ? spec->lr * (total - s) / (total - rising) : 0;
+    return at < end ? spec->lr * (end - at) / (end - rising) : 0;
 }

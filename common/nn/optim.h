@@ -1,4 +1,4 @@
-/* AdamW and learning-rate schedules on flat vectors. */
+/* AdamW, SGD and learning-rate schedules on flat vectors. */
 #ifndef NN_OPTIM_H
 #define NN_OPTIM_H
 
@@ -6,7 +6,8 @@
 #include "base/tensorset.h"
 #include "nn/real.h"
 
-/* State of one training: moments m, v (schema->count each) and the step count. */
+/* State of one training: moments m, v (schema->count each; NULL for OPTIMIZER_SGD) and the step
+ * count. Whoever goes on with an earlier training sets them after optim_open. */
 struct optim {
     const struct schema *schema; /* tells which tensors decay */
     const struct local_spec *spec;
@@ -22,11 +23,13 @@ void optim_close(struct optim *o);
  * when its global 2-norm exceeds spec->max_grad_norm, as torch.nn.utils.clip_grad_norm_ does (eps
  * 1e-6). OPTIMIZER_ADAMW: torch.optim.AdamW (Loshchilov and Hutter 2019, decoupled decay before the
  * step); OPTIMIZER_ADAMW_HF: transformers' former AdamW (eps added to the uncorrected sqrt(v),
- * decay after the step). Returns the norm before clipping. Summation order is fixed. */
+ * decay after the step); OPTIMIZER_SGD: torch.optim.SGD without momentum (weight_decay * theta
+ * added to the gradient, after clipping). Returns the norm before clipping. Summation order is
+ * fixed. */
 real optim_step(struct optim *o, real *theta, real *g, real lr);
 
 /* Learning rate of step s (from 0) of `total`, as HF get_linear_schedule_with_warmup /
  * get_constant_schedule_with_warmup; warm-up steps = ceil(warmup * total). */
-double lr_at(const struct local_spec *spec, uint32_t s, uint32_t total);
+double lr_at(const struct local_spec *spec, uint64_t s, uint64_t total);
 
 #endif

@@ -238,8 +238,9 @@ static const struct {
     {"peft: {targets: [[query]]}\n", "peft.targets[0] is [query]; it must be one of query"},
     {"peft: {targets: {query: 1}}\n", "it must be a list of any of query"},
     {"peft: {targets: [~]}\n", "peft.targets[0] is null"},
-    {"local: {optimizer: sgd}\n", "local.optimizer is sgd; it must be one of adamw, adamw_hf"},
-    {"local: {optimizer: 1}\n", "it must be one of adamw, adamw_hf"},
+    {"local: {optimizer: adam}\n",
+     "local.optimizer is adam; it must be one of adamw, adamw_hf, sgd"},
+    {"local: {optimizer: 1}\n", "it must be one of adamw, adamw_hf, sgd"},
     {"local: {lr: fast}\n", "local.lr is fast; it must be a number from 0 to 1000"},
     {"local: {lr: nan}\n", "it must be a number"},
     {"local: {lr: inf}\n", "it must be a number"},
@@ -415,7 +416,7 @@ Test(conf, help_names_every_key)
               "%s", text);
     cr_assert(strstr(text, "peft.r                     a whole number from 1 to 1024; default 8\n"),
               "%s", text);
-    cr_assert(strstr(text, "local.optimizer            one of adamw, adamw_hf; default adamw\n"),
+    cr_assert(strstr(text, "local.optimizer            one of adamw, adamw_hf, sgd; default adamw\n"),
               "%s", text);
     cr_assert(strstr(text, "peft.rslora                true or false; default false\n"), "%s",
               text);

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Makes tests/nn/golden/adamw.txt: ten steps of torch.optim.AdamW in two parameter groups, with and without
-clipping by torch.nn.utils.clip_grad_norm_, under transformers' linear schedule with warm-up.
+"""Makes tests/nn/golden/optim.txt: ten steps of torch.optim.AdamW and torch.optim.SGD in two parameter groups, with and
+without clipping by torch.nn.utils.clip_grad_norm_, under transformers' schedules with warm-up.
 
-Usage: optim_golden.py > tests/nn/golden/adamw.txt
+Usage: optim_golden.py > tests/nn/golden/optim.txt
 """
 
 import math
@@ -19,19 +19,22 @@ def numbers(values):
     return " ".join(float(v).hex() for v in values)
 
 
-def run(max_norm, schedule):
-    """Prints a case: the clipping norm, the start, then for each step lr, gradient, norm, parameters."""
+def run(method, max_norm, schedule):
+    """Prints a case: the optimiser, the schedule, the clipping norm, the start, then for each step lr, gradient, norm, parameters."""
     random = torch.Generator().manual_seed(7)
     params = [torch.nn.Parameter(torch.randn(s, generator=random)) for s in SHAPES.values()]
     groups = [{"params": params[:1], "weight_decay": DECAY}, {"params": params[1:], "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=LR, betas=BETAS, eps=EPS)
+    if method == "adamw":
+        optimizer = torch.optim.AdamW(groups, lr=LR, betas=BETAS, eps=EPS)
+    else:
+        optimizer = torch.optim.SGD(groups, lr=LR)
     warmup = math.ceil(WARMUP * STEPS)
     if schedule == "linear":
         scheduler = get_linear_schedule_with_warmup(optimizer, warmup, STEPS)
     else:
         scheduler = get_constant_schedule_with_warmup(optimizer, warmup)
 
-    print(schedule, max_norm)
+    print(method, schedule, max_norm)
     print(numbers(torch.cat([p.detach().flatten() for p in params])))
     for step in range(STEPS):
         for p in params:
@@ -48,6 +51,7 @@ def run(max_norm, schedule):
 
 
 if __name__ == "__main__":
-    for schedule in ("linear", "constant"):
-        for max_norm in (0, 2.5):
-            run(max_norm, schedule)
+    for method in ("adamw", "sgd"):
+        for schedule in ("linear", "constant"):
+            for max_norm in (0, 2.5):
+                run(method, max_norm, schedule)

@@ -7,7 +7,7 @@
 
 enum { DECAYS = 12, N = 17, STEPS = 10 };
 
-/* The two parameters of golden/adamw.txt: [3,4] that decays, [5] that does not. */
+/* The two parameters of golden/optim.txt: [3,4] that decays, [5] that does not. */
 static void make_schema(struct schema *s, enum scope second)
 {
     const int64_t weight[] = {3, 4}, bias[] = {5};
@@ -55,11 +55,12 @@ static void read_reals(FILE *f, real *x)
         x[i] = (real)wide[i];
 }
 
-static void follow_torch(FILE *f, const char *schedule, double max_norm)
+static void follow_torch(FILE *f, const char *method, const char *schedule, double max_norm)
 {
     struct schema schema;
     struct optim o;
-    struct local_spec spec = make_spec(OPTIMIZER_ADAMW);
+    struct local_spec spec =
+        make_spec(strcmp(method, "sgd") == 0 ? OPTIMIZER_SGD : OPTIMIZER_ADAMW);
     real theta[N], g[N];
 
     spec.schedule = strcmp(schedule, "linear") == 0 ? SCHEDULE_LINEAR : SCHEDULE_CONSTANT;
@@ -83,18 +84,18 @@ static void follow_torch(FILE *f, const char *schedule, double max_norm)
     schema_release(&schema);
 }
 
-Test(optim, adamw_follows_torch)
+Test(optim, follows_torch)
 {
-    char schedule[16];
+    char method[16], schedule[16];
     double max_norm;
     int cases = 0;
-    FILE *f = fopen(FEDPET_TEST_DIR "/nn/golden/adamw.txt", "r");
+    FILE *f = fopen(FEDPET_TEST_DIR "/nn/golden/optim.txt", "r");
 
     cr_assert(f);
-    for (; fscanf(f, "%15s %lf", schedule, &max_norm) == 2; cases++)
-        follow_torch(f, schedule, max_norm);
+    for (; fscanf(f, "%15s %15s %lf", method, schedule, &max_norm) == 3; cases++)
+        follow_torch(f, method, schedule, max_norm);
     fclose(f);
-    cr_expect_eq(cases, 4);
+    cr_expect_eq(cases, 8);
 }
 
 /* --- the former AdamW of transformers -------------------------------------------------------- */
@@ -171,12 +172,12 @@ Test(optim, clips_only_above_the_limit)
     schema_release(&schema);
 }
 
-Test(optim, leaves_alone_what_is_not_trained)
+static void leaves_alone_what_is_not_trained(enum optimizer optimizer)
 {
     for (enum scope scope = SCOPE_FROZEN; scope <= SCOPE_DERIVED; scope++) {
         struct schema schema;
         struct optim o;
-        struct local_spec spec = make_spec(OPTIMIZER_ADAMW);
+        struct local_spec spec = make_spec(optimizer);
         real theta[N], g[N];
         for (int i = 0; i < N; i++)
             theta[i] = g[i] = 1;
@@ -189,6 +190,12 @@ Test(optim, leaves_alone_what_is_not_trained)
         optim_close(&o);
         schema_release(&schema);
     }
+}
+
+Test(optim, leaves_alone_what_is_not_trained)
+{
+    leaves_alone_what_is_not_trained(OPTIMIZER_ADAMW);
+    leaves_alone_what_is_not_trained(OPTIMIZER_SGD);
 }
 
 Test(optim, schedules)
@@ -208,6 +215,11 @@ Test(optim, schedules)
     cr_expect_eq(lr_at(&s, 1, 4), 0.25);
     cr_expect_eq(lr_at(&s, 3, 4), 0.5);
     cr_expect_eq(lr_at(&s, 100, 4), 0.5);
+    /* A run of a million rounds of a billion steps: halfway up, and halfway down. */
+    s.schedule = SCHEDULE_LINEAR;
+    s.warmup = 0.5;
+    cr_expect_eq(lr_at(&s, 250000000000000, 1000000000000000), 0.25);
+    cr_expect_eq(lr_at(&s, 750000000000000, 1000000000000000), 0.25);
     s.warmup = 0.9; /* every step of one warms up */
     cr_expect_eq(lr_at(&s, 0, 1), 0);
 }

@@ -78,13 +78,19 @@ static inline struct msg_bytes random_params(struct maker *m)
     return (struct msg_bytes){b, n};
 }
 
+static inline struct msg_bytes random_control(struct maker *m)
+{
+    return below(m, 2) ? random_params(m) : (struct msg_bytes){0};
+}
+
 static inline struct task_spec random_task_spec(struct maker *m)
 {
     struct task_spec t = {.name = random_text(m, 1, 64),
                           .text = maybe(m),
                           .text_pair = maybe(m),
                           .label = maybe(m),
-                          .metric = maybe(m)};
+                          .metric = maybe(m),
+                          .splits = (enum splits)below(m, 2)};
     t.n_labels = below(m, 4);
     if (t.n_labels < 2)
         return t;
@@ -102,7 +108,7 @@ static inline struct local_spec random_local_spec(struct maker *m)
         .batch_size = 1 + below(m, 65536),
         .accumulate = 1 + below(m, 65536),
         .max_length = 3 + below(m, 65534),
-        .optimizer = (enum optimizer)below(m, 2),
+        .optimizer = (enum optimizer)below(m, 3),
         .schedule = (enum lr_schedule)below(m, 2),
         .lr = rng_uniform(&m->rng),
         .weight_decay = rng_uniform(&m->rng),
@@ -112,6 +118,55 @@ static inline struct local_spec random_local_spec(struct maker *m)
         .warmup = rng_uniform(&m->rng),
         .max_grad_norm = rng_uniform(&m->rng),
         .model_dropout = below(m, 2) ? -1 : rng_uniform(&m->rng),
+        .proximal = rng_uniform(&m->rng),
+        .decay_over_run = below(m, 2),
+        .carry_optimizer = below(m, 2),
+    };
+}
+
+static inline struct peft_spec random_peft_spec(struct maker *m)
+{
+    return (struct peft_spec){
+        .method = random_text(m, 1, 64),
+        .norms = below(m, 2),
+        .r = 1 + below(m, 1024),
+        .alpha = 1e-3 + rng_uniform(&m->rng),
+        .dropout = rng_uniform(&m->rng),
+        .rslora = below(m, 2),
+        .targets = below(m, 1u << LIN_SITES),
+        .bottleneck = below(m, 4097),
+        .placement = (enum placement)below(m, 4),
+        .activation = (enum activation)below(m, 6),
+        .scaling = rng_uniform(&m->rng),
+        .length = below(m, 1025),
+        .hidden = below(m, 65537),
+        .shift = below(m, 2),
+        .biases = (enum bias_set)below(m, 2),
+    };
+}
+
+static inline struct federation_spec random_federation_spec(struct maker *m)
+{
+    return (struct federation_spec){
+        .clients = 1 + below(m, 10000000),
+        .per_round = 1 + below(m, 10000000),
+        .quorum = below(m, 10000001),
+        .rounds = below(m, 1000001),
+        .deadline_s = below(m, 604801),
+        .partition = (enum partition_kind)below(m, 5),
+        .alpha = rng_uniform(&m->rng),
+        .column = maybe(m),
+        .weighted = below(m, 2),
+        .optimizer = (enum server_optimizer)below(m, 5),
+        .server_lr = rng_uniform(&m->rng),
+        .server_beta1 = rng_uniform(&m->rng),
+        .server_beta2 = rng_uniform(&m->rng),
+        .server_tau = rng_uniform(&m->rng),
+        .scaffold = below(m, 2),
+        .best = below(m, 2),
+        .patience = below(m, 1000001),
+        .evaluate_every = below(m, 1000001),
+        .seed = random_u64(m),
     };
 }
 
@@ -121,23 +176,9 @@ static inline struct msg random_welcome(struct maker *m)
                             .protocol = MSG_PROTOCOL,
                             .run_id = random_run(m),
                             .spec.task = random_task_spec(m),
-                            .spec.peft = {.method = random_text(m, 1, 64),
-                                          .r = 1 + below(m, 1024),
-                                          .alpha = 0.5 + rng_uniform(&m->rng),
-                                          .dropout = rng_uniform(&m->rng),
-                                          .rslora = below(m, 2),
-                                          .targets = below(m, 1u << LIN_SITES)},
+                            .spec.peft = random_peft_spec(m),
                             .spec.local = random_local_spec(m),
-                            .spec.federation = {.clients = 1 + below(m, 10000000),
-                                                .per_round = 1 + below(m, 1000),
-                                                .quorum = below(m, 1000),
-                                                .rounds = below(m, 1000001),
-                                                .deadline_s = below(m, 604801),
-                                                .partition = (enum partition_kind)below(m, 3),
-                                                .alpha = rng_uniform(&m->rng),
-                                                .column = maybe(m),
-                                                .weighted = below(m, 2),
-                                                .seed = random_u64(m)},
+                            .spec.federation = random_federation_spec(m),
                             .schema = random_hash(m),
                             .model = random_hash(m),
                             .index = rng_u32(&m->rng),
@@ -156,7 +197,8 @@ static inline struct msg random_update(struct maker *m)
                                .train_loss = rng_normal(&m->rng),
                                .seconds = rng_uniform(&m->rng),
                                .n_metrics = below(m, MSG_MAX_METRICS + 1),
-                               .params = random_params(m)}};
+                               .params = random_params(m),
+                               .control = random_control(m)}};
     for (size_t i = 0; i < u.update.n_metrics; i++)
         u.update.metric[i] =
             (struct msg_metric){random_text(m, 1, 64), rng_normal(&m->rng), random_u64(m)};
@@ -171,8 +213,8 @@ static inline struct msg random_other(struct maker *m, enum msg_type type)
     case MSG_READY:
         return (struct msg){.ready = {random_hash(m), random_hash(m), random_u64(m)}};
     case MSG_TASK:
-        return (struct msg){
-            .task = {random_run(m), below(m, 1000001), below(m, 604800001), random_params(m)}};
+        return (struct msg){.task = {random_run(m), below(m, 1000001), below(m, 604800001),
+                                     random_params(m), random_control(m), below(m, 1000001)}};
     case MSG_RECEIPT:
         return (struct msg){.receipt = {below(m, 1000001), random_hash(m), below(m, 2),
                                         (enum msg_reason)below(m, REASONS),
@@ -212,32 +254,50 @@ static inline bool same_text(const char *a, const char *b)
 }
 static inline bool same_bytes(struct msg_bytes a, struct msg_bytes b)
 {
-    return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
+
+static inline bool same_peft(const struct peft_spec *p, const struct peft_spec *q)
+{
+    return same_text(p->method, q->method) && p->norms == q->norms && p->r == q->r &&
+           p->alpha == q->alpha && p->dropout == q->dropout && p->rslora == q->rslora &&
+           p->targets == q->targets && p->bottleneck == q->bottleneck &&
+           p->placement == q->placement && p->activation == q->activation &&
+           p->scaling == q->scaling && p->length == q->length && p->hidden == q->hidden &&
+           p->shift == q->shift && p->biases == q->biases;
+}
+
+static inline bool same_federation(const struct federation_spec *f, const struct federation_spec *g)
+{
+    return f->clients == g->clients && f->per_round == g->per_round && f->quorum == g->quorum &&
+           f->rounds == g->rounds && f->deadline_s == g->deadline_s &&
+           f->partition == g->partition && f->alpha == g->alpha &&
+           same_text(f->column, g->column) && f->weighted == g->weighted &&
+           f->optimizer == g->optimizer && f->server_lr == g->server_lr &&
+           f->server_beta1 == g->server_beta1 && f->server_beta2 == g->server_beta2 &&
+           f->server_tau == g->server_tau && f->scaffold == g->scaffold && f->best == g->best &&
+           f->patience == g->patience && f->evaluate_every == g->evaluate_every &&
+           f->seed == g->seed;
+}
+
 static inline bool same_spec(const struct run_spec *a, const struct run_spec *b)
 {
     const struct task_spec *s = &a->task, *t = &b->task;
     bool ok = same_text(s->name, t->name) && same_text(s->text, t->text) &&
               same_text(s->text_pair, t->text_pair) && same_text(s->label, t->label) &&
               same_text(s->metric, t->metric) && s->n_labels == t->n_labels &&
-              !s->labels == !t->labels && !t->data;
+              s->splits == t->splits && !s->labels == !t->labels && !t->data;
     for (uint32_t i = 0; s->labels && i < s->n_labels && ok; i++)
         ok = same_text(s->labels[i], t->labels[i]);
-    const struct peft_spec *p = &a->peft, *q = &b->peft;
-    ok = ok && same_text(p->method, q->method) && p->r == q->r && p->alpha == q->alpha &&
-         p->dropout == q->dropout && p->rslora == q->rslora && p->targets == q->targets;
     const struct local_spec *l = &a->local, *k = &b->local;
     ok = ok && l->epochs == k->epochs && l->steps == k->steps && l->batch_size == k->batch_size &&
          l->accumulate == k->accumulate && l->max_length == k->max_length &&
          l->optimizer == k->optimizer && l->schedule == k->schedule && l->lr == k->lr &&
          l->weight_decay == k->weight_decay && l->beta1 == k->beta1 && l->beta2 == k->beta2 &&
          l->eps == k->eps && l->warmup == k->warmup && l->max_grad_norm == k->max_grad_norm &&
-         l->model_dropout == k->model_dropout;
-    const struct federation_spec *f = &a->federation, *g = &b->federation;
-    return ok && f->clients == g->clients && f->per_round == g->per_round &&
-           f->quorum == g->quorum && f->rounds == g->rounds && f->deadline_s == g->deadline_s &&
-           f->partition == g->partition && f->alpha == g->alpha &&
-           same_text(f->column, g->column) && f->weighted == g->weighted && f->seed == g->seed;
+         l->model_dropout == k->model_dropout && l->proximal == k->proximal &&
+         l->decay_over_run == k->decay_over_run && l->carry_optimizer == k->carry_optimizer;
+    return ok && same_peft(&a->peft, &b->peft) && same_federation(&a->federation, &b->federation);
 }
 
 static inline bool same_update(const struct msg_update *a, const struct msg_update *b)
@@ -246,7 +306,7 @@ static inline bool same_update(const struct msg_update *a, const struct msg_upda
               hash_same(&a->schema, &b->schema) && hash_same(&a->update_id, &b->update_id) &&
               a->samples == b->samples && a->steps == b->steps && a->train_loss == b->train_loss &&
               a->seconds == b->seconds && a->n_metrics == b->n_metrics &&
-              same_bytes(a->params, b->params);
+              same_bytes(a->params, b->params) && same_bytes(a->control, b->control);
     for (size_t i = 0; i < a->n_metrics && ok; i++)
         ok = same_text(a->metric[i].name, b->metric[i].name) &&
              a->metric[i].value == b->metric[i].value && a->metric[i].weight == b->metric[i].weight;
@@ -275,7 +335,8 @@ static inline bool same(const struct msg *a, const struct msg *b)
     case MSG_TASK:
         return same_text(a->task.run_id, b->task.run_id) && a->task.round == b->task.round &&
                a->task.deadline_ms == b->task.deadline_ms &&
-               same_bytes(a->task.params, b->task.params);
+               same_bytes(a->task.params, b->task.params) &&
+               same_bytes(a->task.control, b->task.control) && a->task.counted == b->task.counted;
     case MSG_UPDATE:
         return same_update(&a->update, &b->update);
     case MSG_RECEIPT:

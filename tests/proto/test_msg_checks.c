@@ -111,6 +111,9 @@ Test(msg_checks, parameters_and_numbers)
     TASK("params", params.len = 3);
     UPDATE("params", params.len = 0);
     UPDATE("params", params.len -= 1);
+    TASK("control", control = (s.m.task.params); s.m.task.control.len = 3);
+    TASK("counted", counted = 1000001);
+    UPDATE("control", control = (s.m.update.params); s.m.update.control.len = 5);
     REFUSED(MSG_FINISH, "Finish.params", s.m.finish.params.len = 2);
     UPDATE("train_loss", train_loss = (double)NAN);
     UPDATE("train_loss", train_loss = (double)-INFINITY);
@@ -148,7 +151,7 @@ Test(msg_checks, how_to_train)
     SPEC("local.batch_size", local.batch_size = 0);
     SPEC("local.accumulate", local.accumulate = 0);
     SPEC("local.max_length", local.max_length = 2);
-    SPEC("local.optimizer", local.optimizer = (enum optimizer)2);
+    SPEC("local.optimizer", local.optimizer = (enum optimizer)3);
     SPEC("local.schedule", local.schedule = (enum lr_schedule) - 1);
     SPEC("local.lr", local.lr = -1e-3);
     SPEC("local.lr", local.lr = (double)INFINITY);
