@@ -116,6 +116,13 @@ struct bottleneck {
     struct val *tensor[TENSORS];
 };
 
+enum activation adapter_activation(const struct peft_spec *s)
+{
+    if (s->activation != ACTIVATION_DEFAULT)
+        return s->activation;
+    return in_both_blocks(s) ? ACTIVATION_GELU_NEW : ACTIVATION_RELU;
+}
+
 static enum act act_of(const struct peft_spec *s)
 {
     static const enum act named[] = {[ACTIVATION_GELU] = ACT_GELU,
@@ -123,9 +130,7 @@ static enum act act_of(const struct peft_spec *s)
                                      [ACTIVATION_RELU] = ACT_RELU,
                                      [ACTIVATION_TANH] = ACT_TANH,
                                      [ACTIVATION_SWISH] = ACT_SILU};
-    if (s->activation != ACTIVATION_DEFAULT)
-        return named[s->activation];
-    return in_both_blocks(s) ? ACT_GELU_TANH : ACT_RELU;
+    return named[adapter_activation(s)];
 }
 
 static struct val *squeeze(const struct bottleneck *b, struct val *x)

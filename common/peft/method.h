@@ -41,9 +41,14 @@ struct val *peft_param(const struct peft *p, struct tape *t, size_t tensor, cons
 /* The trained base tensor that replaces these frozen values; NULL: none. */
 const struct trained_base *peft_trained(const struct peft *p, const real *frozen);
 
+/* The activation of bottleneck adapters that takes effect: the placement's own where it is
+ * ACTIVATION_DEFAULT. */
+enum activation adapter_activation(const struct peft_spec *spec);
+
 /* The registry: for each X(NAME) there is a NAME.c with a const struct peft_method peft_NAME. */
 
-#define PEFT_METHODS(X) X(lora)
+#define PEFT_METHODS(X)                                                                            \
+    X(lora) X(adapter) X(prefix) X(prompt) X(bitfit) X(layernorm) X(head) X(full)
 
 #define PEFT_DECLARE(name) extern const struct peft_method peft_##name;
 PEFT_METHODS(PEFT_DECLARE)

@@ -1,20 +1,20 @@
 /* Every method on every golden encoder, in double precision: gradients against finite differences,
  * and the start against the base model. */
 #include "tests/peft/tuned.h"
+#include "tests/peft/variants.h"
 #include <math.h>
 
-enum { ALL_SITES = (1 << LIN_SITES) - 1, COORDINATES = 4, DIRECTIONS = 3, STREAMS = 10 };
+enum { COORDINATES = 3, DIRECTIONS = 2, STREAMS = 3 };
 
 /* DistilBERT's golden labels are real numbers. */
-static void start(struct tuned *t, const struct peft_method *method, const char *family,
+static void start(struct tuned *t, const struct variant *v, const char *family, enum head_kind head,
                   double dropout)
 {
-    uint32_t n_labels = strcmp(family, "distilbert") == 0 ? 1 : 3;
-    char name[32];
-    snprintf(name, sizeof name, "%s", method->name);
-    const struct peft_spec spec = {
-        .method = name, .r = 3, .alpha = 5, .dropout = dropout, .targets = ALL_SITES};
-    tuned_start(t, family, &spec, n_labels, dropout);
+    bool regression = head == HEAD_SEQUENCE && strcmp(family, "distilbert") == 0;
+    struct peft_spec spec = variant_spec(v);
+    if (dropout == 0)
+        spec.dropout = 0;
+    tuned_start_head(t, family, &spec, head, regression ? 1 : 3, dropout);
 }
 
 /* Away from the method's start, where half of the gradients vanish. */
@@ -25,20 +25,28 @@ static void perturb(struct tuned *t)
         t->theta[k] += 0.2 * rng_normal(&r);
 }
 
-/* Five-point derivative of the loss along `direction`. The step is small for the ReLU of
- * DistilBERT's head: at 2e-5 one dropout stream in twenty crosses its kink, at 1e-5 none in forty.
- */
-static double slope(const struct tuned *t, const real *direction, real *moved)
+/* Five-point derivative of the loss along `direction`, with steps of h. */
+static double slope(const struct tuned *t, const real *direction, double h, real *moved)
 {
     static const double at[] = {-2, -1, 1, 2}, weight[] = {1, -8, 8, -1};
-    const double h = 1e-5;
     double sum = 0;
     for (int i = 0; i < 4; i++) {
         for (size_t k = 0; k < t->count; k++)
             moved[k] = t->theta[k] + at[i] * h * direction[k];
-        sum += weight[i] * tuned_loss(t, &t->golden.batch, moved, NULL, NULL);
+        sum += weight[i] * tuned_loss(t, &t->batch, moved, NULL, NULL);
     }
     return sum / (12 * h);
+}
+
+/* Is `got` the derivative along `direction`, up to the rounding of the loss and 1e-8 of `scale`?
+ * The ReLU of DistilBERT's head has kinks, and a few steps in a thousand reach across one: a much
+ * smaller step then says the same with less precision. */
+static bool is_slope(const struct tuned *t, double got, const real *direction, double scale,
+                     real *moved)
+{
+    const double rounding = 1e-15, h = 1e-5, small = 1e-7;
+    return fabs(got - slope(t, direction, h, moved)) <= 1e-8 * scale + rounding / h ||
+           fabs(got - slope(t, direction, small, moved)) <= 1e-6 * scale + rounding / small;
 }
 
 static double dot(const real *a, const real *b, size_t n)
@@ -47,6 +55,12 @@ static double dot(const real *a, const real *b, size_t n)
     for (size_t k = 0; k < n; k++)
         sum += a[k] * b[k];
     return sum;
+}
+
+/* It adds the same to all scores of a query, which softmax does not see. */
+static bool is_key_bias(const char *name)
+{
+    return strstr(name, ".key.bias") != NULL || strstr(name, ".k_lin.bias") != NULL;
 }
 
 /* A few coordinates of every tensor, the errors relative to the tensor's greatest gradient. */
@@ -60,14 +74,17 @@ static void check_coordinates(const struct tuned *t, const real *grad, real *dir
         double scale = 0;
         for (size_t k = 0; k < spec->count; k++)
             scale = fmax(scale, fabs(grad[spec->offset + k]));
+        if (is_key_bias(spec->name)) {
+            cr_expect_leq(scale, 1e-12, "%s: %.2e", spec->name, scale);
+            continue;
+        }
         cr_expect_gt(scale, 1e-4, "%s has no gradient", spec->name);
         for (int n = 0; n < COORDINATES; n++) {
             size_t k = spec->offset + rng_below(&r, (uint32_t)spec->count);
             direction[k] = 1;
-            double want = slope(t, direction, moved), off = fabs(grad[k] - want);
+            cr_expect(is_slope(t, grad[k], direction, scale, moved), "%s[%zu]: not %.12g",
+                      spec->name, k - spec->offset, grad[k]);
             direction[k] = 0;
-            cr_expect_leq(off, 1e-8 * scale, "%s[%zu]: %.12g, not %.12g", spec->name,
-                          k - spec->offset, grad[k], want);
         }
     }
 }
@@ -78,46 +95,61 @@ static void check_directions(const struct tuned *t, const real *grad, real *dire
     for (int n = 0; n < DIRECTIONS; n++) {
         for (size_t k = 0; k < t->count; k++)
             direction[k] = rng_normal(&r) / sqrt((double)t->count);
-        double want = slope(t, direction, moved), got = dot(grad, direction, t->count);
+        double got = dot(grad, direction, t->count);
         double scale = sqrt(dot(grad, grad, t->count) / (double)t->count);
-        cr_expect_leq(fabs(got - want), 1e-8 * fmax(scale, fabs(want)),
-                      "direction: %.12g, not %.12g", got, want);
+        cr_expect(is_slope(t, got, direction, fmax(scale, fabs(got)), moved),
+                  "direction: not %.12g", got);
     }
 }
 
-static void check_gradient(const struct peft_method *method, const char *family, double dropout,
-                           uint64_t stream)
+static void check_gradient(const struct variant *v, const char *family, enum head_kind head,
+                           double dropout, uint64_t stream)
 {
     struct tuned t;
-    start(&t, method, family, dropout);
+    start(&t, v, family, head, dropout);
     perturb(&t);
     t.stream = stream;
     real *work = arena_calloc(&t.golden.mem, 3 * t.count, sizeof *work);
     cr_assert_not_null(work);
     real *grad = work, *direction = work + t.count, *moved = work + 2 * t.count;
-    tuned_loss(&t, &t.golden.batch, t.theta, grad, NULL);
+    tuned_loss(&t, &t.batch, t.theta, grad, NULL);
     check_coordinates(&t, grad, direction, moved);
     check_directions(&t, grad, direction, moved);
     tuned_close(&t);
 }
 
-static void check_all(double dropout, uint64_t stream)
+static void check_all(enum head_kind head, double dropout, uint64_t stream)
 {
-    for (const struct peft_method *const *m = peft_methods; *m != NULL; m++)
+    for (int v = 0; v < VARIANTS; v++)
         for (int i = 0; i < GOLDEN_FAMILIES; i++)
-            check_gradient(*m, golden_families[i], dropout, stream);
+            check_gradient(&variants[v], golden_families[i], head, dropout, stream);
 }
 
 Test(methods, gradients_match_finite_differences)
 {
-    check_all(0, 0);
+    check_all(HEAD_SEQUENCE, 0, 0);
+}
+
+Test(methods, gradients_match_with_a_head_over_tokens)
+{
+    check_all(HEAD_TOKENS, 0, 0);
 }
 
 /* Masks are a function of the stream alone, so the loss stays smooth in theta. */
 Test(methods, gradients_match_under_dropout_too)
 {
     for (uint64_t stream = 0; stream < STREAMS; stream++)
-        check_all(0.2, stream);
+        check_all(HEAD_SEQUENCE, 0.2, stream);
+}
+
+Test(methods, every_method_has_a_variant)
+{
+    for (const struct peft_method *const *m = peft_methods; *m != NULL; m++) {
+        bool there = false;
+        for (int v = 0; v < VARIANTS; v++)
+            there |= strcmp(variants[v].method, (*m)->name) == 0;
+        cr_expect(there, "%s", (*m)->name);
+    }
 }
 
 struct base_run {
@@ -141,26 +173,26 @@ static void run_base(struct tape *tape, void *arg)
         param[i] = tape_const(tape, t->theta + spec->offset, matrix ? (int)spec->dim[0] : 1,
                               (int)spec->dim[matrix ? 1 : 0]);
     }
-    struct val *first =
-        encoder_hidden(t->golden.model, tape, &t->golden.batch, &none, ENCODER_FIRST);
+    struct val *first = encoder_hidden(t->golden.model, tape, &t->batch, &none, ENCODER_FIRST);
     struct val *logits = head_logits(t->golden.model, HEAD_SEQUENCE, tape, first, param, 0, &none);
     memcpy(run->logits, logits->x, (size_t)(logits->rows * logits->cols) * sizeof *run->logits);
 }
 
 Test(methods, training_starts_at_the_base_model)
 {
-    for (const struct peft_method *const *m = peft_methods; *m != NULL; m++)
+    for (int v = 0; v < VARIANTS; v++)
         for (int i = 0; i < GOLDEN_FAMILIES; i++) {
             struct tuned t;
             struct err e = {0};
             real base[64] = {0}, tuned[64] = {0};
-            start(&t, *m, golden_families[i], 0);
+            start(&t, &variants[v], golden_families[i], HEAD_SEQUENCE, 0);
             struct base_run run = {.tuned = &t, .logits = base};
             struct rng r = rng_stream(3, 0, 0, RNG_DROPOUT);
             cr_assert_eq(tape_run(t.tape, false, r, run_base, &run, &e), 0, "%s", e.text);
-            tuned_loss(&t, &t.golden.batch, t.theta, NULL, tuned);
-            cr_expect_eq(memcmp(base, tuned, sizeof base), 0, "%s on %s", (*m)->name,
-                         golden_families[i]);
+            tuned_loss(&t, &t.batch, t.theta, NULL, tuned);
+            bool same = memcmp(base, tuned, sizeof base) == 0;
+            cr_expect_eq(same, variants[v].from_base, "%s %s on %s", variants[v].method,
+                         variants[v].what, golden_families[i]);
             tuned_close(&t);
         }
 }

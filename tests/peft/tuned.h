@@ -15,23 +15,52 @@ struct tuned {
     struct tape *tape;
     size_t count;
     real *theta;
-    uint64_t stream; /* names the dropout masks */
+    uint64_t stream;    /* names the dropout masks */
+    struct batch batch; /* the golden sequences that leave the method its positions */
 };
 
-/* With a given spec: theta is the method's start. */
-static inline void tuned_start(struct tuned *t, const char *family, const struct peft_spec *spec,
-                               uint32_t n_labels, double dropout)
+/* The longest is the last, and has all positions. */
+static inline struct batch tuned_batch(struct tuned *t)
+{
+    int n = t->golden.batch.n;
+    bool all = peft_max_tokens(t->peft) == model_max_tokens(&t->golden.model->cfg);
+    return all ? t->golden.batch : golden_part(&t->golden, 0, n - 1);
+}
+
+/* A class for three tokens of four. */
+static inline const int32_t *tuned_tags(struct tuned *t, int n_labels)
+{
+    int32_t *tag = arena_calloc(&t->golden.mem, (size_t)t->batch.tokens, sizeof *tag);
+    cr_assert_not_null(tag);
+    for (int i = 0; i < t->batch.tokens; i++)
+        tag[i] = i % 4 == 3 ? -1 : (t->batch.id[i] + i) % n_labels;
+    return tag;
+}
+
+/* With a given spec and head: theta is the method's start. */
+static inline void tuned_start_head(struct tuned *t, const char *family,
+                                    const struct peft_spec *spec, enum head_kind head,
+                                    uint32_t n_labels, double dropout)
 {
     struct err e = {0};
     *t = (struct tuned){.spec = *spec, .local = {.model_dropout = dropout}};
     golden_open(&t->golden, family);
-    cr_assert_eq(peft_open(&t->peft, t->golden.model, spec, &t->local, HEAD_SEQUENCE, n_labels, &e),
-                 0, "%s", e.text);
+    cr_assert_eq(peft_open(&t->peft, t->golden.model, spec, &t->local, head, n_labels, &e), 0, "%s",
+                 e.text);
     cr_assert_eq(tape_open(&t->tape, 0, &e), 0, "%s", e.text);
     t->count = peft_schema(t->peft)->count;
     t->theta = arena_calloc(&t->golden.mem, t->count, sizeof *t->theta);
     cr_assert_not_null(t->theta);
     peft_init(t->peft, 7, t->theta);
+    t->batch = tuned_batch(t);
+    if (head == HEAD_TOKENS)
+        t->batch.tag = tuned_tags(t, (int)n_labels);
+}
+
+static inline void tuned_start(struct tuned *t, const char *family, const struct peft_spec *spec,
+                               uint32_t n_labels, double dropout)
+{
+    tuned_start_head(t, family, spec, HEAD_SEQUENCE, n_labels, dropout);
 }
 
 /* With the adapter that peft saved for the family. */
@@ -72,10 +101,11 @@ static inline void tuned_do(struct tape *tape, void *arg)
     struct tuned_step *s = arg;
     const struct peft *p = s->tuned->peft;
     struct val *logits = peft_logits(p, tape, s->batch, s->theta, s->grad);
-    cr_assert(logits->rows == s->batch->n && logits->cols == (int)peft_labels(p));
+    int rows = s->batch->tag != NULL ? s->batch->tokens : s->batch->n;
+    cr_assert(logits->rows == rows && logits->cols == (int)peft_labels(p));
     if (s->logits != NULL)
         memcpy(s->logits, logits->x, (size_t)(logits->rows * logits->cols) * sizeof *s->logits);
-    struct val *loss = peft_loss(p, tape, logits, s->batch, (real)1 / (real)s->batch->n);
+    struct val *loss = peft_loss(p, tape, logits, s->batch, (real)1 / (real)rows);
     s->loss = (double)loss->x[0];
     if (s->grad != NULL)
         tape_backward(tape, loss);

@@ -8,7 +8,7 @@
 
 enum { EXAMPLES = 96, CLIENTS = 12, PER_ROUND = 4, ROUNDS = 3, TOKENS = 6 };
 
-/* A tiny model, toy data that can be learned (the label is whether token 7 occurs), LoRA. */
+/* A tiny model, toy data that can be learned (the label is whether token 7 occurs), a method. */
 struct world {
     struct model *model;
     struct peft *peft;
@@ -32,7 +32,11 @@ static void world_open(struct world *w, const char *method)
                  .r = 4,
                  .alpha = 8,
                  .dropout = 0.1,
-                 .targets = 1u << LIN_QUERY | 1u << LIN_VALUE},
+                 .targets = 1u << LIN_QUERY | 1u << LIN_VALUE,
+                 .bottleneck = 4,
+                 .length = 3,
+                 .hidden = 5,
+                 .shift = true},
         .local = {.epochs = 2,
                   .batch_size = 3,
                   .accumulate = 1,
