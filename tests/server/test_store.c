@@ -305,9 +305,38 @@ Test(store, a_newer_format_is_refused)
 {
     struct folder f = folder_make();
     struct store *s = open_store(&f);
-    cr_assert_eq(sqlite3_exec(s->sql.db, "PRAGMA user_version = 2", NULL, NULL, NULL), SQLITE_OK);
+    cr_assert_eq(sqlite3_exec(s->sql.db, "PRAGMA user_version = 99", NULL, NULL, NULL), SQLITE_OK);
     store_close(s);
     expect_unusable(folder_file(&f, "db"), STORE_WRITE, ERR_IO, "another release");
+    folder_remove(&f);
+}
+
+Test(store, the_first_format_is_converted)
+{
+    struct folder f = folder_make();
+    struct store *s = open_store(&f);
+    struct store_run run = a_run("x");
+    struct sample c;
+    float params[WORLD_VALUES] = {0};
+    sample_make(&c, 0);
+    cr_assert_eq(store_begin(s, &run, NULL), 0);
+    cr_assert_eq(commit(s, &c, NULL), 0);
+    cr_assert_eq(sqlite3_exec(s->sql.db,
+                              "DROP TABLE carried; DROP TABLE best; PRAGMA user_version = 1", NULL,
+                              NULL, NULL),
+                 SQLITE_OK);
+    store_close(s);
+    expect_unusable(folder_file(&f, "db"), STORE_READ, ERR_IO, "start the server once");
+    s = open_store(&f);
+    cr_assert_eq(store_begin(s, &run, NULL), 0);
+    cr_assert_eq(run.next, 1);
+    cr_assert_eq(store_params(s, &c.schema, 0, params, NULL), 0);
+    c.commit.round = 1;
+    cr_assert_eq(commit(s, &c, NULL), 0);
+    store_close(s);
+    cr_assert_eq(store_open(&s, folder_file(&f, "db"), STORE_READ, NULL), 0);
+    store_close(s);
+    schema_release(&c.schema);
     folder_remove(&f);
 }
 

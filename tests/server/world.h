@@ -19,6 +19,7 @@ struct puppet {
     uint32_t task_round;
     uint64_t deadline_ms;
     float task[WORLD_VALUES];
+    float final[WORLD_VALUES]; /* of Finish */
     struct msg_receipt receipt;
     struct msg_goodbye goodbye;
     uint32_t index;
@@ -31,9 +32,12 @@ struct world {
     struct core *core;
     core_time now;
     uint64_t last_conn;
-    bool hold; /* commits stay in progress until world_commit */
+    bool hold;           /* commits stay in progress until world_commit */
+    const double *score; /* by round: the accuracy that all report; NULL: each its own */
+    double gain;         /* on what an update changes; 0: 1 */
     struct puppet client[WORLD_CLIENTS];
     unsigned commits, finished;
+    struct err failure;
     struct {
         uint32_t round, attempt, selected, refused;
         size_t n;
@@ -44,6 +48,9 @@ struct world {
         double train_loss;
         size_t n_metrics;
         double metric;
+        size_t n_state;
+        double state[2 * WORLD_VALUES];
+        struct best best;
     } commit[WORLD_COMMITS];
 };
 
@@ -121,6 +128,11 @@ static inline void world_hear(struct world *w, const struct core_out *out)
                      0);
         p->task_round = out->msg.task.round;
         p->deadline_ms = out->msg.task.deadline_ms;
+    } else if (out->msg.type == MSG_FINISH) {
+        memcpy(p->final, w->theta, sizeof p->final);
+        cr_assert_eq(tensorset_unpack(&w->schema, out->msg.finish.params.data,
+                                      out->msg.finish.params.len, p->final, NULL),
+                     0);
     } else if (out->msg.type == MSG_RECEIPT) {
         p->receipt = out->msg.receipt;
     } else if (out->msg.type == MSG_GOODBYE) {
@@ -141,6 +153,10 @@ static inline void world_note(struct world *w, const struct core_commit *c)
     w->commit[at].train_loss = c->train_loss;
     w->commit[at].n_metrics = c->n_metrics;
     w->commit[at].metric = c->n_metrics > 0 ? c->metric[0].value : 0;
+    w->commit[at].best = c->best;
+    w->commit[at].n_state = c->n_state;
+    cr_assert_leq(c->n_state, 2 * WORLD_VALUES);
+    memcpy(w->commit[at].state, c->state, c->n_state * sizeof *c->state);
     memcpy(w->commit[at].params, c->params, sizeof w->commit[at].params);
     for (size_t i = 0; i < c->n; i++) {
         w->commit[at].contribution[i] = c->contribution[i];
@@ -166,6 +182,8 @@ static inline void world_drain(struct world *w)
                 core_committed(w->core, w->now);
         } else {
             w->finished++;
+            if (out.failure != NULL)
+                w->failure = *out.failure;
         }
     }
 }
@@ -230,7 +248,9 @@ static inline struct msg world_update(struct world *w, int k, uint32_t round,
     struct puppet *p = &w->client[k];
     float theta[WORLD_VALUES];
     for (int i = 0; i < WORLD_VALUES; i++)
-        theta[i] = p->task[i] + 0.001F * (float)(k + 1) * (float)(i - 2) + 0.01F * (float)round;
+        theta[i] =
+            p->task[i] + (w->gain != 0 ? (float)w->gain : 1) *
+                             (0.001F * (float)(k + 1) * (float)(i - 2) + 0.01F * (float)round);
     tensorset_pack(&w->schema, theta, packed);
     struct msg m = {.type = MSG_UPDATE};
     m.update = (struct msg_update){
@@ -242,7 +262,7 @@ static inline struct msg world_update(struct world *w, int k, uint32_t round,
         .train_loss = 1.0 / (k + 1),
         .seconds = 0.5,
         .n_metrics = 1,
-        .metric = {{"accuracy", 0.5 + 0.01 * k, 20}},
+        .metric = {{"accuracy", w->score != NULL ? w->score[round] : 0.5 + 0.01 * k, 20}},
         .params = {packed, 4 * w->schema.packed},
     };
     m.update.update_id = msg_update_id(m.update.run_id, round, p->name, m.update.params);
