@@ -17,9 +17,7 @@ struct list {
 static void append(struct list *l, const char *parent, const char *module, const char *part,
                    struct base_tensor t, int rows, int cols)
 {
-    char name[2 * LINEAR_PATH_MAX];
-    snprintf(name, sizeof name, "%s%s%s.%s", l->names->prefix, parent, module, part);
-    t.name = arena_strdup(l->mem, name);
+    t.name = arena_printf(l->mem, "%s%s%s.%s", l->names->prefix, parent, module, part);
     t.ndim = cols > 0 ? 2 : 1;
     t.dim[0] = rows;
     t.dim[1] = cols;

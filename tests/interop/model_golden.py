@@ -3,7 +3,8 @@
 
 Per family: an unmodified Hugging Face directory (bare F32 encoder with pooler; BF16 masked-LM checkpoint; F16 checkpoint
 with a regression head), an adapter directory saved by peft, and golden.safetensors with a batch of mixed lengths, first-token
-states, logits, loss, every trainable gradient and the losses of 50 AdamW steps. All computed in double precision.
+states, logits, loss, every trainable gradient and the losses of 50 AdamW steps; sites.safetensors, with what full fine-tuning,
+token classification, prompt and prefix tuning make of the same batch. All computed in double precision.
 """
 import argparse
 import os
@@ -18,6 +19,7 @@ from safetensors.torch import save_file
 STEPS, LR, WARMUP, DECAY, CLIP = 50, 2e-3, 5, 0.01, 1.0
 LENGTHS = [5, 17, 2, 9, 30, 3, 12, 7]
 VOCAB, WIDTH, FFN, HEADS, POSITIONS = 100, 32, 64, 4, 40
+VIRTUAL, TAGS = 3, 5
 
 FAMILIES = {
     "bert": {
@@ -130,7 +132,88 @@ def make(family: str, out: Path) -> None:
               "label": batch["label"], "first": first, "logits": result.logits, "loss": result.loss.reshape(1)}
     golden |= {f"grad.{plain(n)}": p.grad for n, p in model.named_parameters() if p.requires_grad}
     golden["losses"] = torch.tensor(train(model, batch, config), dtype=torch.float64)
-    save_file({k: v.detach().float().contiguous() for k, v in golden.items()}, out / "golden.safetensors")
+    save(golden, out / "golden.safetensors")
+    save(sites(out, config, batch), out / "sites.safetensors")
+
+
+def save(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    save_file({k: v.detach().float().contiguous() for k, v in tensors.items()}, path)
+
+
+def load(out: Path, head: dict[str, torch.Tensor], tokens: bool, n_labels: int):
+    """The checkpoint under a given head, in double precision."""
+    auto = transformers.AutoModelForTokenClassification if tokens else transformers.AutoModelForSequenceClassification
+    model = auto.from_pretrained(out, num_labels=n_labels, dtype=torch.float64, attn_implementation="eager",
+                                 ignore_mismatched_sizes=True)
+    missing = model.load_state_dict(head, strict=False)
+    assert not missing.unexpected_keys
+    return model.eval()
+
+
+def random_head(out: Path, tokens: bool, n_labels: int) -> dict[str, torch.Tensor]:
+    auto = transformers.AutoModelForTokenClassification if tokens else transformers.AutoModelForSequenceClassification
+    model = auto.from_pretrained(out, num_labels=n_labels, ignore_mismatched_sizes=True)
+    return {n: torch.randn(p.shape, dtype=torch.float64) * 0.2 for n, p in model.named_parameters() if "classifier" in n}
+
+
+def packed(x: torch.Tensor, lengths: list[int]) -> torch.Tensor:
+    return torch.cat([x[i, :n] for i, n in enumerate(lengths)])
+
+
+def virtual(out: Path, config, head, tags_head, prompt: bool, inputs, lengths, shifted: bool = True):
+    """Logits, loss and the gradient of the rows that peft puts before the embeddings, or before keys and values."""
+    kind = peft.PromptTuningConfig if prompt else peft.PrefixTuningConfig
+    name = "prompt" if prompt else "prefix" if shifted else "unshifted"
+    got, rows = {}, None
+    for tokens in False, True:
+        base = load(out, tags_head if tokens else head, tokens, TAGS if tokens else config.num_labels)
+        if not shifted:
+            base.base_model.embeddings.position_embeddings.register_forward_pre_hook(lambda _, x: ((x[0] - VIRTUAL).clamp(0),))
+        model = peft.get_peft_model(base, kind(task_type="TOKEN_CLS" if tokens else "SEQ_CLS", num_virtual_tokens=VIRTUAL,
+                                               num_layers=config.num_hidden_layers, token_dim=WIDTH, num_attention_heads=HEADS))
+        model.double().eval()
+        weight = model.prompt_encoder["default"].embedding.weight
+        if rows is None:
+            rows = torch.randn_like(weight) * 0.5
+        with torch.no_grad():
+            weight.copy_(rows)
+        result = model(**{k: v for k, v in inputs.items() if k != "labels" or not tokens})
+        if tokens:
+            got["tokens"] = packed(result.logits[:, VIRTUAL if prompt else 0:], lengths)
+        else:
+            result.loss.backward()
+            got |= {"rows": rows, "logits": result.logits, "loss": result.loss.reshape(1), "grad": weight.grad}
+    return {f"{name}.{k}": v for k, v in got.items()}
+
+
+def sites(out: Path, config, batch) -> dict[str, torch.Tensor]:
+    n = len(batch["ids"])
+    lengths = [len(x) for x in batch["ids"]]
+    head, tags_head = random_head(out, False, config.num_labels), random_head(out, True, TAGS)
+    golden = {f"head.{k}": v for k, v in head.items()} | {f"tags.head.{k}": v for k, v in tags_head.items()}
+
+    everything = padded(batch, config, range(n))
+    model = load(out, head, False, config.num_labels)
+    result = model(**everything)
+    result.loss.backward()
+    golden |= {"full.logits": result.logits, "full.loss": result.loss.reshape(1)}
+    golden |= {f"full.{k}": p.grad for k, p in model.named_parameters()}
+
+    tag = torch.randint(-1, TAGS, (sum(lengths),))
+    everything["labels"] = torch.nn.utils.rnn.pad_sequence(
+        torch.where(tag < 0, -100, tag).split(lengths), True, -100)
+    model = load(out, tags_head, True, TAGS)
+    result = model(**everything, output_hidden_states=True)
+    golden |= {"tag": tag, "tags.loss": result.loss.reshape(1), "tags.logits": packed(result.logits, lengths),
+               "tags.hidden": packed(result.hidden_states[-1], lengths)}
+
+    # The last sequence leaves no positions for virtual tokens.
+    inputs = padded(batch, config, range(n - 1))
+    golden |= virtual(out, config, head, tags_head, True, inputs, lengths[:-1])
+    if config.model_type != "distilbert":  # peft refuses: it takes no past key values
+        for shifted in True, False:
+            golden |= virtual(out, config, head, tags_head, False, inputs, lengths[:-1], shifted)
+    return golden
 
 
 def main() -> None:

@@ -65,6 +65,7 @@ static inline struct batch golden_part(struct golden *g, int from, int to)
                           .type = b.type + skip,
                           .pos = b.pos + skip,
                           .label = b.label + from,
+                          .tag = b.tag != NULL ? b.tag + skip : NULL,
                           .target = b.target + from};
 }
 
