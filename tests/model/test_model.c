@@ -1,3 +1,4 @@
+#include "model/names.h"
 #include "tests/model/golden.h"
 #include "tests/model/scratch.h"
 
@@ -116,6 +117,64 @@ Test(model, head_tensors_follow_the_family)
             cr_expect(h[k].ndim == 1 || h[k].dim[1] == 32);
         }
         golden_close(&g);
+    }
+}
+
+Test(model, heads_of_token_classification_are_alike)
+{
+    for (int i = 0; i < GOLDEN_FAMILIES; i++) {
+        struct golden g;
+        struct head_tensor h[HEAD_MAX_TENSORS];
+        golden_open(&g, golden_families[i]);
+        cr_assert_eq(head_tensors(g.model, HEAD_TOKENS, 9, h), 2);
+        cr_expect_str_eq(h[0].name, "classifier.weight");
+        cr_expect_str_eq(h[1].name, "classifier.bias");
+        cr_expect(h[0].ndim == 2 && h[0].dim[0] == 9 && h[0].dim[1] == 32);
+        cr_expect(h[1].ndim == 1 && h[1].dim[0] == 9);
+        cr_expect(h[0].pretrained == NULL && h[1].pretrained == NULL);
+        cr_expect_str_eq(h[0].module, "classifier");
+        golden_close(&g);
+    }
+}
+
+static bool as_tagger(struct st_out *t, float *x)
+{
+    static const float weight[3 * 32] = {7}, bias[3] = {8};
+    (void)x;
+    if (strcmp(t->name, "lm_head.dense.weight") == 0) {
+        *t = (struct st_out){.name = "classifier.weight", .ndim = 2, .dim = {3, 32}, .x = weight};
+    } else if (strcmp(t->name, "lm_head.dense.bias") == 0) {
+        *t = (struct st_out){.name = "classifier.bias", .ndim = 1, .dim = {3}, .x = bias};
+    }
+    return true;
+}
+
+/* RoBERTa's two kinds of classifier have different names. */
+Test(model, a_tagger_brings_its_head)
+{
+    struct model *m;
+    struct err e = {0};
+    struct head_tensor h[HEAD_MAX_TENSORS];
+    cr_assert_eq(open_edited("roberta", as_tagger, &m, &e), 0, "%s", e.text);
+    cr_assert_eq(head_tensors(m, HEAD_TOKENS, 3, h), 2);
+    cr_assert(h[0].pretrained != NULL && h[1].pretrained != NULL);
+    cr_expect(h[0].pretrained[0] == 7 && h[1].pretrained[0] == 8);
+    cr_assert_eq(head_tensors(m, HEAD_TOKENS, 4, h), 2);
+    cr_expect(h[0].pretrained == NULL && h[1].pretrained == NULL, "of another shape");
+    cr_assert_eq(head_tensors(m, HEAD_SEQUENCE, 3, h), 4);
+    for (int i = 0; i < 4; i++)
+        cr_expect_null(h[i].pretrained, "%s", h[i].name);
+    model_close(m);
+}
+
+/* DistilBERT alone has a rate for the one and not for the other. */
+Test(model, dropout_of_a_head_depends_on_its_kind)
+{
+    struct model_config c = {.hidden_dropout = (real)0.1, .head_dropout = (real)0.3};
+    for (int f = 0; f < FAMILIES; f++) {
+        c.family = (enum family)f;
+        cr_expect_eq(head_dropout(&c, HEAD_SEQUENCE), (real)0.3);
+        cr_expect_eq(head_dropout(&c, HEAD_TOKENS), f == FAMILY_DISTILBERT ? (real)0.1 : (real)0.3);
     }
 }
 
