@@ -25,8 +25,7 @@ int child_program(const char *name, char *out, size_t size, struct err *e)
     *strrchr(self, '/') = '\0';
     int rc = file_join(out, size, self, name, e);
     if (!rc && access(out, X_OK) != 0)
-        rc = err_set(e, ERR_IO,
-                     "%s: not there; --wire process needs the three programs in one folder", out);
+        rc = err_set(e, ERR_IO, "%s: not there; the three programs belong in one folder", out);
     return rc;
 }
 
@@ -81,6 +80,7 @@ int child_start(struct child *c, char *const *argv, const char *log, struct err 
     if (pid < 0)
         return err_sys(e, ERR_INTERNAL, no, "cannot start %s", argv[0]);
     c->pid = pid;
+    c->succeeded = false;
     snprintf(c->log, sizeof c->log, "%s", log);
     return 0;
 }
@@ -172,6 +172,7 @@ bool child_alive(struct child *c, struct err *e)
     if (c->pid == 0 || waitpid(c->pid, &status, WNOHANG) != c->pid)
         return c->pid != 0;
     c->pid = 0;
+    c->succeeded = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     explain("a process", status, c->log, e);
     return false;
 }

@@ -8,7 +8,8 @@
 #include <sys/types.h>
 
 struct child {
-    pid_t pid; /* 0: not running */
+    pid_t pid;      /* 0: not running */
+    bool succeeded; /* it has ended with status 0 */
     char log[4096];
 };
 

@@ -1,5 +1,6 @@
 #include "sim/fleet.h"
 #include "client/agent.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,8 @@ struct member {
     struct agent *agent;
     struct wire *wire; /* NULL while not connected */
     uint64_t conn;
+    struct local_state state; /* opened when it first takes part; every update of it counts */
+    bool has_state;
     struct member *next_dirty;
     bool dirty;
 };
@@ -74,8 +77,9 @@ static int connect_member(struct member *m, struct err *e)
     uint32_t k = (uint32_t)(m - f->member);
     char name[PARTITION_NAME];
     partition_client_name(k, name);
+    size_t packed = peft_schema(f->config->peft)->packed;
     int rc = wire_open(&m->wire, f->config->wire, f->trust, name,
-                       peft_schema(f->config->peft)->packed, e);
+                       f->config->spec->federation.scaffold ? 2 * packed : packed, e);
     if (rc)
         return rc;
     m->conn = ++f->conns * f->n + k;
@@ -88,9 +92,16 @@ static int start_training(struct member *m, const struct agent_job *job, struct 
 {
     struct fleet *f = m->fleet;
     const struct partition *p = f->config->partition;
+    const struct run_spec *spec = f->config->spec;
     size_t k = (size_t)(m - f->member);
-    return workers_push(f->workers, job->index, job->round, p->index + p->off[k],
-                        p->off[k + 1] - p->off[k], job->params, e);
+    if (local_state_needed(spec) && !m->has_state) {
+        int rc = local_state_open(&m->state, spec, peft_schema(f->config->peft)->count, e);
+        if (rc)
+            return rc;
+        m->has_state = true;
+    }
+    return workers_push(f->workers, job, m->has_state ? &m->state : NULL, p->index + p->off[k],
+                        p->off[k + 1] - p->off[k], e);
 }
 
 static int obey_agent(struct member *m, const struct agent_out *out, struct err *e)
@@ -145,6 +156,7 @@ static int drain_agents(struct fleet *f, struct err *e)
 static int obey_core(struct fleet *f, const struct core_out *out, struct err *e)
 {
     struct member *m;
+    double score = NAN;
     int rc;
     switch (out->kind) {
     case OUT_SEND:
@@ -156,15 +168,20 @@ static int obey_core(struct fleet *f, const struct core_out *out, struct err *e)
             hang_up(m);
         return 0;
     case OUT_COMMIT:
-        rc = f->config->committed(f->config->ctx, out->commit, e);
+        rc = f->config->committed(f->config->ctx, out->commit, &score, e);
         if (rc)
             return rc;
+        if (!isnan(score))
+            core_scored(f->core, out->commit->round, score);
         f->done = 0;
         core_committed(f->core, f->now);
         return 0;
     case OUT_FINISHED:
         f->finished = true;
-        return 0;
+        if (!out->failure)
+            return 0;
+        *e = *out->failure;
+        return e->code;
     }
     return 0;
 }
@@ -199,6 +216,7 @@ static int take_result(struct fleet *f, struct err *e)
     }
     struct agent_result r = {.params = w->params,
                              .len = 4 * peft_schema(f->config->peft)->packed,
+                             .control = w->control,
                              .samples = w->n,
                              .steps = w->result.steps,
                              .train_loss = w->result.loss,
@@ -259,6 +277,7 @@ static void fleet_release(struct fleet *f)
     for (uint32_t k = 0; f->member && k < f->n; k++) {
         wire_close(f->member[k].wire);
         agent_close(f->member[k].agent);
+        local_state_close(&f->member[k].state);
     }
     free(f->member);
     trust_close(f->trust);
@@ -288,8 +307,11 @@ int fleet_run(const struct fleet_config *c, float *theta, struct err *e)
 {
     struct fleet f = {.config = c, .n = c->partition->clients};
     const struct schema *s = peft_schema(c->peft);
-    struct core_config core = {
-        .spec = c->spec, .schema = s, .model = peft_model(c->peft)->hash, .params = theta};
+    struct core_config core = {.spec = c->spec,
+                               .schema = s,
+                               .model = peft_model(c->peft)->hash,
+                               .params = theta,
+                               .lower_is_better = c->lower_is_better};
     struct workers_config workers = {.peft = c->peft,
                                      .data = c->train,
                                      .spec = c->spec,

@@ -18,16 +18,17 @@ struct fleet_config {
     enum wire_depth wire; /* not WIRE_PROCESS */
     unsigned threads;
     size_t memory_limit;
-    /* After each round, on the calling thread, while no client trains. Non-zero ends the run with
-     * *e. */
-    int (*committed)(void *ctx, const struct core_commit *c, struct err *e);
+    bool lower_is_better; /* of the scores below */
+    /* After each round, on the calling thread, while no client trains. *score is NAN; set to a
+     * number it is the round's for federation.best and patience. Non-zero ends the run with *e. */
+    int (*committed)(void *ctx, const struct core_commit *c, double *score, struct err *e);
     /* After each update: how many of the round's clients are done. May be NULL. */
     void (*progress)(void *ctx, uint32_t round, uint32_t done, uint32_t selected);
     void *ctx;
     const atomic_bool *cancel; /* may be NULL; then ERR_STATE */
 };
 
-/* Runs all rounds from theta (schema->count, e.g. peft_init); theta holds the final values on
+/* Runs all rounds from theta (schema->count, e.g. peft_init); theta holds the run's result on
  * success. */
 int fleet_run(const struct fleet_config *c, float *theta, struct err *e) MUST_CHECK;
 

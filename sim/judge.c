@@ -1,39 +1,77 @@
 #include "sim/judge.h"
+#include <stdlib.h>
 
-static int score_theta(struct judge *j, const float *theta, struct score *score, struct err *e)
+static int score_on(struct judge *j, const struct dataset *d, const float *theta, double *value,
+                    double *loss, struct err *e)
 {
-    *score = (struct score){0};
-    return trainer_eval(j->trainer, j->setup->peft, j->setup->dev, NULL, j->setup->dev->n, theta,
-                        score, NULL, NULL, e);
+    struct score score;
+    int rc = trainer_eval(j->trainer, j->setup->peft, d, NULL, d->n, theta, &score, NULL, NULL, e);
+    if (rc)
+        return rc;
+    *value = score_value(&score, j->setup->metric);
+    *loss = score.n ? score.loss_sum / (double)score.n : 0;
+    score_close(&score);
+    return 0;
+}
+
+int judge_value(struct judge *j, const float *theta, double *value, double *loss, struct err *e)
+{
+    return score_on(j, j->setup->dev, theta, value, loss, e);
+}
+
+static bool has_classes(const struct dataset *d)
+{
+    return d->head == HEAD_SEQUENCE && d->n_labels > 1;
 }
 
 int judge_open(struct judge *j, const struct setup *s, struct report *r, unsigned threads,
                size_t memory_limit, bool counted, const float *theta, struct err *e)
 {
     *j = (struct judge){.setup = s, .report = r, .counted = counted};
-    struct score score;
+    double value, loss;
     int rc = trainer_open(&j->trainer, threads, memory_limit, e);
+    if (!rc && has_classes(s->dev))
+        rc = partition_share(&j->shares, s->dev, &s->partition, s->train, s->x.spec.federation.seed,
+                             e);
     if (!rc)
-        rc = score_theta(j, theta, &score, e);
+        rc = judge_value(j, theta, &value, &loss, e);
     if (rc)
         judge_close(j);
     else
-        report_start(r, score_value(&score, s->metric));
+        report_start(r, value);
     return rc;
 }
 
 void judge_close(struct judge *j)
 {
+    partition_close(&j->shares);
     trainer_close(j->trainer);
     j->trainer = NULL;
 }
 
-int judge_round(struct judge *j, const struct core_commit *c, struct err *e)
+int judge_record(struct judge *j, struct round_record *record, uint32_t units, const float *theta,
+                 struct err *e)
 {
-    struct score score;
-    int rc = score_theta(j, c->params, &score, e);
+    const struct setup *s = j->setup;
+    int rc = 0;
+    if (record->round % s->x.spec.federation.evaluate_every == 0 || record->round == units) {
+        rc = judge_value(j, theta, &record->value, &record->eval_loss, e);
+        record->scored = true;
+        if (!rc && s->valid) {
+            rc = score_on(j, s->valid, theta, &record->valid, &record->valid_loss, e);
+            record->validated = true;
+        }
+    }
     if (rc)
         return rc;
+    j->rounds = record->round;
+    if (record->validated)
+        best_enter(&j->best, record->round - 1, record->valid, metric_lower_is_better(s->metric));
+    return report_round(j->report, record, e);
+}
+
+int judge_round(struct judge *j, const struct core_commit *c, double *score, struct err *e)
+{
     double up = 0, down = 0;
     for (size_t i = 0; i < c->n; i++) {
         up += (double)c->contribution[i].bytes_up / (double)c->n;
@@ -45,11 +83,84 @@ int judge_round(struct judge *j, const struct core_commit *c, struct err *e)
                                   .refused = c->refused,
                                   .samples = c->samples,
                                   .train_loss = c->train_loss,
-                                  .value = score_value(&score, j->setup->metric),
-                                  .eval_loss = score.n ? score.loss_sum / (double)score.n : 0,
                                   .counted = j->counted,
                                   .bytes_up = up,
                                   .bytes_down = down,
                                   .hash = c->hash};
-    return report_round(j->report, &record, e);
+    int rc = judge_record(j, &record, j->setup->x.spec.federation.rounds, c->params, e);
+    if (!rc && record.validated)
+        *score = record.valid;
+    return rc;
+}
+
+/* --- the result --- */
+
+static int compare_double(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static int score_clients(const struct judge *j, const int32_t *predicted, struct client_scores *out,
+                         struct err *e)
+{
+    const struct partition *p = &j->shares;
+    double *accuracy = calloc(p->clients, sizeof *accuracy), sum = 0;
+    uint32_t n = 0;
+    if (!accuracy)
+        return err_set(e, ERR_NOMEM, "no memory for the scores of %u clients", p->clients);
+    for (uint32_t k = 0; k < p->clients; k++) {
+        size_t size = p->off[k + 1] - p->off[k], right = 0;
+        for (size_t i = p->off[k]; i < p->off[k + 1]; i++)
+            right += predicted[p->index[i]] == j->setup->dev->example[p->index[i]].label;
+        if (size > 0)
+            sum += accuracy[n++] = (double)right / (double)size;
+    }
+    qsort(accuracy, n, sizeof *accuracy, compare_double);
+    if (n > 0)
+        *out = (struct client_scores){
+            .clients = n, .worst = accuracy[0], .tenth = accuracy[(n - 1) / 10], .mean = sum / n};
+    free(accuracy);
+    return 0;
+}
+
+static int score_result(struct judge *j, const float *theta, struct score *score,
+                        struct result_record *out, struct err *e)
+{
+    const struct setup *s = j->setup;
+    bool classes = has_classes(s->dev);
+    int32_t *predicted = classes ? malloc(s->dev->n * sizeof *predicted) : NULL;
+    if (classes && !predicted)
+        return err_set(e, ERR_NOMEM, "no memory for %zu predictions", s->dev->n);
+    int rc = trainer_eval(j->trainer, s->peft, s->dev, NULL, s->dev->n, theta, score, predicted,
+                          NULL, e);
+    if (!rc && classes)
+        rc = score_clients(j, predicted, &out->clients, e);
+    if (!rc) {
+        out->value = score_value(score, s->metric);
+        out->loss = score->n ? score->loss_sum / (double)score->n : 0;
+        out->score = score->n_labels > 1 ? score : NULL;
+        out->label_name = s->dev->label_name;
+    }
+    free(predicted);
+    return rc;
+}
+
+int judge_result(struct judge *j, const float *theta, bool best, bool json, struct err *e)
+{
+    struct score score = {0};
+    double loss;
+    struct result_record result = {
+        .round = best && j->best.any ? j->best.round + 1 : j->rounds,
+        .hash = tensorset_hash(peft_schema(j->setup->peft), theta),
+    };
+    int rc = score_result(j, theta, &score, &result, e);
+    if (!rc && j->setup->valid) {
+        rc = score_on(j, j->setup->valid, theta, &result.valid, &loss, e);
+        result.validated = true;
+    }
+    if (!rc)
+        rc = report_finish(j->report, &result, json, e);
+    score_close(&score);
+    return rc;
 }

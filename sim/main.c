@@ -3,8 +3,8 @@
 #include "sim/cmd.h"
 
 static const struct cli_command commands[] = {
-    {"run", "EXPERIMENT.yaml --out DIR [--set KEY=VALUE]... [--wire DEPTH] [--threads N]",
-     "run a federated experiment",
+    {"run", "EXPERIMENT.yaml --out DIR [--set KEY=VALUE]... [--wire DEPTH] [--baseline KIND]",
+     "run a federated experiment, or what it is compared with",
      "The experiment file names a model, a task, a method and a federation:\n"
      "\n"
      "  model: models/all-MiniLM-L6-v2        # a Hugging Face directory\n"
@@ -23,9 +23,39 @@ static const struct cli_command commands[] = {
      "  tls      that, inside TLS 1.3 with certificates on both sides\n"
      "  process  a real fedpet-server and one real fedpet-client daemon a client, on loopback\n"
      "\n"
-     "DIR gets rounds.jsonl (a line a round, as it happens), summary.json and adapter/ (Hugging "
-     "Face PEFT).\n",
+     "--baseline says what to do with the same data and settings instead:\n"
+     "  centralized  one trainer with all clients' examples\n"
+     "  local        each client with its own examples, from the same start\n"
+     "each for as many passes over its data as the federation makes on average, or --epochs.\n"
+     "\n"
+     "DIR gets rounds.jsonl (a line a round, epoch or client, as it happens), summary.json and "
+     "adapter/\n"
+     "(Hugging Face PEFT).\n",
      cmd_run},
+    {"suite", "SUITE.yaml --out DIR [--jobs N] [--dry-run]", "run a grid of experiments",
+     "A suite is an experiment and what varies in it:\n"
+     "\n"
+     "  base: experiment.yaml              # or the experiment itself\n"
+     "  grid:\n"
+     "    task:                            # named groups of settings\n"
+     "      mrpc: {task: {name: mrpc, data: data/glue/MRPC}}\n"
+     "      rte: {task: {name: rte, data: data/glue/RTE}, local.lr: 0.005}\n"
+     "    peft:\n"
+     "      lora: {peft: {method: lora, r: 8}}\n"
+     "      full: {peft.method: full, local.lr: 0.00005}\n"
+     "    baseline: [federated, centralized]\n"
+     "    federation.alpha: [0.1, 1, 10]   # or a setting and its values\n"
+     "    federation.seed: [1, 2, 3]\n"
+     "  adjust:                            # settings of some cells\n"
+     "    - {when: {task: rte, peft: full}, set: {local.lr: 0.0001}}\n"
+     "  exclude:                           # cells left out; `only` names those to keep\n"
+     "    - {peft: full, federation.alpha: [0.1, 10]}\n"
+     "\n"
+     "Each cell is a process with one thread. DIR gets results.sqlite and cells/ID. The same "
+     "command again\n"
+     "goes on where it was stopped: cells that are done are not run again, those that failed "
+     "are.\n",
+     cmd_suite},
     {"partition", "EXPERIMENT.yaml --out DIR [--set KEY=VALUE]...",
      "write each client's share of the data",
      "DIR gets client-00000.jsonl and so on, dev.jsonl, and partition.json (sizes, label counts, "

@@ -1,5 +1,6 @@
 #include "sim/partition.h"
 #include "base/rng.h"
+#include "sim/partition_labels.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,159 +21,25 @@ static void split_iid(struct partition *p, size_t n, struct rng *rng)
         p->off[k] = n * k / p->clients;
 }
 
-/* The examples of each label in random order, and how many of them are still free. */
-struct pools {
-    uint32_t n_labels;
-    uint32_t **list;   /* n_labels lists, carved from one block */
-    size_t *left;      /* free examples of each label: list[l][0 .. left[l]) */
-    double *share;     /* p_l of the whole set */
-    double *mix;       /* one client's draw */
-    size_t *want;      /* one client's wish */
-    uint32_t *by_left; /* labels in ascending order of `left` */
-};
-
-static void pools_close(struct pools *s)
+/* Sizes by Dirichlet(alpha, ..., alpha) over the clients: one example each, and the rest in
+ * proportion to the draw. */
+static int split_quantity(struct partition *p, size_t n, double alpha, struct rng *rng,
+                          struct err *e)
 {
-    if (s->list)
-        free(s->list[0]);
-    free(s->list);
-    free(s->left);
-    free(s->share);
-    free(s->mix);
-    free(s->want);
-    free(s->by_left);
-}
-
-static int pools_open(struct pools *s, const struct dataset *d, struct rng *rng, struct err *e)
-{
-    uint32_t L = d->n_labels;
-    *s = (struct pools){.n_labels = L,
-                        .list = calloc(L, sizeof *s->list),
-                        .left = calloc(L, sizeof *s->left),
-                        .share = calloc(L, sizeof *s->share),
-                        .mix = calloc(L, sizeof *s->mix),
-                        .want = calloc(L, sizeof *s->want),
-                        .by_left = calloc(L, sizeof *s->by_left)};
-    uint32_t *block = malloc(d->n * sizeof *block);
-    if (!s->list || !s->left || !s->share || !s->mix || !s->want || !s->by_left || !block) {
-        free(block);
-        pools_close(s);
-        return err_set(e, ERR_NOMEM, "no memory to partition %zu examples", d->n);
-    }
-    for (size_t i = 0; i < d->n; i++)
-        s->left[d->example[i].label]++;
-    for (uint32_t l = 0; l < L; l++) {
-        s->list[l] = block;
-        block += s->left[l];
-        s->share[l] = (double)s->left[l] / (double)d->n;
-        s->left[l] = 0;
-    }
-    for (size_t i = 0; i < d->n; i++) {
-        uint32_t l = (uint32_t)d->example[i].label;
-        s->list[l][s->left[l]++] = (uint32_t)i;
-    }
-    for (uint32_t l = 0; l < L; l++)
-        rng_shuffle(rng, s->list[l], s->left[l]);
-    return 0;
-}
-
-/* mix ~ Dirichlet(alpha * share): normalised gammas. */
-static void draw_mix(struct pools *s, double alpha, struct rng *rng)
-{
-    double sum = 0;
-    for (uint32_t l = 0; l < s->n_labels; l++) {
-        s->mix[l] = s->share[l] > 0 ? rng_gamma(rng, alpha * s->share[l]) : 0;
-        sum += s->mix[l];
-    }
-    if (sum > 0) {
-        for (uint32_t l = 0; l < s->n_labels; l++)
-            s->mix[l] /= sum;
-        return;
-    }
-    /* Every gamma underflowed: alpha is so small that the draw is one label, which is then chosen
-     * by its share. */
-    double u = rng_uniform(rng);
-    uint32_t l = 0;
-    while (l + 1 < s->n_labels && (u -= s->share[l]) >= 0)
-        l++;
-    s->mix[l] = 1;
-}
-
-static size_t take(struct pools *s, uint32_t l, size_t n, uint32_t *out)
-{
-    if (n > s->left[l])
-        n = s->left[l];
-    s->left[l] -= n;
-    memcpy(out, s->list[l] + s->left[l], n * sizeof *out);
-    return n;
-}
-
-/* Makes up for `missing` examples from what the labels have left: first in proportion, the scarcest
- * label first, then whatever there is. */
-static void refill(struct pools *s, size_t missing, uint32_t *out)
-{
-    size_t all = 0;
-    for (uint32_t l = 0; l < s->n_labels; l++) {
-        uint32_t at = l;
-        while (at > 0 && s->left[s->by_left[at - 1]] > s->left[l]) {
-            s->by_left[at] = s->by_left[at - 1];
-            at--;
-        }
-        s->by_left[at] = l;
-        all += s->left[l];
-    }
-    size_t wanted = missing;
-    for (int pass = 0; pass < 2 && missing > 0; pass++) {
-        for (uint32_t i = 0; i < s->n_labels && missing > 0; i++) {
-            uint32_t l = s->by_left[i];
-            size_t n = missing;
-            if (pass == 0) {
-                size_t part = (size_t)ceil((double)wanted * (double)s->left[l] / (double)all);
-                n = part < missing ? part : missing;
-            }
-            n = take(s, l, n, out);
-            out += n;
-            missing -= n;
-        }
-    }
-}
-
-/* One client's `size` examples after the drawn mix; there are at least that many free. */
-static void serve_client(struct pools *s, size_t size, uint32_t *out)
-{
-    size_t open = size;
-    for (uint32_t l = 0; l < s->n_labels; l++) {
-        size_t want = l + 1 == s->n_labels ? open : (size_t)lround(s->mix[l] * (double)size);
-        s->want[l] = want < open ? want : open;
-        open -= s->want[l];
-    }
-    size_t got = 0;
-    for (uint32_t l = 0; l < s->n_labels; l++)
-        got += take(s, l, s->want[l], out + got);
-    refill(s, size - got, out + got);
-}
-
-static int split_dirichlet(struct partition *p, const struct dataset *d, double alpha,
-                           struct rng *rng, struct err *e)
-{
-    if (d->n_labels < 2)
-        return err_set(
-            e, ERR_CONFIG,
-            "federation.partition: dirichlet needs a classification task; use iid or column");
-    struct pools s;
-    int rc = pools_open(&s, d, rng, e);
-    if (rc)
-        return rc;
-    size_t base = d->n / p->clients, given = 0;
+    double *gamma = malloc(p->clients * sizeof *gamma), sum = 0, before = 0;
+    if (!gamma)
+        return err_set(e, ERR_NOMEM, "no memory for the sizes of %u clients", p->clients);
+    for (uint32_t k = 0; k < p->clients; k++)
+        sum += gamma[k] = rng_gamma(rng, alpha);
+    if (sum == 0) /* every gamma underflowed: the draw is one client */
+        sum = gamma[rng_below(rng, p->clients)] = 1;
+    split_iid(p, n, rng);
     for (uint32_t k = 0; k < p->clients; k++) {
-        size_t size = k + 1 == p->clients ? d->n - given : base;
-        draw_mix(&s, alpha, rng);
-        serve_client(&s, size, p->index + given);
-        p->off[k] = given;
-        given += size;
+        p->off[k] = k + (size_t)((double)(n - p->clients) * fmin(before / sum, 1));
+        before += gamma[k];
     }
-    p->off[p->clients] = given;
-    pools_close(&s);
+    p->off[p->clients] = n;
+    free(gamma);
     return 0;
 }
 
@@ -268,6 +135,32 @@ out:
     return rc;
 }
 
+/* Room for a partition of n examples, with nothing in it. */
+static int allocate(struct partition *p, uint32_t clients, size_t n, struct err *e)
+{
+    *p = (struct partition){.clients = clients,
+                            .index = malloc(n * sizeof *p->index),
+                            .off = malloc(((size_t)clients + 1) * sizeof *p->off)};
+    if (p->index && p->off)
+        return 0;
+    partition_close(p);
+    return err_set(e, ERR_NOMEM, "no memory to partition %zu examples", n);
+}
+
+/* Hands out what was made, or releases it. */
+static int settle(struct partition *out, struct partition *made, int rc)
+{
+    if (rc) {
+        partition_close(made);
+        return rc;
+    }
+    for (uint32_t k = 0; k < made->clients; k++)
+        qsort(made->index + made->off[k], made->off[k + 1] - made->off[k], sizeof *made->index,
+              compare_u32);
+    *out = *made;
+    return 0;
+}
+
 int partition_open(struct partition *p, const struct dataset *d, const struct federation_spec *f,
                    struct err *e)
 {
@@ -275,28 +168,44 @@ int partition_open(struct partition *p, const struct dataset *d, const struct fe
         return err_set(e, ERR_CONFIG,
                        "federation.clients: %u, but there are only %zu training examples",
                        f->clients, d->n);
-    struct partition made = {.clients = f->clients,
-                             .index = malloc(d->n * sizeof *made.index),
-                             .off = malloc(((size_t)f->clients + 1) * sizeof *made.off)};
+    struct partition made;
     struct rng rng = rng_stream(f->seed, 0, 0, RNG_PARTITION);
-    int rc = 0;
-    if (!made.index || !made.off)
-        rc = err_set(e, ERR_NOMEM, "no memory to partition %zu examples", d->n);
-    else if (f->partition == PARTITION_IID)
-        split_iid(&made, d->n, &rng);
-    else if (f->partition == PARTITION_DIRICHLET)
-        rc = split_dirichlet(&made, d, f->alpha, &rng, e);
-    else
-        rc = split_column(&made, d, f->column ? f->column : "(none)", e);
-    if (rc) {
-        partition_close(&made);
+    int rc = allocate(&made, f->clients, d->n, e);
+    if (rc)
         return rc;
+    switch (f->partition) {
+    case PARTITION_IID:
+        split_iid(&made, d->n, &rng);
+        break;
+    case PARTITION_DIRICHLET:
+        rc = partition_dirichlet(&made, d, f->alpha, &rng, e);
+        break;
+    case PARTITION_LABEL:
+        rc = partition_by_label(&made, d, &rng, e);
+        break;
+    case PARTITION_QUANTITY:
+        rc = split_quantity(&made, d->n, f->alpha, &rng, e);
+        break;
+    case PARTITION_COLUMN:
+        rc = split_column(&made, d, f->column ? f->column : "(none)", e);
+        break;
     }
-    for (uint32_t k = 0; k < made.clients; k++)
-        qsort(made.index + made.off[k], made.off[k + 1] - made.off[k], sizeof *made.index,
-              compare_u32);
-    *p = made;
-    return 0;
+    return settle(p, &made, rc);
+}
+
+int partition_share(struct partition *out, const struct dataset *d, const struct partition *p,
+                    const struct dataset *owned, uint64_t seed, struct err *e)
+{
+    struct partition made;
+    struct rng rng = rng_stream(seed, 1, 0, RNG_PARTITION);
+    int rc = allocate(&made, p->clients, d->n, e);
+    if (rc)
+        return rc;
+    for (uint32_t k = 0; k <= p->clients; k++)
+        made.off[k] = (size_t)((double)d->n * (double)p->off[k] / (double)owned->n);
+    made.off[p->clients] = d->n;
+    rc = partition_by_mix(&made, d, p, owned, &rng, e);
+    return settle(out, &made, rc);
 }
 
 void partition_close(struct partition *p)

@@ -25,14 +25,24 @@ struct partition {
  *   whole set, and takes floor(n / clients) examples after that mix; a label that has run out is
  *   made up for from the others in proportion to what they have left; the last client takes what
  *   remains. alpha is the sum of the concentration vector, not the concentration of one label.
+ * - label: each client has one label; labels get clients in proportion to their examples, at least
+ *   one, and a label's clients share its examples evenly.
+ * - quantity: labels as they come, sizes by Dirichlet(alpha, ..., alpha) over the clients, at least
+ *   one example each; the smaller alpha, the more unequal.
  * - column: examples of one owner (dataset column) stay together; owners go, largest first, to the
  *   client with the fewest examples.
  *
- * ERR_CONFIG: more clients than examples (or owners), Dirichlet on a regression task, no owners;
- * ERR_NOMEM. */
+ * ERR_CONFIG: more clients than examples (or owners), fewer than labels, labels asked of a task
+ * without classes, no owners; ERR_NOMEM. */
 int partition_open(struct partition *p, const struct dataset *d, const struct federation_spec *f,
                    struct err *e) MUST_CHECK;
 void partition_close(struct partition *p);
+
+/* Shares another set of the same classes among the clients of p, a partition of `owned`: in
+ * proportion to their sizes there, with their label mixes as far as the labels last. A client may
+ * get none. ERR_NOMEM. */
+int partition_share(struct partition *out, const struct dataset *d, const struct partition *p,
+                    const struct dataset *owned, uint64_t seed, struct err *e) MUST_CHECK;
 
 /* The name of client k: "client-00042". It ends in its number, which names its random streams
  * (server/select.h). */

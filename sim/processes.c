@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -327,8 +328,9 @@ static int pass_on(struct deployment *d, const struct store_round *r, struct err
                             .train_loss = r->train_loss,
                             .selected = r->selected,
                             .refused = r->refused};
+    double score = NAN;
     if (!rc)
-        rc = d->config->committed(d->config->ctx, &c, e);
+        rc = d->config->committed(d->config->ctx, &c, &score, e);
     free(all.list);
     return rc;
 }

@@ -14,7 +14,8 @@ struct processes_config {
     const char *dir;     /* OUT: the deployment lives in OUT/processes */
     unsigned threads;    /* of each client */
     size_t memory_limit; /* bytes of each client's training; 0: none */
-    int (*committed)(void *ctx, const struct core_commit *c, struct err *e);
+    /* As in sim/fleet.h; the score goes nowhere: the server scores by itself, or not at all. */
+    int (*committed)(void *ctx, const struct core_commit *c, double *score, struct err *e);
     void *ctx;
     const atomic_bool *cancel;
 };

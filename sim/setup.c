@@ -23,12 +23,20 @@ static int open_all(struct setup *s, const char *path, const struct cli_list *se
     if (!rc)
         rc = backbone_read(&s->backbone, &spec->task, SPLIT_DEV, spec->local.max_length, NULL,
                            &s->dev, e);
+    if (!rc && dataset_has_valid(&spec->task))
+        rc = backbone_read(&s->backbone, &spec->task, SPLIT_VALID, spec->local.max_length, NULL,
+                           &s->valid, e);
+    if (!rc && !s->valid && (spec->federation.best || spec->federation.patience))
+        rc = err_set(e, ERR_CONFIG,
+                     "%s: federation.best and patience need a validation set: task.splits: paper "
+                     "cuts one from train",
+                     path);
     if (rc)
         return rc;
     spec->task.n_labels = s->train->n_labels;
     rc = task_metric(&spec->task, spec->task.n_labels, &s->metric, e);
     if (!rc)
-        rc = peft_open(&s->peft, s->backbone.model, &spec->peft, &spec->local, HEAD_SEQUENCE,
+        rc = peft_open(&s->peft, s->backbone.model, &spec->peft, &spec->local, s->train->head,
                        spec->task.n_labels, e);
     if (!rc)
         rc = partition_open(&s->partition, s->train, &spec->federation, e);
@@ -51,6 +59,7 @@ void setup_close(struct setup *s)
 {
     partition_close(&s->partition);
     peft_close(s->peft);
+    dataset_close(s->valid);
     dataset_close(s->dev);
     dataset_close(s->train);
     backbone_close(&s->backbone);

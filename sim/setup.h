@@ -20,6 +20,7 @@ struct setup {
     struct experiment x; /* with task.n_labels as the data says */
     struct backbone backbone;
     struct dataset *train, *dev;
+    struct dataset *valid; /* NULL: the task has none */
     struct peft *peft;
     struct partition partition;
     enum metric metric;

@@ -20,7 +20,7 @@ enum wire_end { WIRE_CLIENT, WIRE_SERVER };
 /* One connection, both ends of it. */
 struct wire;
 /* Opens a connection for the client `name`, handshake done. trust: WIRE_TLS only, else NULL.
- * packed: values of a packed tensorset, for the length limits. ERR_TLS, ERR_NOMEM. */
+ * packed: values that a message carries (msg_limit), for the length limits. ERR_TLS, ERR_NOMEM. */
 int wire_open(struct wire **out, enum wire_depth depth, struct trust *trust, const char *name,
               size_t packed, struct err *e) MUST_CHECK;
 void wire_close(struct wire *w);

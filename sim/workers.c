@@ -12,6 +12,7 @@ struct worker {
     struct workers *pool;
     struct trainer *trainer;
     float *theta;
+    float *control, *change; /* SCAFFOLD, else NULL */
     pthread_t thread;
     bool running;
 };
@@ -71,13 +72,20 @@ static void do_work(struct worker *self, struct work *w)
                             .local = &c->spec->local,
                             .seed = c->spec->federation.seed,
                             .round = w->round,
+                            .rounds = c->spec->federation.rounds,
                             .client = w->client,
+                            .state = w->state,
+                            .control = self->control,
+                            .control_change = self->change,
                             .cancel = c->cancel};
-    if (tensorset_unpack(s, w->params, 4 * s->packed, self->theta, &w->error))
-        return;
-    if (trainer_fit(self->trainer, &job, self->theta, &w->result, &w->error))
+    if (tensorset_unpack(s, w->params, 4 * s->packed, self->theta, &w->error) ||
+        (self->control &&
+         tensorset_unpack(s, w->control, 4 * s->packed, self->control, &w->error)) ||
+        trainer_fit(self->trainer, &job, self->theta, &w->result, &w->error))
         return;
     tensorset_pack(s, self->theta, w->params);
+    if (self->control)
+        tensorset_pack(s, self->change, w->control);
 }
 
 static void *worker_main(void *arg)
@@ -107,9 +115,13 @@ static int worker_open(struct worker *self, struct workers *pool, struct err *e)
     int rc = trainer_open(&self->trainer, 1, pool->config.memory_limit / pool->config.threads, e);
     if (rc)
         return rc;
-    self->theta = malloc(pool->schema->count * sizeof *self->theta);
-    if (!self->theta)
-        return err_set(e, ERR_NOMEM, "no memory for %zu trainable parameters", pool->schema->count);
+    size_t n = pool->schema->count;
+    bool scaffold = pool->config.spec->federation.scaffold;
+    self->theta = malloc(n * sizeof *self->theta);
+    self->control = scaffold ? calloc(n, sizeof *self->control) : NULL;
+    self->change = scaffold ? malloc(n * sizeof *self->change) : NULL;
+    if (!self->theta || (scaffold && (!self->control || !self->change)))
+        return err_set(e, ERR_NOMEM, "no memory for %zu trainable parameters", n);
     int no = pthread_create(&self->thread, NULL, worker_main, self);
     if (no)
         return err_sys(e, ERR_INTERNAL, no, "cannot start a worker thread");
@@ -153,6 +165,8 @@ void workers_close(struct workers *w)
             pthread_join(w->worker[i].thread, NULL);
         trainer_close(w->worker[i].trainer);
         free(w->worker[i].theta);
+        free(w->worker[i].control);
+        free(w->worker[i].change);
     }
     struct work *left;
     while ((left = queue_get(&w->waiting)) || (left = queue_get(&w->done)))
@@ -164,18 +178,27 @@ void workers_close(struct workers *w)
     free(w);
 }
 
-int workers_push(struct workers *w, uint32_t client, uint32_t round, const uint32_t *index,
-                 size_t n, const unsigned char *params, struct err *e)
+int workers_push(struct workers *w, const struct agent_job *job, struct local_state *state,
+                 const uint32_t *index, size_t n, struct err *e)
 {
     struct work *work = calloc(1, sizeof *work);
-    unsigned char *copy = malloc(4 * w->schema->packed);
+    unsigned char *copy = malloc(job->control ? 2 * job->len : job->len);
     if (!work || !copy) {
         free(work);
         free(copy);
-        return err_set(e, ERR_NOMEM, "no memory for the task of client %u", client);
+        return err_set(e, ERR_NOMEM, "no memory for the task of client %u", job->index);
     }
-    memcpy(copy, params, 4 * w->schema->packed);
-    *work = (struct work){.client = client, .round = round, .index = index, .n = n, .params = copy};
+    *work = (struct work){.client = job->index,
+                          .round = job->round,
+                          .state = state,
+                          .index = index,
+                          .n = n,
+                          .params = copy};
+    memcpy(work->params, job->params, job->len);
+    if (job->control) {
+        work->control = copy + job->len;
+        memcpy(work->control, job->control, job->len);
+    }
     w->busy++;
     pthread_mutex_lock(&w->lock);
     queue_put(&w->waiting, work);

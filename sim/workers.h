@@ -4,6 +4,7 @@
 #define SIM_WORKERS_H
 
 #include "base/err.h"
+#include "client/agent.h"
 #include "client/train.h"
 #include "peft/peft.h"
 #include <stdatomic.h>
@@ -12,9 +13,13 @@
 struct work {
     uint32_t client; /* its number: names the random streams */
     uint32_t round;
-    const uint32_t *index; /* its examples, n of them; borrowed until popped */
+    struct local_state *state; /* what it keeps between rounds; borrowed; NULL: nothing */
+    const uint32_t *index;     /* its examples, n of them; borrowed until popped */
     size_t n;
     unsigned char *params; /* in: packed global values; out: packed result. schema->packed floats */
+    /* SCAFFOLD, else NULL. In: the server's control variate; out: the change of the client's. As
+     * long as params, and freed with it. */
+    unsigned char *control;
     struct train_result result;
     struct err error; /* code 0: trained */
     struct work *next;
@@ -35,9 +40,10 @@ struct workers;
 int workers_open(struct workers **out, const struct workers_config *c, struct err *e) MUST_CHECK;
 /* Waits for running work; drops what is queued. */
 void workers_close(struct workers *w);
-/* Queues a copy of the packed params (len = 4 * schema->packed). ERR_NOMEM. */
-int workers_push(struct workers *w, uint32_t client, uint32_t round, const uint32_t *index,
-                 size_t n, const unsigned char *params, struct err *e) MUST_CHECK;
+/* Queues the job of a client that keeps `state` and has examples index[0..n); what the job points
+ * to is copied. ERR_NOMEM. */
+int workers_push(struct workers *w, const struct agent_job *job, struct local_state *state,
+                 const uint32_t *index, size_t n, struct err *e) MUST_CHECK;
 /* How many are pushed and not yet popped. */
 size_t workers_busy(const struct workers *w);
 /* Waits for a finished work; it stays valid until the next pop or close. Call only while
