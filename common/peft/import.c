@@ -1,204 +1,109 @@
 #include "base/file.h"
-#include "model/jsonfile.h"
-#include "peft/adapter.h"
-#include <limits.h>
-#include <math.h>
+#include "peft/format.h"
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_BYTES = 512, MAX_LABELS = 1 << 16 };
-
-/* An adapter directory, open. */
-struct adapter {
-    char config_path[PATH_MAX], weights_path[PATH_MAX], info_path[PATH_MAX];
-    struct jsonfile config, info; /* info.root NULL: no fedpet.json */
-    struct safetensors weights;
-};
-
-static int open_info(struct adapter *a, struct err *e)
-{
-    int format = 0;
-    if (!file_exists(a->info_path))
-        return 0;
-    int rc = jsonfile_open(&a->info, a->info_path, e);
-    if (rc == 0)
-        rc = jsonfile_int(&a->info, "format", 0, INT_MAX, &format, e);
-    if (rc == 0 && format != ADAPTER_INFO_FORMAT)
-        rc = err_set(e, ERR_MODEL, "%s: format %d, but this program reads %d: use a newer one",
-                     a->info_path, format, ADAPTER_INFO_FORMAT);
-    return rc;
-}
-
-static void adapter_close(struct adapter *a)
-{
-    jsonfile_close(&a->config);
-    jsonfile_close(&a->info);
-    safetensors_close(&a->weights);
-}
-
-static int adapter_open(struct adapter *a, const char *dir, struct err *e)
-{
-    *a = (struct adapter){0};
-    int rc = file_join(a->config_path, PATH_MAX, dir, ADAPTER_CONFIG, e);
-    if (rc == 0)
-        rc = file_join(a->weights_path, PATH_MAX, dir, ADAPTER_WEIGHTS, e);
-    if (rc == 0)
-        rc = file_join(a->info_path, PATH_MAX, dir, ADAPTER_INFO, e);
-    if (rc == 0)
-        rc = jsonfile_open(&a->config, a->config_path, e);
-    if (rc == 0)
-        rc = open_info(a, e);
-    if (rc == 0)
-        rc = safetensors_open(&a->weights, a->weights_path, e);
-    if (rc != 0)
-        adapter_close(a);
-    return rc;
-}
-
-/* --- adapter_config.json --- */
-
-static int read_method(const struct adapter *a, const struct peft_method **out, struct err *e)
-{
-    const char *type = "", *task = ADAPTER_TASK_TYPE;
-    int rc = jsonfile_string(&a->config, "peft_type", &type, e);
-    if (rc == 0)
-        rc = jsonfile_string(&a->config, "task_type", &task, e);
-    if (rc != 0)
-        return rc;
-    if (strcmp(task, ADAPTER_TASK_TYPE) != 0)
-        return err_set(e, ERR_MODEL,
-                       "%s: task_type \"%.60s\" is not supported: only " ADAPTER_TASK_TYPE,
-                       a->config_path, task);
-    for (const struct peft_method *const *m = peft_methods; *m != NULL; m++)
-        if (strcmp((*m)->hf_type, type) == 0) {
-            *out = *m;
-            return 0;
-        }
-    return err_set(e, ERR_MODEL, "%s: peft_type \"%.60s\" is not supported", a->config_path, type);
-}
-
-/* --- adapter_model.safetensors --- */
-
-static bool is_component(const char *at, size_t len, const char *word)
-{
-    return strlen(word) == len && memcmp(at, word, len) == 0;
-}
-
-/* The schema's name for a key of the file. PEFT has put the adapter's name ("default") or the
- * wrapper's ("modules_to_save") into keys; neither is part of the module path. false: no key of a
- * weight adapter, or a copy of a base tensor ("original_module"). */
-static bool schema_name(const char *key, char out[KEY_BYTES])
-{
-    size_t n = 0;
-    if (strncmp(key, ADAPTER_PREFIX, strlen(ADAPTER_PREFIX)) != 0 || strlen(key) >= KEY_BYTES)
-        return false;
-    key += strlen(ADAPTER_PREFIX);
-    while (*key != '\0') {
-        size_t len = strcspn(key, ".");
-        if (is_component(key, len, "original_module"))
-            return false;
-        if (!is_component(key, len, "default") && !is_component(key, len, "modules_to_save")) {
-            if (n > 0)
-                out[n++] = '.';
-            memcpy(out + n, key, len);
-            n += len;
-        }
-        key += len + (key[len] == '.');
-    }
-    out[n] = '\0';
-    return true;
-}
-
-static bool is_base_copy(const char *key)
-{
-    return strstr(key, ".original_module.") != NULL;
-}
+/* --- values --- */
 
 static bool same_shape(const struct st_tensor *t, const struct tensor_spec *s)
 {
     return t->ndim == s->ndim && memcmp(t->dim, s->dim, (size_t)s->ndim * sizeof *s->dim) == 0;
 }
 
-/* One tensor of the file into theta. seen: by schema index. */
-static int load_tensor(const struct peft *p, const struct adapter *a, const struct st_tensor *t,
-                       real *theta, float *scratch, bool *seen, struct err *e)
+/* Values on their way into a theta. */
+struct loading {
+    const struct peft *p;
+    const struct adapter_dir *a;
+    real *theta;
+    float *scratch;
+    bool *seen; /* by schema index */
+};
+
+static int load_tensor(struct loading *l, const char *path, const struct st_tensor *t,
+                       struct err *e)
 {
-    char name[KEY_BYTES];
-    const struct tensor_spec *s = schema_name(t->name, name) ? schema_find(&p->schema, name) : NULL;
+    char name[FORMAT_KEY];
+    const struct schema *schema = &l->p->schema;
+    enum format_key key = l->a->format->key(l->a, t->name, name);
+    if (key == KEY_IGNORED)
+        return 0;
+    const struct tensor_spec *s = key == KEY_TENSOR ? schema_find(schema, name) : NULL;
     const char *fault = NULL;
     if (s == NULL)
         fault = "is unknown: the adapter has other targets, another method or another base model";
     else if (!same_shape(t, s))
         fault = "has another shape: the adapter has another rank, number of labels or base model";
-    else if (seen[s - p->schema.tensor])
+    else if (l->seen[s - schema->tensor])
         fault = "is there twice";
     if (fault != NULL)
-        return err_set(e, ERR_MODEL, "%s: tensor \"%.200s\" %s", a->weights_path, t->name, fault);
-
-    int rc = st_tensor_floats(t, scratch, e);
-    if (rc != 0)
-        return err_wrap(e, "%s", a->weights_path);
-    for (size_t k = 0; k < s->count; k++) {
-        if (!isfinite(scratch[k]))
-            return err_set(e, ERR_MODEL, "%s: tensor \"%.200s\" holds a value that is not finite",
-                           a->weights_path, t->name);
-        theta[s->offset + k] = (real)scratch[k];
-    }
-    seen[s - p->schema.tensor] = true;
-    return 0;
+        return err_set(e, ERR_MODEL, "%s: tensor \"%.200s\" %s", path, t->name, fault);
+    l->seen[s - schema->tensor] = true;
+    return format_read_tensor(path, t, l->scratch, l->theta + s->offset, e);
 }
 
 /* As PEFT, a head tensor that was not saved is the base model's; but one that no file holds has no
  * value. */
-static int fill_missing(const struct peft *p, const struct adapter *a, real *theta,
-                        const bool *seen, struct err *e)
+static int fill_missing(const struct loading *l, struct err *e)
 {
+    const struct peft *p = l->p;
+    const char *path = l->a->file[0].path;
     for (size_t i = 0; i < p->schema.n; i++) {
         const struct tensor_spec *s = &p->schema.tensor[i];
         const struct head_tensor *h = i >= p->head ? &p->head_tensor[i - p->head] : NULL;
-        if (seen[i])
+        if (l->seen[i])
             continue;
         if (h == NULL)
             return err_set(e, ERR_MODEL,
                            "%s: tensor \"%s\" is missing: the adapter has other targets or another "
                            "base model",
-                           a->weights_path, s->name);
+                           path, s->name);
         if (h->pretrained == NULL)
             return err_set(
                 e, ERR_MODEL,
                 "%s: head tensor \"%s\" is missing: save the adapter again with \"%s\" in "
                 "modules_to_save",
-                a->weights_path, s->name, h->module);
-        memcpy(theta + s->offset, h->pretrained, s->count * sizeof *theta);
+                path, s->name, h->module);
+        memcpy(l->theta + s->offset, h->pretrained, s->count * sizeof *l->theta);
     }
     return 0;
 }
 
-static int load_weights(const struct peft *p, const struct adapter *a, real *theta, struct err *e)
+static int load_all(struct loading *l, struct err *e)
 {
-    size_t count = p->schema.count;
-    real *x = malloc(count * sizeof *x);
-    float *scratch = malloc(count * sizeof *scratch);
-    bool *seen = calloc(p->schema.n, sizeof *seen);
-    int rc = x == NULL || scratch == NULL || seen == NULL
-                 ? err_set(e, ERR_NOMEM, "%s: no memory to read it", a->weights_path)
-                 : 0;
-    for (size_t i = 0; i < a->weights.n && rc == 0; i++)
-        if (!is_base_copy(a->weights.tensor[i].name))
-            rc = load_tensor(p, a, &a->weights.tensor[i], x, scratch, seen, e);
+    const struct adapter_dir *a = l->a;
+    int rc = a->format->convert != NULL ? a->format->convert(a, l->p, l->theta, l->seen, e) : 0;
+    for (int f = 0; f < a->n_files; f++)
+        for (size_t i = 0; i < a->file[f].st.n && rc == 0; i++)
+            rc = load_tensor(l, a->file[f].path, &a->file[f].st.tensor[i], e);
+    return rc == 0 ? fill_missing(l, e) : rc;
+}
+
+static int load_values(const struct peft *p, const struct adapter_dir *a, real *theta,
+                       struct err *e)
+{
+    size_t count = p->schema.count, largest = 0;
+    for (size_t i = 0; i < p->schema.n; i++)
+        if (p->schema.tensor[i].count > largest)
+            largest = p->schema.tensor[i].count;
+    struct loading l = {.p = p,
+                        .a = a,
+                        .theta = malloc(count * sizeof *l.theta),
+                        .scratch = malloc(largest * sizeof *l.scratch),
+                        .seen = calloc(p->schema.n, sizeof *l.seen)};
+    int rc = l.theta == NULL || l.scratch == NULL || l.seen == NULL
+                 ? err_set(e, ERR_NOMEM, "%s: no memory to read it", a->file[0].path)
+                 : load_all(&l, e);
     if (rc == 0)
-        rc = fill_missing(p, a, x, seen, e);
-    if (rc == 0)
-        memcpy(theta, x, count * sizeof *x);
-    free(x);
-    free(scratch);
-    free(seen);
+        memcpy(theta, l.theta, count * sizeof *theta);
+    free(l.theta);
+    free(l.scratch);
+    free(l.seen);
     return rc;
 }
 
 /* --- opening for a peft --- */
 
-static int check_base(const struct peft *p, const struct adapter *a, struct err *e)
+static int check_base(const struct peft *p, const struct adapter_dir *a, struct err *e)
 {
     const char *made_for = NULL;
     char mine[HASH_HEX];
@@ -215,77 +120,95 @@ static int check_base(const struct peft *p, const struct adapter *a, struct err 
     return rc;
 }
 
-static int check_config(const struct peft *p, const struct adapter *a, struct err *e)
+/* Sets e to what is the adapter's and what was asked for, of one setting. */
+static int differs(const struct adapter_dir *a, const char *key, const json_t *have,
+                   const json_t *asked, struct err *e)
 {
-    const struct peft_method *method;
-    struct peft_spec want = p->spec;
-    int rc = read_method(a, &method, e);
-    if (rc == 0 && method != p->method)
-        rc = err_set(e, ERR_MODEL, "%s: the adapter's method is %s, not %s", a->config_path,
-                     method->name, p->method->name);
+    char *h = json_dumps(have, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
+    char *w = json_dumps(asked, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
+    int rc = err_set(e, ERR_MODEL, "%s: the adapter has %s %s; asked for is %s", a->config_path,
+                     key, h != NULL ? h : "?", w != NULL ? w : "?");
+    free(h);
+    free(w);
+    return rc;
+}
+
+/* The settings must be those of p, but for dropout, which changes no values. */
+static int check_settings(const struct peft *p, const struct adapter_dir *a,
+                          const struct peft_spec *spec, struct err *e)
+{
+    json_t *have = peft_settings(peft_method_find(spec->method), spec);
+    json_t *asked = peft_settings(p->method, &p->spec);
+    const char *key;
+    json_t *value;
+    int rc = 0;
+    json_object_foreach(asked, key, value)
+    {
+        const json_t *theirs = json_object_get(have, key);
+        if (rc == 0 && strcmp(key, "dropout") != 0 && !json_equal(theirs, value))
+            rc = differs(a, key, theirs, value, e);
+    }
+    json_decref(have);
+    json_decref(asked);
+    return rc;
+}
+
+static int check_config(const struct peft *p, const struct adapter_dir *a, struct err *e)
+{
+    struct peft_spec spec = {0};
+    enum head_kind head;
+    int rc = a->format->read(a, &spec, &head, e);
     if (rc == 0)
-        rc = method->config_read(&a->config, &want, e);
-    if (rc != 0)
-        return rc;
-    if (want.r != p->spec.r || want.rslora != p->spec.rslora || want.alpha != p->spec.alpha)
-        rc = err_set(e, ERR_MODEL,
-                     "%s: the adapter has r %u, alpha %g, rslora %s; asked for are %u, %g, %s",
-                     a->config_path, want.r, want.alpha, want.rslora ? "true" : "false", p->spec.r,
-                     p->spec.alpha, p->spec.rslora ? "true" : "false");
+        rc = check_settings(p, a, &spec, e);
+    if (rc == 0 && head != p->head_kind)
+        rc = err_set(e, ERR_MODEL, "%s: the adapter classifies %s, not %s", a->config_path,
+                     head == HEAD_TOKENS ? "tokens" : "sequences",
+                     head == HEAD_TOKENS ? "sequences" : "tokens");
     return rc;
 }
 
 int peft_load(const struct peft *p, const char *dir, real *theta, struct err *e)
 {
-    struct adapter a;
-    int rc = adapter_open(&a, dir, e);
+    struct adapter_dir a;
+    int rc = adapter_dir_open(&a, dir, e);
     if (rc != 0)
         return rc;
     rc = check_base(p, &a, e);
     if (rc == 0)
         rc = check_config(p, &a, e);
     if (rc == 0)
-        rc = load_weights(p, &a, theta, e);
-    adapter_close(&a);
+        rc = load_values(p, &a, theta, e);
+    adapter_dir_close(&a);
     return rc;
 }
 
 /* --- reading what is asked for --- */
 
 /* The classifier's rows: its weight is the head's last matrix in every family. */
-static int count_labels(const struct adapter *a, uint32_t *n_labels, struct err *e)
+static bool is_classifier(const char *name, const struct st_tensor *t, void *ctx)
 {
     static const char *const classifier[] = {"classifier.out_proj.weight", "classifier.weight"};
-    char name[KEY_BYTES];
-    for (size_t i = 0; i < a->weights.n; i++) {
-        const struct st_tensor *t = &a->weights.tensor[i];
-        if (!schema_name(t->name, name))
-            continue;
-        for (size_t k = 0; k < sizeof classifier / sizeof *classifier; k++)
-            if (strcmp(name, classifier[k]) == 0 && t->ndim == 2 && t->dim[0] >= 1 &&
-                t->dim[0] <= MAX_LABELS) {
-                *n_labels = (uint32_t)t->dim[0];
-                return 0;
-            }
-    }
-    return err_set(e, ERR_MODEL,
-                   "%s: no classification head: save the adapter again with \"classifier\" in "
-                   "modules_to_save",
-                   a->weights_path);
+    uint32_t *n_labels = ctx;
+    for (size_t k = 0; k < sizeof classifier / sizeof *classifier; k++)
+        if (strcmp(name, classifier[k]) == 0 && t->ndim == 2 && t->dim[0] >= 1 &&
+            t->dim[0] <= FORMAT_MAX_LABELS) {
+            *n_labels = (uint32_t)t->dim[0];
+            return true;
+        }
+    return false;
 }
 
-static uint32_t find_targets(const struct adapter *a)
+static int count_labels(const struct adapter_dir *a, uint32_t *n_labels, struct err *e)
 {
-    uint32_t targets = 0;
-    char name[KEY_BYTES];
-    enum linear_site site;
-    for (size_t i = 0; i < a->weights.n; i++)
-        if (schema_name(a->weights.tensor[i].name, name) && linear_site_of(name, &site))
-            targets |= 1u << site;
-    return targets;
+    return format_any(a, is_classifier, n_labels)
+               ? 0
+               : err_set(e, ERR_MODEL,
+                         "%s: no classification head: save the adapter again with its head (HF "
+                         "PEFT: \"classifier\" in modules_to_save)",
+                         a->file[a->n_files - 1].path);
 }
 
-static int read_labels(const struct adapter *a, struct arena *mem, struct adapter_info *info,
+static int read_labels(const struct adapter_dir *a, struct arena *mem, struct adapter_info *info,
                        struct err *e)
 {
     const json_t *labels = json_object_get(a->info.root, "labels");
@@ -309,11 +232,13 @@ static int read_labels(const struct adapter *a, struct arena *mem, struct adapte
     return 0;
 }
 
-static int read_info(const struct adapter *a, struct arena *mem, struct adapter_info *info,
+static int read_info(const struct adapter_dir *a, struct arena *mem, struct adapter_info *info,
                      struct err *e)
 {
     int max_length = 0;
     const char *task = NULL;
+    info->format = a->format->name;
+    info->weights = a->format->weights;
     if (a->info.root == NULL)
         return 0;
     int rc = jsonfile_int(&a->info, "max_length", 0, INT_MAX, &max_length, e);
@@ -330,39 +255,23 @@ static int read_info(const struct adapter *a, struct arena *mem, struct adapter_
     return info->task != NULL ? 0 : err_set(e, ERR_NOMEM, "%s: no memory", a->info_path);
 }
 
-static int read_spec(const struct adapter *a, struct arena *mem, struct peft_spec *spec,
-                     struct err *e)
-{
-    const struct peft_method *method;
-    int rc = read_method(a, &method, e);
-    if (rc == 0)
-        rc = method->config_read(&a->config, spec, e);
-    if (rc != 0)
-        return rc;
-    spec->targets = find_targets(a);
-    if (spec->targets == 0)
-        return err_set(e, ERR_MODEL,
-                       "%s: no tensor belongs to a linear layer of bert, roberta or distilbert",
-                       a->weights_path);
-    spec->method = arena_strdup(mem, method->name);
-    return spec->method != NULL ? 0 : err_set(e, ERR_NOMEM, "%s: no memory", a->config_path);
-}
-
 int peft_read_config(const char *dir, struct arena *mem, struct peft_spec *spec,
                      struct adapter_info *info, struct err *e)
 {
-    struct adapter a;
+    struct adapter_dir a;
     struct peft_spec s = {0};
     struct adapter_info i = {0};
-    int rc = adapter_open(&a, dir, e);
+    int rc = adapter_dir_open(&a, dir, e);
     if (rc != 0)
         return rc;
-    rc = read_spec(&a, mem, &s, e);
+    rc = a.format->read(&a, &s, &i.head, e);
     if (rc == 0)
         rc = count_labels(&a, &i.n_labels, e);
     if (rc == 0)
         rc = read_info(&a, mem, &i, e);
-    adapter_close(&a);
+    adapter_dir_close(&a);
+    if (rc == 0 && (s.method = arena_strdup(mem, s.method)) == NULL)
+        rc = err_set(e, ERR_NOMEM, "%s: no memory", dir);
     if (rc != 0)
         return rc;
     *spec = s;

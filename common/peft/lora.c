@@ -1,6 +1,5 @@
 /* LoRA (Hu et al. 2021): y = x W^T + b + s * (drop(x) A^T) B^T with s = alpha / r, or alpha /
  * sqrt(r) (rsLoRA, Kalajdzievski 2023). */
-#include "model/jsonfile.h"
 #include "nn/blas.h"
 #include "peft/init.h"
 #include "peft/method.h"
@@ -82,85 +81,6 @@ static bool lora_merge(const struct peft *p, const real *theta, const struct bas
     return true;
 }
 
-static int lora_config_write(const struct peft *p, json_t *json, struct err *e)
-{
-    const struct peft_spec *s = &p->spec;
-    /* PEFT declares lora_alpha an integer, and takes others too. */
-    json_t *alpha =
-        s->alpha == floor(s->alpha) ? json_integer((json_int_t)s->alpha) : json_real(s->alpha);
-    json_t *fields =
-        json_pack("{s:{}, s:s, s:b, s:b, s:n, s:n, s:o, s:f, s:i, s:{}, s:b, s:b}", "alpha_pattern",
-                  "bias", "none", "fan_in_fan_out", 0, "init_lora_weights", 1, "layers_pattern",
-                  "layers_to_transform", "lora_alpha", alpha, "lora_dropout", s->dropout, "r",
-                  (int)s->r, "rank_pattern", "use_dora", 0, "use_rslora", (int)s->rslora);
-    int failed = fields == NULL || json_object_update(json, fields) != 0;
-    json_decref(fields);
-    return failed ? err_set(e, ERR_NOMEM, "no memory for adapter_config.json") : 0;
-}
-
-/* Options that change the function, each with the values that do not. */
-static int refuse_variants(const struct jsonfile *config, struct err *e)
-{
-    static const char *const variants[] = {
-        "rank_pattern",
-        "alpha_pattern",
-        "layers_to_transform",
-        "layer_replication",
-        "use_dora",
-        "use_qalora",
-        "use_bdlora",
-        "lora_bias",
-        "kasa_config",
-        "monteclora_config",
-        "velora_config",
-        "arrow_config",
-        "target_parameters",
-        "trainable_token_indices",
-        "alora_invocation_tokens",
-    };
-    const char *bias = "none";
-    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
-        const json_t *v = json_object_get(config->root, variants[i]);
-        bool off = v == NULL || json_is_null(v) || json_is_false(v) ||
-                   (json_is_object(v) && json_object_size(v) == 0) ||
-                   (json_is_array(v) && json_array_size(v) == 0);
-        if (!off)
-            return err_set(
-                e, ERR_MODEL,
-                "%s: \"%s\" is set, which is not supported: train the adapter without it",
-                config->path, variants[i]);
-    }
-    int rc = jsonfile_string(config, "bias", &bias, e);
-    if (rc == 0 && strcmp(bias, "none") != 0)
-        rc = err_set(e, ERR_MODEL, "%s: bias \"%.60s\" is not supported: only \"none\"",
-                     config->path, bias);
-    return rc;
-}
-
-/* Absent fields have the defaults of PEFT's LoraConfig. */
-static int lora_config_read(const struct jsonfile *config, struct peft_spec *spec, struct err *e)
-{
-    int r = 8;
-    struct peft_spec s = *spec;
-    s.alpha = 8;
-    s.dropout = 0;
-    s.rslora = false;
-    int rc = refuse_variants(config, e);
-    if (rc == 0)
-        rc = jsonfile_int(config, "r", 1, LORA_MAX_RANK, &r, e);
-    if (rc == 0)
-        rc = jsonfile_number(config, "lora_alpha", 1e-6, lora_max_alpha, &s.alpha, e);
-    if (rc == 0)
-        rc = jsonfile_number(config, "lora_dropout", 0, 0.999999, &s.dropout, e);
-    if (rc == 0)
-        rc = jsonfile_bool(config, "use_rslora", &s.rslora, e);
-    if (rc != 0)
-        return rc;
-    s.r = (uint32_t)r;
-    *spec = s;
-    return 0;
-}
-
 const struct peft_method peft_lora = {
     .name = "lora",
     .what = "low-rank updates beside frozen linear layers (Hu et al. 2021)",
@@ -169,7 +89,4 @@ const struct peft_method peft_lora = {
     .init = lora_init,
     .linear = lora_linear,
     .merge = lora_merge,
-    .hf_type = "LORA",
-    .config_write = lora_config_write,
-    .config_read = lora_config_read,
 };

@@ -10,7 +10,6 @@
 #include "model/model.h"
 
 struct peft;
-struct jsonfile; /* model/jsonfile.h */
 struct json_t;   /* jansson */
 
 /* A method: one file, one const struct, one entry in PEFT_METHODS (method.h). Hooks it does not
@@ -53,11 +52,6 @@ struct peft_method {
     /* Folds the method's branches into W, the values of the base tensor t; false: it has none
      * there. NULL with `linear`, `block`, `prefix` or `prompt` set: cannot be folded. */
     bool (*merge)(const struct peft *p, const real *theta, const struct base_tensor *t, real *W);
-    /* HF PEFT peft_type for adapter_config.json, and the method's own fields of it: target_modules
-     * and peft_type are written, and method and targets read, for all methods alike. */
-    const char *hf_type;
-    int (*config_write)(const struct peft *p, struct json_t *json, struct err *e);
-    int (*config_read)(const struct jsonfile *config, struct peft_spec *spec, struct err *e);
 };
 extern const struct peft_method *const peft_methods[]; /* ends with NULL */
 const struct peft_method *peft_method_find(const char *name);
@@ -103,28 +97,53 @@ bool peft_merged(const struct peft *p, const real *theta, const struct base_tens
  * 2l is the key of layer l, block 2l + 1 the value. ERR_STATE: the method has none; ERR_NOMEM. */
 int peft_collapse(const struct peft *p, const real *theta, real *rows, struct err *e) MUST_CHECK;
 
-/* A HF PEFT adapter directory: adapter_config.json and adapter_model.safetensors (F32). What PEFT
- * has no place for goes to fedpet.json beside them: the base model's sha256, the task, the class
- * names and max_length, so that `predict` can name classes. */
+/* --- adapter directories ---
+ *
+ * adapter_config.json and one or two safetensors files (F32), in one of these formats:
+ *  peft        Hugging Face PEFT: LoRA, BitFit (as LORA with bias "all"), layer norms, prompt,
+ *              prefix with shift (not DistilBERT, whose HF class takes none)
+ *  adapterhub  AdapterHub: bottleneck adapters, prefix without shift; with
+ *              load_adapter(use_safetensors=True)
+ *  fedpet      our own, under the schema's names: anything
+ * A reparametrised prefix is collapsed to its rows by the first two. What they have no place for
+ * goes to fedpet.json beside them: the base model's sha256, the task, the class names and
+ * max_length, so that `predict` can name classes. */
 struct adapter_info {
     const char *task;          /* may be NULL */
     const char *const *labels; /* n_labels names, or NULL */
     uint32_t n_labels, max_length;
+    const char *format;  /* to write; NULL: the first of the list that can hold it */
+    const char *weights; /* read only: the file of values */
+    enum head_kind head; /* read only */
 };
-/* Creates dir. ERR_IO, ERR_NOMEM. */
+/* Can p be written in that format (NULL: in any)? ERR_USAGE: there is no such format; ERR_CONFIG:
+ * it has no place for what p computes; says which. */
+int peft_check_format(const struct peft *p, const char *format, struct err *e) MUST_CHECK;
+/* Creates dir. Errors of peft_check_format; ERR_IO, ERR_NOMEM. */
 int peft_save(const struct peft *p, const real *theta, const struct adapter_info *info,
               const char *dir, struct err *e) MUST_CHECK;
-/* Reads values into theta; the adapter may come from HF PEFT. ERR_IO; ERR_MODEL naming file, tensor
- * and fault: made for another base model, other method, rank, scale or targets, missing or extra
+/* Reads values into theta, from any of the formats, by whatever library. ERR_IO; ERR_MODEL naming
+ * file, tensor and fault: made for another base model, other method or settings, missing or extra
  * tensor, wrong shape, a value that is not finite. A head tensor that the adapter lacks comes from
  * the base model where that has it. */
 int peft_load(const struct peft *p, const char *dir, real *theta, struct err *e) MUST_CHECK;
 /* What an adapter directory asks for, before a peft can be opened: fills spec and info; strings
- * from `mem`. Targets and the number of labels are those of the tensors, which hold however
- * target_modules was written. Without fedpet.json task and labels are NULL and max_length 0.
- * ERR_IO; ERR_MODEL: not a LoRA adapter for sequence classification, an option that we do not
- * compute, no head. */
+ * from `mem` or static. LoRA's targets and the number of labels are those of the tensors, which
+ * hold however target_modules was written. Without fedpet.json task and labels are NULL and
+ * max_length 0. ERR_IO; ERR_MODEL: an unknown format, a method or an option that we do not compute,
+ * no head. */
 int peft_read_config(const char *dir, struct arena *mem, struct peft_spec *spec,
                      struct adapter_info *info, struct err *e) MUST_CHECK;
+
+/* A complete HF model directory with the adapter folded in: config.json with the classes,
+ * model.safetensors (F32, one tensor in memory at a time), the base model's tokenizer files. It
+ * appears whole or not at all. ERR_CONFIG: the method cannot be folded, and why; ERR_IO: dir exists
+ * already, ...; ERR_NOMEM. */
+int peft_save_merged(const struct peft *p, const real *theta, const struct adapter_info *info,
+                     const char *dir, struct err *e) MUST_CHECK;
+
+/* The settings that a method reads, under their names in the configuration, as a JSON object that
+ * is the caller's; NULL without memory. The activation is the one that takes effect. */
+struct json_t *peft_settings(const struct peft_method *m, const struct peft_spec *spec);
 
 #endif
