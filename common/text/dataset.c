@@ -1,31 +1,75 @@
 #include "text/dataset.h"
 
-#include "base/buf.h"
 #include "base/file.h"
+#include "text/ints.h"
+#include "text/mt19937.h"
+#include "text/sentences.h"
 #include "text/source.h"
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_INFERRED_LABELS = 4096 };
+enum { MAX_INFERRED_LABELS = 4096, CUT_SEED = 42 };
+
+/* The place of a row that is in another split. */
+#define NOWHERE UINT32_MAX
 
 /* What is needed while a data set is read. */
 struct reader {
     struct source source;
-    struct table table;
+    struct table texts;
+    struct sentences sentences; /* in place of texts, where the head is one of tokens */
     const struct tokenizer *tokenizer;
     size_t max_length;
     struct encoding encoding;
+    struct ints tag; /* of the words of the present sentence */
     struct dataset *data;
     struct example *example; /* grows by doubling; copied into the data set at the end */
     size_t cap;
+    size_t row;      /* the present one, from 0 */
+    size_t n_rows;   /* of a file that is cut */
+    uint32_t *place; /* of its rows among the examples; NULL: it is not cut */
+    int32_t largest; /* label of any row */
 };
 
 static int no_memory(const struct reader *r, struct err *e)
 {
     return err_set(e, ERR_NOMEM, "%s: no memory for %zu examples", r->source.path, r->data->n + 1);
 }
+
+/* --- rows ----------------------------------------------------------------------------------- */
+
+static bool of_tokens(const struct reader *r)
+{
+    return r->source.head == HEAD_TOKENS;
+}
+
+static const struct table *file_of(const struct reader *r)
+{
+    return of_tokens(r) ? &r->sentences.table : &r->texts;
+}
+
+static int open_rows(struct reader *r, struct err *e)
+{
+    r->row = 0;
+    return of_tokens(r) ? sentences_open(&r->sentences, &r->source.table, e)
+                        : table_open(&r->texts, &r->source.table, e);
+}
+
+static void close_rows(struct reader *r)
+{
+    if (of_tokens(r))
+        sentences_close(&r->sentences);
+    else
+        table_close(&r->texts);
+}
+
+static int next_row(struct reader *r, bool *more, struct err *e)
+{
+    return of_tokens(r) ? sentences_next(&r->sentences, more, e) : table_next(&r->texts, more, e);
+}
+
+/* --- labels --------------------------------------------------------------------------------- */
 
 /* An integer in 0..n-1, or -1. */
 static int32_t parse_index(const char *s, uint32_t n)
@@ -36,23 +80,28 @@ static int32_t parse_index(const char *s, uint32_t n)
     return end != s && *end == 0 && v >= 0 && v < (long)n ? (int32_t)v : -1;
 }
 
-/* A class by its name in the file, else by its number. */
+/* A class by its name in the file, else by its number; -1: neither. */
+static int32_t find_class(const struct source *src, const char *s)
+{
+    for (uint32_t i = 0; src->label && i < src->n_labels; i++)
+        if (strcmp(s, src->label[i]) == 0)
+            return (int32_t)i;
+    return parse_index(s, src->n_labels ? src->n_labels : MAX_INFERRED_LABELS);
+}
+
 static int read_class(struct reader *r, const char *s, struct example *x, struct err *e)
 {
     const struct source *src = &r->source;
 
-    for (uint32_t i = 0; src->label && i < src->n_labels; i++)
-        if (strcmp(s, src->label[i]) == 0) {
-            x->label = (int32_t)i;
-            return 0;
-        }
-    x->label = parse_index(s, src->n_labels ? src->n_labels : MAX_INFERRED_LABELS);
+    x->label = find_class(src, s);
+    if (x->label > r->largest)
+        r->largest = x->label;
     if (x->label >= 0)
         return 0;
     if (src->n_labels)
-        return table_fault(&r->table, e, "unknown label \"%.100s\": it is none of the task's %u", s,
+        return table_fault(&r->texts, e, "unknown label \"%.100s\": it is none of the task's %u", s,
                            src->n_labels);
-    return table_fault(&r->table, e,
+    return table_fault(&r->texts, e,
                        "label \"%.100s\" is not an integer in 0..%d: list the class names in "
                        "task.labels, or set task.metric to mse for a regression",
                        s, MAX_INFERRED_LABELS - 1);
@@ -64,11 +113,37 @@ static int read_target(struct reader *r, const char *s, struct example *x, struc
     float v = strtof(s, &end);
 
     if (end == s || *end || !isfinite(v))
-        return table_fault(&r->table, e, "\"%.100s\" is not a number", s);
+        return table_fault(&r->texts, e, "\"%.100s\" is not a number", s);
     x->label = -1;
     x->target = v;
     return 0;
 }
+
+/* The tags of the present sentence, and the label that stands for them. */
+static int read_tags(struct reader *r, struct example *x, struct err *e)
+{
+    const struct sentences *s = &r->sentences;
+    bool inside = false;
+
+    r->tag.n = 0;
+    if (!ints_reserve(&r->tag, s->n))
+        return no_memory(r, e);
+    for (size_t i = 0; i < s->n; i++) {
+        int32_t tag = find_class(&r->source, s->tag[i]);
+        if (tag < 0)
+            return table_fault(&s->table, e,
+                               "word %zu: unknown tag \"%.100s\": it is none of the task's %u",
+                               i + 1, s->tag[i], r->source.n_labels);
+        bool outside = strcmp(r->source.label[tag], "O") == 0;
+        if (i == 0 || (!inside && !outside))
+            x->label = tag;
+        inside = inside || !outside;
+        r->tag.v[r->tag.n++] = tag;
+    }
+    return 0;
+}
+
+/* --- examples ------------------------------------------------------------------------------- */
 
 static size_t bytes_of(const char *s)
 {
@@ -86,9 +161,9 @@ static char *append(char *at, const char *s, const char **copy)
 }
 
 /* Copies ids, types and strings of a row into one block. */
-static int copy_row(struct reader *r, struct example *x, struct err *e)
+static int copy_text(struct reader *r, struct example *x, struct err *e)
 {
-    const char *const *field = r->table.field;
+    const char *const *field = r->texts.field;
     const struct encoding *enc = &r->encoding;
     size_t ints = enc->n * sizeof(int32_t);
     char *block = arena_alloc(&r->data->mem, 2 * ints + bytes_of(field[COLUMN_TEXT]) +
@@ -110,54 +185,144 @@ static int copy_row(struct reader *r, struct example *x, struct err *e)
     return 0;
 }
 
-static int encode_row(struct reader *r, struct err *e)
+static int read_text(struct reader *r, struct example *x, struct err *e)
 {
-    const char *a = r->table.field[COLUMN_TEXT], *b = r->table.field[COLUMN_PAIR];
+    const char *a = r->texts.field[COLUMN_TEXT], *b = r->texts.field[COLUMN_PAIR];
     int rc = tokenizer_encode(r->tokenizer, a, strlen(a), b, b ? strlen(b) : 0, r->max_length,
                               &r->encoding, e);
 
-    return rc ? err_wrap(e, "%s:%zu", r->source.path, r->table.line) : 0;
+    return rc ? err_wrap(e, "%s:%zu", r->source.path, r->texts.line) : copy_text(r, x, e);
 }
 
+/* Copies ids, types, the beginnings of words and the tags, then the words. */
+static int copy_sentence(struct reader *r, struct example *x, struct err *e)
+{
+    const struct sentences *s = &r->sentences;
+    const struct encoding *enc = &r->encoding;
+    struct arena *mem = &r->data->mem;
+    size_t ints = enc->n * sizeof(int32_t), bytes = bytes_of(s->owner);
+
+    for (size_t i = 0; i < s->n; i++)
+        bytes += bytes_of(s->word[i]);
+    struct sentence *own = arena_alloc(mem, sizeof *own + s->n * sizeof *own->word);
+    int32_t *block = arena_alloc(mem, 3 * ints + s->n * sizeof *block);
+    char *at = arena_alloc(mem, bytes);
+    if (!own || !block || !at)
+        return no_memory(r, e);
+    const char **word = (const char **)(own + 1);
+    int32_t *tag = memcpy(block + 3 * enc->n, r->tag.v, s->n * sizeof *tag);
+    *own = (struct sentence){.word = word, .tag = tag, .n = (int32_t)s->n};
+    x->sentence = own;
+    x->id = memcpy(block, enc->id, ints);
+    x->type = memcpy(block + enc->n, enc->type, ints);
+    x->word = memcpy(block + 2 * enc->n, enc->word, ints);
+    x->n_tokens = (int32_t)enc->n;
+    for (size_t i = 0; i < s->n; i++)
+        at = append(at, s->word[i], &word[i]);
+    append(at, s->owner, &x->owner);
+    return 0;
+}
+
+static int read_sentence(struct reader *r, struct example *x, struct err *e)
+{
+    const struct sentences *s = &r->sentences;
+    int rc = tokenizer_encode_words(r->tokenizer, s->word, s->n, r->max_length, &r->encoding, e);
+
+    return rc ? err_wrap(e, "%s:%zu", r->source.path, s->table.line) : copy_sentence(r, x, e);
+}
+
+/* Room for one more example. */
+static int reserve(struct reader *r, struct err *e)
+{
+    if (r->data->n < r->cap)
+        return 0;
+    size_t cap = r->cap ? 2 * r->cap : 1024;
+    struct example *grown = realloc(r->example, cap * sizeof *grown);
+    if (!grown)
+        return no_memory(r, e);
+    r->example = grown;
+    r->cap = cap;
+    return 0;
+}
+
+/* Labels are read of all rows, so that both parts of a file count the same; the rest only of those
+ * that are kept. */
 static int read_row(struct reader *r, struct err *e)
 {
-    const char *label = r->table.field[COLUMN_LABEL];
     struct example x = {0};
+    uint32_t place = r->place && r->row < r->n_rows ? r->place[r->row] : (uint32_t)r->data->n;
+    int rc = 0;
 
-    if (r->data->n == INT32_MAX)
-        return table_fault(&r->table, e, "more than %d rows", INT32_MAX);
-    if (r->data->n == r->cap) {
-        size_t cap = r->cap ? 2 * r->cap : 1024;
-        struct example *grown = realloc(r->example, cap * sizeof *grown);
-        if (!grown)
-            return no_memory(r, e);
-        r->example = grown;
-        r->cap = cap;
+    if (r->row == INT32_MAX)
+        return table_fault(file_of(r), e, "more than %d rows", INT32_MAX);
+    if (r->place && r->row == r->n_rows)
+        return table_fault(file_of(r), e, "the file changes while it is read");
+    r->row++;
+    if (of_tokens(r))
+        rc = read_tags(r, &x, e);
+    else if (r->source.regression)
+        rc = read_target(r, r->texts.field[COLUMN_LABEL], &x, e);
+    else
+        rc = read_class(r, r->texts.field[COLUMN_LABEL], &x, e);
+    if (rc || place == NOWHERE)
+        return rc;
+    rc = reserve(r, e);
+    if (!rc)
+        rc = of_tokens(r) ? read_sentence(r, &x, e) : read_text(r, &x, e);
+    if (rc)
+        return rc;
+    r->example[place] = x;
+    r->data->n++;
+    return 0;
+}
+
+/* --- a part of a file ----------------------------------------------------------------------- */
+
+static int count_rows(struct reader *r, struct err *e)
+{
+    int rc = open_rows(r, e);
+
+    if (rc)
+        return rc;
+    for (bool more = true; !rc && more;) {
+        rc = next_row(r, &more, e);
+        r->n_rows += !rc && more;
     }
-    int rc = r->source.regression ? read_target(r, label, &x, e) : read_class(r, label, &x, e);
-    if (!rc)
-        rc = encode_row(r, e);
-    if (!rc)
-        rc = copy_row(r, &x, e);
-    if (!rc)
-        r->example[r->data->n++] = x;
+    close_rows(r);
     return rc;
 }
 
-/* The number of classes, where only the rows tell: one more than the largest label. */
-static int count_labels(struct reader *r, struct err *e)
+/* Gives each row of the file its place, as train_test_split does. */
+static int cut(struct reader *r, struct err *e)
 {
-    int32_t largest = 0;
+    int rc = count_rows(r, e);
 
-    for (size_t i = 0; i < r->data->n; i++)
-        if (r->example[i].label > largest)
-            largest = r->example[i].label;
-    if (largest == 0)
-        return err_set(e, ERR_DATA, "%s: every label is 0: list the class names in task.labels",
-                       r->source.path);
-    r->source.n_labels = (uint32_t)largest + 1;
+    if (rc)
+        return rc;
+    size_t n = r->n_rows, n_valid = (size_t)ceil(r->source.valid_share * (double)n);
+    if (n_valid == n || n > INT32_MAX)
+        return err_set(e, ERR_DATA, "%s: %zu rows cannot be cut into train and validation",
+                       r->source.path, n);
+    bool valid = r->source.cut == CUT_VALID;
+    size_t from = valid ? 0 : n_valid, to = valid ? n_valid : n;
+    uint32_t *order = malloc(n * sizeof *order);
+    r->cap = to - from;
+    r->place = malloc(n * sizeof *r->place);
+    r->example = malloc(r->cap * sizeof *r->example);
+    if (!order || !r->place || !r->example) {
+        free(order);
+        return no_memory(r, e);
+    }
+    struct mt19937 random;
+    mt19937_init(&random, CUT_SEED);
+    mt19937_permutation(&random, order, n);
+    for (size_t i = 0; i < n; i++)
+        r->place[order[i]] = i >= from && i < to ? (uint32_t)(i - from) : NOWHERE;
+    free(order);
     return 0;
 }
+
+/* --- the whole ------------------------------------------------------------------------------ */
 
 /* Names of the classes, copied; numbers where there are none. */
 static int name_labels(struct reader *r, struct err *e)
@@ -181,15 +346,21 @@ static int name_labels(struct reader *r, struct err *e)
 static int finish(struct reader *r, struct err *e)
 {
     struct dataset *d = r->data;
-    int rc = 0;
+    struct source *src = &r->source;
 
     if (d->n == 0)
-        return err_set(e, ERR_DATA, "%s: there are no rows", r->source.path);
-    if (!r->source.regression && r->source.n_labels == 0)
-        rc = count_labels(r, e);
-    d->n_labels = r->source.n_labels;
-    if (!rc && !r->source.regression)
-        rc = name_labels(r, e);
+        return err_set(e, ERR_DATA, "%s: there are no rows", src->path);
+    if (r->place && (d->n != r->cap || r->row != r->n_rows))
+        return err_set(e, ERR_DATA, "%s: the file changes while it is read", src->path);
+    if (!src->regression && src->n_labels == 0) {
+        if (r->largest == 0)
+            return err_set(e, ERR_DATA, "%s: every label is 0: list the class names in task.labels",
+                           src->path);
+        src->n_labels = (uint32_t)r->largest + 1;
+    }
+    d->head = src->head;
+    d->n_labels = src->n_labels;
+    int rc = src->regression ? 0 : name_labels(r, e);
     if (rc)
         return rc;
     d->example = arena_alloc(&d->mem, d->n * sizeof *d->example);
@@ -201,17 +372,31 @@ static int finish(struct reader *r, struct err *e)
 
 static int read_all(struct reader *r, struct err *e)
 {
-    int rc = table_open(&r->table, &r->source.table, e);
+    int rc = r->source.cut ? cut(r, e) : 0;
 
+    if (!rc)
+        rc = open_rows(r, e);
     if (rc)
         return rc;
     for (bool more = true; !rc && more;) {
-        rc = table_next(&r->table, &more, e);
+        rc = next_row(r, &more, e);
         if (!rc && more)
             rc = read_row(r, e);
     }
-    table_close(&r->table);
+    close_rows(r);
     return rc ? rc : finish(r, e);
+}
+
+/* The tags of a task that does not list them: those of the training file, for every split. */
+static int find_tags(struct reader *r, source_fn source, const struct task_spec *task,
+                     struct err *e)
+{
+    struct source train;
+    int rc = source(&train, task, SPLIT_TRAIN, e);
+
+    return rc ? rc
+              : sentences_tags(&train.table, &r->data->mem, &r->source.label, &r->source.n_labels,
+                               e);
 }
 
 int dataset_open(struct dataset **out, const struct task_spec *task, enum split split,
@@ -232,9 +417,14 @@ int dataset_open(struct dataset **out, const struct task_spec *task, enum split 
     if (!r.data)
         return err_set(e, ERR_NOMEM, "%s: no memory for a data set", r.source.path);
     arena_init(&r.data->mem, ARENA_NO_CAP);
-    rc = read_all(&r, e);
+    if (of_tokens(&r) && !r.source.label)
+        rc = find_tags(&r, source, task, e);
+    if (!rc)
+        rc = read_all(&r, e);
     free(r.example);
+    free(r.place);
     encoding_release(&r.encoding);
+    ints_release(&r.tag);
     if (rc)
         dataset_close(r.data);
     else
@@ -260,36 +450,13 @@ void dataset_close(struct dataset *d)
     free(d);
 }
 
-static int append_bytes(const char *bytes, size_t n, void *buf)
+size_t dataset_rows(const struct dataset *d, const uint32_t *index, size_t n)
 {
-    return buf_append(buf, bytes, n) ? -1 : 0;
-}
+    size_t rows = 0;
 
-static int write_row(const struct dataset *d, const struct example *x, struct buf *out)
-{
-    json_t *label = d->label_name ? json_string(d->label_name[x->label]) : json_real(x->target);
-    json_t *row =
-        json_pack("{s:s, s:s*, s:o}", "text", x->text, "text_pair", x->text_pair, "label", label);
-    int rc = !row ||
-             json_dump_callback(row, append_bytes, out, JSON_COMPACT | JSON_PRESERVE_ORDER) ||
-             buf_append(out, "\n", 1);
-
-    json_decref(row);
-    return rc;
-}
-
-int dataset_write_jsonl(const struct dataset *d, const uint32_t *index, size_t n, const char *path,
-                        struct err *e)
-{
-    struct buf out;
-    int rc = 0;
-
-    buf_init(&out, SIZE_MAX / 2);
-    for (size_t i = 0; !rc && i < n; i++)
-        if (write_row(d, &d->example[index[i]], &out))
-            rc = err_set(e, ERR_NOMEM, "%s: no memory for %zu rows", path, n);
-    if (!rc)
-        rc = file_write(path, buf_bytes(&out), buf_size(&out), 0600, e);
-    buf_release(&out);
-    return rc;
+    if (d->head != HEAD_TOKENS)
+        return n;
+    for (size_t i = 0; i < n; i++)
+        rows += (size_t)d->example[index ? index[i] : i].n_tokens;
+    return rows;
 }

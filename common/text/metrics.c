@@ -99,13 +99,6 @@ void score_add_class(struct score *s, uint32_t label, uint32_t guess, double los
     s->label[label].both += label == guess;
 }
 
-void score_add_entities(struct score *s, uint32_t type, const struct match *m)
-{
-    s->entity[type].truth += m->truth;
-    s->entity[type].guess += m->guess;
-    s->entity[type].both += m->both;
-}
-
 int score_add_value(struct score *s, double target, double guess, struct err *e)
 {
     if (s->n == s->cap) {

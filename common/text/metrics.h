@@ -56,9 +56,6 @@ void score_add_class(struct score *s, uint32_t label, uint32_t guess, double los
 /* One example of a regression; its loss is the squared error. ERR_NOMEM. */
 int score_add_value(struct score *s, double target, double guess, struct err *e) MUST_CHECK;
 
-/* Entities of a type in one sentence, whose words are scored as classes. */
-void score_add_entities(struct score *s, uint32_t type, const struct match *m);
-
 /* 0 when n is 0, where a denominator is 0, and for a correlation of values of which one side is
  * constant. Of one score in one thread at a time. */
 double score_value(const struct score *s, enum metric m);

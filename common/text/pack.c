@@ -64,10 +64,11 @@ struct draft {
     int n; /* sequences so far */
     uint32_t *example;
     int32_t *off, *id, *type, *pos, *label;
+    int32_t *tag; /* of token classification */
     real *target;
 };
 
-static bool draft_init(struct draft *f, const struct bin *b, struct arena *mem)
+static bool draft_init(struct draft *f, const struct bin *b, enum head_kind head, struct arena *mem)
 {
     size_t n = b->sequences, t = b->tokens;
 
@@ -79,8 +80,10 @@ static bool draft_init(struct draft *f, const struct bin *b, struct arena *mem)
         .pos = arena_calloc(mem, t, sizeof *f->pos),
         .label = arena_calloc(mem, n, sizeof *f->label),
         .target = arena_calloc(mem, n, sizeof *f->target),
+        .tag = head == HEAD_TOKENS ? arena_calloc(mem, t, sizeof *f->tag) : NULL,
     };
-    return f->example && f->off && f->id && f->type && f->pos && f->label && f->target;
+    return f->example && f->off && f->id && f->type && f->pos && f->label && f->target &&
+           (f->tag || head != HEAD_TOKENS);
 }
 
 static void draft_add(struct draft *f, const struct item *item, const struct example *x,
@@ -92,6 +95,8 @@ static void draft_add(struct draft *f, const struct item *item, const struct exa
     for (int i = 0; i < x->n_tokens; i++) {
         f->type[at + i] = c->types > 1 ? x->type[i] : 0;
         f->pos[at + i] = first + i;
+        if (f->tag)
+            f->tag[at + i] = example_tag(x, i);
     }
     f->example[s] = item->example;
     f->label[s] = x->label;
@@ -99,8 +104,10 @@ static void draft_add(struct draft *f, const struct item *item, const struct exa
     f->off[s + 1] = at + x->n_tokens;
 }
 
-static struct batch finish(const struct draft *f, bool regression)
+static struct batch finish(const struct draft *f, const struct dataset *d)
 {
+    bool regression = !d->label_name;
+
     return (struct batch){
         .n = f->n,
         .tokens = f->off[f->n],
@@ -108,7 +115,8 @@ static struct batch finish(const struct draft *f, bool regression)
         .id = f->id,
         .type = f->type,
         .pos = f->pos,
-        .label = regression ? NULL : f->label,
+        .label = regression || f->tag ? NULL : f->label,
+        .tag = f->tag,
         .target = regression ? f->target : NULL,
     };
 }
@@ -128,12 +136,12 @@ static bool write_batches(const struct dataset *d, const struct item *item, size
     if (!draft || !p.batch || !p.example)
         return false;
     for (size_t m = 0; m < bins; m++)
-        if (!draft_init(&draft[m], &bin[m], mem))
+        if (!draft_init(&draft[m], &bin[m], d->head, mem))
             return false;
     for (size_t i = 0; i < n; i++)
         draft_add(&draft[item[i].bin], &item[i], &d->example[item[i].example], c);
     for (size_t m = 0; m < bins; m++) {
-        p.batch[m] = finish(&draft[m], !d->label_name);
+        p.batch[m] = finish(&draft[m], d);
         p.example[m] = draft[m].example;
     }
     *out = p;
@@ -159,4 +167,15 @@ int pack_examples(const struct dataset *d, const uint32_t *index, size_t n,
     if (!write_batches(d, item, n, bin, bins, c, mem, out))
         return err_set(e, ERR_NOMEM, "no memory to pack %zu examples of %zu tokens", n, tokens);
     return 0;
+}
+
+size_t pack_scored(const struct batch *b)
+{
+    size_t n = 0;
+
+    if (!b->tag)
+        return (size_t)b->n;
+    for (int i = 0; i < b->tokens; i++)
+        n += b->tag[i] >= 0;
+    return n;
 }

@@ -66,28 +66,33 @@ static int reserve(struct encoding *out, size_t n, struct err *e)
     if (n <= out->cap)
         return 0;
     int32_t *id = malloc(n * sizeof *id), *type = malloc(n * sizeof *type);
-    if (!id || !type) {
+    int32_t *word = malloc(n * sizeof *word);
+    if (!id || !type || !word) {
         free(id);
         free(type);
+        free(word);
         return err_set(e, ERR_NOMEM, "no memory for an encoding of %zu tokens", n);
     }
-    free(out->id);
-    free(out->type);
-    *out = (struct encoding){.id = id, .type = type, .cap = n};
+    encoding_release(out);
+    *out = (struct encoding){.id = id, .type = type, .word = word, .cap = n};
     return 0;
 }
 
-static void put(struct encoding *out, const int32_t *id, size_t n, int32_t type)
+/* word: of each id; NULL: they begin none. */
+static void put(struct encoding *out, const int32_t *id, const int32_t *word, size_t n,
+                int32_t type)
 {
     if (n)
         memcpy(out->id + out->n, id, n * sizeof *id);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         out->type[out->n + i] = type;
+        out->word[out->n + i] = word ? word[i] : -1;
+    }
     out->n += n;
 }
 
 int postprocess(const struct postprocess *p, const struct ints *a, const struct ints *b,
-                size_t max_length, struct encoding *out, struct err *e)
+                const struct ints *word, size_t max_length, struct encoding *out, struct err *e)
 {
     const struct template *t = b ? &p->pair : &p->single;
     size_t special = count(t, TEMPLATE_SPECIAL), n_a, n_b;
@@ -105,13 +110,13 @@ int postprocess(const struct postprocess *p, const struct ints *a, const struct 
         const struct template_piece *piece = &t->piece[i];
         switch (piece->kind) {
         case TEMPLATE_A:
-            put(out, a->v, n_a, piece->type);
+            put(out, a->v, word ? word->v : NULL, n_a, piece->type);
             break;
         case TEMPLATE_B:
-            put(out, b->v, n_b, piece->type);
+            put(out, b->v, NULL, n_b, piece->type);
             break;
         case TEMPLATE_SPECIAL:
-            put(out, &piece->id, 1, piece->type);
+            put(out, &piece->id, NULL, 1, piece->type);
             break;
         }
     }

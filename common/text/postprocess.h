@@ -41,10 +41,12 @@ void postprocess_cls_sep(struct postprocess *p, int32_t cls, int32_t sep, bool r
  * cut until both are equal, then both (Hugging Face's "longest_first"). */
 void postprocess_lengths(size_t a, size_t b, size_t room, size_t *keep_a, size_t *keep_b);
 
-/* Fills `out` from the ids of one text, or of two when b is not NULL. ERR_CONFIG when max_length
- * does not even hold the special tokens, ERR_NOMEM; `out` is then unchanged but for its capacity.
+/* Fills `out` from the ids of one text, or of two when b is not NULL; `word`, as many as a, or
+ * NULL, goes to out->word. ERR_CONFIG when max_length does not even hold the special tokens,
+ * ERR_NOMEM; `out` is then unchanged but for its capacity.
  */
 int postprocess(const struct postprocess *p, const struct ints *a, const struct ints *b,
-                size_t max_length, struct encoding *out, struct err *e) MUST_CHECK;
+                const struct ints *word, size_t max_length, struct encoding *out,
+                struct err *e) MUST_CHECK;
 
 #endif

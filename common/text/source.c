@@ -83,7 +83,9 @@ int source_file(struct source *out, const struct task_spec *task, enum split spl
 int source_find(const char *task, source_fn *out, struct err *e)
 {
     if (task && task_find(task)) {
-        *out = strcmp(task, "text") == 0 ? text_source : glue_source;
+        *out = strcmp(task, "text") == 0    ? text_source
+               : strcmp(task, "conll") == 0 ? conll_source
+                                            : glue_source;
         return 0;
     }
     char known[256];

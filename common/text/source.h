@@ -16,11 +16,13 @@ enum source_column { COLUMN_TEXT, COLUMN_LABEL, COLUMN_PAIR, COLUMN_OWNER };
 struct source {
     char path[PATH_MAX];
     struct table_spec table; /* table.path is `path` */
+    enum head_kind head;     /* HEAD_TOKENS: the table holds sentences (text/sentences.h) */
     bool regression;
-    const char *const
-        *label; /* how the file writes the classes, in index order; NULL: as integers from 0 */
-    const char *const *label_name;               /* what people call them; NULL: as in the file */
-    uint32_t n_labels;                           /* 0: as many as the largest integer says */
+    /* How the file writes the classes, in index order. NULL: as integers from 0; of tags, as train
+     * has them. */
+    const char *const *label;
+    const char *const *label_name; /* what people call them; NULL: as in the file */
+    uint32_t n_labels;             /* 0: as many as the largest integer says, or the tags */
     enum { CUT_NONE, CUT_TRAIN, CUT_VALID } cut; /* which part of the file is the split */
     double valid_share;                          /* of the rows go to CUT_VALID */
 };
@@ -33,8 +35,11 @@ int glue_source(struct source *out, const struct task_spec *task, enum split spl
                 struct err *e) MUST_CHECK;
 int text_source(struct source *out, const struct task_spec *task, enum split split,
                 struct err *e) MUST_CHECK;
+int conll_source(struct source *out, const struct task_spec *task, enum split split,
+                 struct err *e) MUST_CHECK;
 
-/* The reader of a task by name: "text" or a GLUE layout. ERR_CONFIG listing the known names. */
+/* The reader of a task by name: "text", "conll" or a GLUE layout. ERR_CONFIG listing the known
+ * names. */
 int source_find(const char *task, source_fn *out, struct err *e) MUST_CHECK;
 
 /* Finds the file of a split for tasks whose data is any folder with train.*, valid.*, and dev.* or

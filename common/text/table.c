@@ -16,9 +16,14 @@ int table_fault(const struct table *t, struct err *e, const char *fmt, ...)
     return err_set(e, ERR_DATA, "%s:%zu: %s", t->spec.path, t->line, text);
 }
 
+static bool has_named_columns(const struct table *t)
+{
+    return t->spec.format == TABLE_TSV || t->spec.format == TABLE_CSV;
+}
+
 static int name_columns(struct table *t, struct err *e)
 {
-    if (t->spec.format == TABLE_JSONL)
+    if (!has_named_columns(t))
         return 0;
     if (!t->spec.names[0])
         return table_delimited_header(t, e);
@@ -36,7 +41,7 @@ static int name_columns(struct table *t, struct err *e)
 static int check_columns(const struct table *t, struct err *e)
 {
     for (size_t k = 0; k < TABLE_MAX_WANTED; k++)
-        if (t->spec.format != TABLE_JSONL && t->spec.wanted[k] && t->column[k] == SIZE_MAX)
+        if (has_named_columns(t) && t->spec.wanted[k] && t->column[k] == SIZE_MAX)
             return table_fault(t, e, "no column \"%s\": check the column names of the task",
                                t->spec.wanted[k]);
     return 0;

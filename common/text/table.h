@@ -1,5 +1,6 @@
 /* A file of rows with named columns, read one row at a time: TSV (quotes are literal), CSV (RFC
- * 4180: quoted fields may hold commas, doubled quotes and line ends) and JSON lines. */
+ * 4180: quoted fields may hold commas, doubled quotes and line ends) and JSON lines. Columns of
+ * words (text/sentences.h) are opened alike, and read by others. */
 #ifndef TEXT_TABLE_H
 #define TEXT_TABLE_H
 
@@ -10,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum table_format { TABLE_TSV, TABLE_CSV, TABLE_JSONL };
+enum table_format { TABLE_TSV, TABLE_CSV, TABLE_JSONL, TABLE_COLUMNS };
 
 enum { TABLE_MAX_WANTED = 4, TABLE_MAX_ROW = 1 << 20, TABLE_MAX_NAMES = 16 };
 #define TABLE_MAX_FILE ((uint64_t)4 << 30)

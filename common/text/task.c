@@ -32,6 +32,8 @@ const struct task_info task_table[] = {
     GLUE("wnli", "WNLI: is the pronoun's referent right", "accuracy", reference),
     {"text", "your own CSV, TSV or JSONL, columns named by task.text, text_pair, label", "accuracy",
      HEAD_SEQUENCE, NULL, 0},
+    {"conll", "named entities and the like: a tag for each word, in columns or JSONL", "entity_f1",
+     HEAD_TOKENS, NULL, 0},
     {0},
 };
 

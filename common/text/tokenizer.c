@@ -10,7 +10,8 @@
 
 /* Scratch memory of one call. */
 struct work {
-    struct ints text, piece, spare, a, b;
+    const struct pretokenizer *pretokenizer;
+    struct ints text, piece, spare, a, b, begin;
     struct words words, more_words;
     struct buf word;
     struct bpe_work bpe;
@@ -23,6 +24,7 @@ static void work_release(struct work *w)
     ints_release(&w->spare);
     ints_release(&w->a);
     ints_release(&w->b);
+    ints_release(&w->begin);
     words_release(&w->words);
     words_release(&w->more_words);
     buf_release(&w->word);
@@ -80,6 +82,7 @@ void encoding_release(struct encoding *enc)
 {
     free(enc->id);
     free(enc->type);
+    free(enc->word);
     *enc = (struct encoding){0};
 }
 
@@ -129,7 +132,7 @@ static int encode_stretch(const struct tokenizer *t, struct work *w, const int32
                 rc = err_set(e, ERR_NOMEM, "no memory for the tokens of a text");
             continue;
         }
-        rc = pretokenize(&t->pretokenizer, w->piece.v + piece.start, piece.end - piece.start,
+        rc = pretokenize(w->pretokenizer, w->piece.v + piece.start, piece.end - piece.start,
                          &w->words, &w->more_words, e);
         if (!rc)
             rc = encode_words(t, w, ids, e);
@@ -160,7 +163,7 @@ static int encode_text(const struct tokenizer *t, struct work *w, const char *s,
 int tokenizer_encode(const struct tokenizer *t, const char *a, size_t a_len, const char *b,
                      size_t b_len, size_t max_length, struct encoding *out, struct err *e)
 {
-    struct work w = {0};
+    struct work w = {.pretokenizer = &t->pretokenizer};
 
     buf_init(&w.word, SIZE_MAX / 2);
     int rc = encode_text(t, &w, a, a_len, &w.a, e);
@@ -170,7 +173,38 @@ int tokenizer_encode(const struct tokenizer *t, const char *a, size_t a_len, con
             err_wrap(e, "second text");
     }
     if (!rc)
-        rc = postprocess(&t->post, &w.a, b ? &w.b : NULL, max_length, out, e);
+        rc = postprocess(&t->post, &w.a, b ? &w.b : NULL, NULL, max_length, out, e);
+    work_release(&w);
+    return rc;
+}
+
+static int encode_one_word(const struct tokenizer *t, struct work *w, const char *word,
+                           size_t number, struct err *e)
+{
+    size_t before = w->a.n;
+    int rc = encode_text(t, w, word, strlen(word), &w->a, e);
+
+    for (size_t i = before; !rc && i < w->a.n; i++)
+        if (!ints_push(&w->begin, i == before ? (int32_t)number : -1))
+            rc = err_set(e, ERR_NOMEM, "no memory for the tokens of a text");
+    return rc ? err_wrap(e, "word %zu", number + 1) : 0;
+}
+
+int tokenizer_encode_words(const struct tokenizer *t, const char *const *word, size_t n,
+                           size_t max_length, struct encoding *out, struct err *e)
+{
+    struct pretokenizer spaced = t->pretokenizer;
+    struct work w = {.pretokenizer = &spaced};
+    int rc = 0;
+
+    for (size_t i = 0; i < spaced.n; i++)
+        if (spaced.step[i].kind == PRETOKENIZE_BYTES)
+            spaced.step[i].add_prefix_space = true;
+    buf_init(&w.word, SIZE_MAX / 2);
+    for (size_t i = 0; !rc && i < n; i++)
+        rc = encode_one_word(t, &w, word[i], i, e);
+    if (!rc)
+        rc = postprocess(&t->post, &w.a, NULL, &w.begin, max_length, out, e);
     work_release(&w);
     return rc;
 }

@@ -22,6 +22,7 @@ void tokenizer_close(struct tokenizer *t);
 /* Reusable output; zero-initialise, release with encoding_release. */
 struct encoding {
     int32_t *id, *type; /* n each */
+    int32_t *word; /* n: the word that begins with this token, or -1 (tokenizer_encode_words) */
     size_t n, cap;
 };
 void encoding_release(struct encoding *enc);
@@ -33,6 +34,12 @@ void encoding_release(struct encoding *enc);
 int tokenizer_encode(const struct tokenizer *t, const char *a, size_t a_len, const char *b,
                      size_t b_len, size_t max_length, struct encoding *out,
                      struct err *e) MUST_CHECK;
+/* Encodes a text that is already cut into words, as Hugging Face does with is_split_into_words:
+ * each for itself, with the space before it that byte-level BPE wants (add_prefix_space); out->word
+ * tells where each begins. A word of which nothing is left, or that is cut off, begins nowhere.
+ * Errors as above, naming the word. */
+int tokenizer_encode_words(const struct tokenizer *t, const char *const *word, size_t n,
+                           size_t max_length, struct encoding *out, struct err *e) MUST_CHECK;
 /* NULL when the id is out of range. */
 const char *tokenizer_token(const struct tokenizer *t, int32_t id);
 size_t tokenizer_vocab_size(const struct tokenizer *t);
