@@ -24,12 +24,19 @@ void agent_send(struct agent *a, const struct msg *m)
     agent_emit(a, AGENT_SEND)->msg = *m;
 }
 
-unsigned char *agent_copy(struct msg_bytes b)
+unsigned char *agent_copy(struct msg_bytes a, struct msg_bytes b)
 {
-    unsigned char *copy = malloc(b.len ? b.len : 1);
+    unsigned char *copy = malloc(a.len + b.len + 1);
+    if (copy && a.len)
+        memcpy(copy, a.data, a.len);
     if (copy && b.len)
-        memcpy(copy, b.data, b.len);
+        memcpy(copy + a.len, b.data, b.len);
     return copy;
+}
+
+size_t agent_control(const struct agent *a)
+{
+    return a->run.welcome.spec.federation.scaffold ? 4 * a->run.packed : 0;
 }
 
 void agent_drop_run(struct run *r)
@@ -121,8 +128,10 @@ void agent_go_on(struct agent *a)
         a->then = (struct task){0};
         a->out = (struct agent_job){.round = a->job.round,
                                     .index = a->run.welcome.index,
+                                    .counted = a->job.counted,
                                     .params = a->job.params,
-                                    .len = a->job.len};
+                                    .len = a->job.len,
+                                    .control = a->job.control};
         snprintf(a->out.run_id, sizeof a->out.run_id, "%s", a->run.welcome.run_id);
         a->work = TRAINING;
         a->cancelled = false;
@@ -251,8 +260,9 @@ void agent_prepared(struct agent *a, struct hash schema, size_t packed, struct h
 
 static bool keep(struct agent *a, const struct agent_result *r)
 {
-    struct msg_bytes given = {r->params, r->len};
-    unsigned char *params = agent_copy(given);
+    size_t control = agent_control(a);
+    unsigned char *params =
+        agent_copy((struct msg_bytes){r->params, r->len}, (struct msg_bytes){r->control, control});
     if (!params)
         return false;
     struct kept *k = &a->kept;
@@ -273,6 +283,7 @@ static bool keep(struct agent *a, const struct agent_result *r)
         .seconds = r->seconds,
         .n_metrics = r->n_metrics,
         .params = own,
+        .control = {params + r->len, control},
     };
     for (size_t i = 0; i < r->n_metrics; i++) {
         snprintf(k->metric_name[i], METRIC_NAME_SIZE, "%s", r->metric[i].name);
@@ -296,6 +307,7 @@ void agent_trained(struct agent *a, const struct agent_result *r, agent_time now
     if (a->work != TRAINING)
         return;
     assert(r->len == 4 * a->run.packed && r->n_metrics <= MSG_MAX_METRICS);
+    assert(r->control || agent_control(a) == 0);
     a->work = IDLE;
     if (!a->cancelled) {
         if (keep(a, r)) {

@@ -39,13 +39,16 @@ enum agent_out_kind {
 struct agent_job {
     char run_id[17];
     uint32_t round, index; /* names the random streams, with spec->federation.seed */
+    uint32_t counted;      /* of the task (proto/msg.h): what was kept then goes on */
     const unsigned char *params;
     size_t len;
+    const unsigned char *control; /* SCAFFOLD: len bytes; else NULL */
 };
-/* What training gave; params packed. metric names are at most 63 bytes. */
+/* What training gave; params and control packed. metric names are at most 63 bytes. */
 struct agent_result {
     const unsigned char *params;
     size_t len;
+    const unsigned char *control; /* SCAFFOLD: len bytes; else NULL */
     uint64_t samples, steps;
     double train_loss, seconds;
     size_t n_metrics;

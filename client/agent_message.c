@@ -95,7 +95,7 @@ static void on_task(struct agent *a, const struct msg *m, agent_time now)
         agent_break_off(a, REASON_ROUND, ERR_PROTO, "task of a round that is over", now);
         return;
     }
-    if (t->params.len != 4 * a->run.packed) {
+    if (t->params.len != 4 * a->run.packed || t->control.len != agent_control(a)) {
         agent_break_off(a, REASON_SHAPE, ERR_PROTO, "task with a wrong number of parameters", now);
         return;
     }
@@ -109,12 +109,18 @@ static void on_task(struct agent *a, const struct msg *m, agent_time now)
     if (a->work == TRAINING && !a->cancelled && is_task(&a->job, t->round, &base))
         return;
     agent_drop_task(&a->then);
-    unsigned char *params = agent_copy(t->params);
+    unsigned char *params = agent_copy(t->params, t->control);
     if (!params) {
         agent_break_off(a, REASON_INTERNAL, ERR_NOMEM, "out of memory for a task", now);
         return;
     }
-    a->then = (struct task){true, t->round, base, params, t->params.len};
+    a->then = (struct task){.known = true,
+                            .round = t->round,
+                            .counted = t->counted,
+                            .base = base,
+                            .params = params,
+                            .control = t->control.len ? params + t->params.len : NULL,
+                            .len = t->params.len};
     agent_cancel(a);
     agent_go_on(a);
 }
@@ -149,7 +155,7 @@ static void on_finish(struct agent *a, const struct msg *m, agent_time now)
     agent_cancel(a);
     if (a->finished)
         return; /* said again after a reconnect */
-    unsigned char *params = agent_copy(f->params);
+    unsigned char *params = agent_copy(f->params, (struct msg_bytes){0});
     if (!params) {
         agent_break_off(a, REASON_INTERNAL, ERR_NOMEM, "out of memory for the final values", now);
         return;
@@ -218,5 +224,6 @@ size_t agent_limit(const struct agent *a, uint8_t type)
 {
     if (type >= MSG_TYPES || !on_message[a->state][type])
         return 0;
-    return msg_limit((enum msg_type)type, a->run.packed);
+    size_t control = type == MSG_TASK ? agent_control(a) / 4 : 0;
+    return msg_limit((enum msg_type)type, a->run.packed + control);
 }

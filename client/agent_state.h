@@ -31,9 +31,9 @@ struct run {
 /* A task, with its own copy of the parameters. */
 struct task {
     bool known;
-    uint32_t round;
+    uint32_t round, counted;
     struct hash base; /* of params: the same round from other parameters is another task */
-    unsigned char *params;
+    unsigned char *params, *control; /* len bytes each, one block; control may be NULL */
     size_t len;
 };
 
@@ -45,7 +45,7 @@ struct kept {
     bool sent; /* on the present connection */
     struct hash base;
     struct msg_update update;
-    unsigned char *params;
+    unsigned char *params; /* and control, one block */
     char metric_name[MSG_MAX_METRICS][METRIC_NAME_SIZE];
 };
 
@@ -92,8 +92,10 @@ void agent_cancel(struct agent *a);
 void agent_offer(struct agent *a);
 /* Sends Ready, and offers an update that is still wanted. */
 void agent_announce(struct agent *a);
-/* A malloc'ed copy; NULL without memory. */
-unsigned char *agent_copy(struct msg_bytes b);
+/* A malloc'ed copy of one after the other; NULL without memory. */
+unsigned char *agent_copy(struct msg_bytes a, struct msg_bytes b);
+/* Bytes of control variates that go with parameters of this run. */
+size_t agent_control(const struct agent *a);
 /* True between agent_connected and the end of the connection. */
 bool agent_linked(const struct agent *a);
 

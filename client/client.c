@@ -292,7 +292,8 @@ static void send_message(struct client *c, const struct msg *m)
     struct err e;
     if (!c->link)
         return;
-    buf_init(&out, msg_limit(m->type, m->type == MSG_UPDATE ? m->update.params.len / 4 : 0));
+    size_t sent = m->type == MSG_UPDATE ? m->update.params.len + m->update.control.len : 0;
+    buf_init(&out, msg_limit(m->type, sent / 4));
     int rc = msg_encode(m, &out);
     if (rc)
         err_set(&e, rc, "cannot encode %s", msg_type_name(m->type));

@@ -1,8 +1,11 @@
 #include "client/session.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/rng.h"
 #include "client/experiment.h"
+#include "client/journal.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +15,7 @@
 struct session {
     char run_id[17];
     uint64_t seed;
+    uint32_t rounds;
     struct local_spec local;
     char *task_name;
     struct dataset *data;
@@ -21,7 +25,11 @@ struct session {
     struct peft *peft;
     float *initial; /* values of the tensors that do not travel */
     float *theta;
-    unsigned char *packed; /* of the last result */
+    unsigned char *packed;         /* of the last result */
+    struct journal *journal;       /* NULL: the run leaves nothing to keep */
+    float *control, *change;       /* SCAFFOLD, else NULL: the server's control variate, and how the
+                                      client's changed */
+    unsigned char *packed_control; /* of the last result */
 };
 
 static int by_number(const void *a, const void *b)
@@ -52,7 +60,7 @@ static int open_peft(struct session *s, const struct backbone *b, const struct r
                      struct err *e)
 {
     int rc =
-        peft_open(&s->peft, b->model, &spec->peft, &s->local, HEAD_SEQUENCE, s->data->n_labels, e);
+        peft_open(&s->peft, b->model, &spec->peft, &s->local, s->data->head, s->data->n_labels, e);
     if (rc)
         return rc;
     const struct schema *schema = peft_schema(s->peft);
@@ -63,6 +71,23 @@ static int open_peft(struct session *s, const struct backbone *b, const struct r
         return err_set(e, ERR_NOMEM, "out of memory for %zu parameters", schema->count);
     peft_init(s->peft, s->seed, s->initial);
     return 0;
+}
+
+/* What the client keeps between rounds. */
+static int open_state(struct session *s, const struct client_config *c, const struct run_spec *spec,
+                      struct err *e)
+{
+    const struct schema *schema = peft_schema(s->peft);
+    if (!local_state_needed(spec))
+        return 0;
+    if (spec->federation.scaffold) {
+        s->control = calloc(schema->count, sizeof *s->control);
+        s->change = malloc(schema->count * sizeof *s->change);
+        s->packed_control = malloc(4 * schema->packed);
+        if (!s->control || !s->change || !s->packed_control)
+            return err_set(e, ERR_NOMEM, "out of memory for %zu parameters", schema->count);
+    }
+    return journal_open(&s->journal, c->state, s->run_id, &schema->hash, spec, schema->count, e);
 }
 
 static int open_all(struct session *s, const struct backbone *b, const struct client_config *c,
@@ -80,7 +105,10 @@ static int open_all(struct session *s, const struct backbone *b, const struct cl
     if (rc)
         return rc;
     *reason = REASON_MODEL;
-    return open_peft(s, b, spec, e);
+    if ((rc = open_peft(s, b, spec, e)))
+        return rc;
+    *reason = REASON_INTERNAL;
+    return open_state(s, c, spec, e);
 }
 
 int session_open(struct session **out, const struct backbone *b, const struct client_config *c,
@@ -92,6 +120,7 @@ int session_open(struct session **out, const struct backbone *b, const struct cl
         return err_set(e, ERR_NOMEM, "out of memory");
     snprintf(s->run_id, sizeof s->run_id, "%s", w->run_id);
     s->seed = w->spec.federation.seed;
+    s->rounds = w->spec.federation.rounds;
     s->local = w->spec.local;
     s->task_name = strdup(w->spec.task.name);
     int rc =
@@ -117,6 +146,10 @@ void session_close(struct session *s)
     free(s->initial);
     free(s->theta);
     free(s->packed);
+    journal_close(s->journal);
+    free(s->control);
+    free(s->change);
+    free(s->packed_control);
     free(s);
 }
 
@@ -142,7 +175,20 @@ static int score_held_out(struct session *s, struct trainer *t, struct agent_res
         return rc;
     r->metric[r->n_metrics++] =
         (struct msg_metric){metric_name(s->metric), score_value(&score, s->metric), score.n};
+    score_close(&score);
     return 0;
+}
+
+static struct local_state *take_state(struct session *s, uint32_t counted)
+{
+    bool lost;
+    if (!s->journal)
+        return NULL;
+    struct local_state *state = journal_begin(s->journal, counted, &lost);
+    if (lost)
+        log_warn("what this client kept after round %" PRIu32 " is not here: it begins anew",
+                 counted);
+    return state;
 }
 
 int session_train(struct session *s, struct trainer *t, const struct agent_job *job,
@@ -158,17 +204,29 @@ int session_train(struct session *s, struct trainer *t, const struct agent_job *
                               .local = &s->local,
                               .seed = s->seed,
                               .round = job->round,
+                              .rounds = s->rounds,
                               .client = job->index,
+                              .state = take_state(s, job->counted),
+                              .control = s->control,
+                              .control_change = s->change,
                               .cancel = cancel};
     memcpy(s->theta, s->initial, schema->count * sizeof *s->theta);
     int rc = tensorset_unpack(schema, job->params, job->len, s->theta, e);
+    if (!rc && s->control)
+        rc = tensorset_unpack(schema, job->control, job->len, s->control, e);
     if (!rc)
         rc = score_held_out(s, t, &result, e);
     if (!rc)
         rc = trainer_fit(t, &train, s->theta, &trained, e);
+    if (!rc && s->journal)
+        rc = journal_commit(s->journal, job->round, e);
     if (rc)
         return rc;
     tensorset_pack(schema, s->theta, s->packed);
+    if (s->control) {
+        tensorset_pack(schema, s->change, s->packed_control);
+        result.control = s->packed_control;
+    }
     result.samples = s->n_train;
     result.steps = trained.steps;
     result.train_loss = trained.loss;

@@ -12,9 +12,9 @@
 
 struct session;
 
-/* Opens data and method for the run that a Welcome describes; backbone and config are borrowed.
- * Which examples are held out depends on the run's seed and the client's number only. On failure
- * *reason says what to tell the server. */
+/* Opens data, method and journal for the run that a Welcome describes; backbone and config are
+ * borrowed. Which examples are held out depends on the run's seed and the client's number only. On
+ * failure *reason says what to tell the server. */
 int session_open(struct session **out, const struct backbone *b, const struct client_config *c,
                  const struct msg_welcome *w, enum msg_reason *reason, struct err *e) MUST_CHECK;
 void session_close(struct session *s);
@@ -22,9 +22,11 @@ void session_close(struct session *s);
 const struct schema *session_schema(const struct session *s);
 size_t session_samples(const struct session *s); /* training examples */
 
-/* Trains from the job's parameters. r->params points into the session and stays valid until the
- * next call. Before training, the job's parameters are scored on the held-out examples, if any:
- * that is r's metric. Errors of tensorset_unpack, trainer_fit and trainer_eval. */
+/* Trains from the job's parameters, and from what this client has kept since the round that
+ * job->counted names; what it keeps from this one is on disk when this returns. r->params and
+ * r->control point into the session and stay valid until the next call. Before training, the job's
+ * parameters are scored on the held-out examples, if any: that is r's metric. Errors of
+ * tensorset_unpack, trainer_fit, trainer_eval and journal_commit. */
 int session_train(struct session *s, struct trainer *t, const struct agent_job *job,
                   const atomic_bool *cancel, struct agent_result *r, struct err *e) MUST_CHECK;
 

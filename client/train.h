@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/spec.h"
+#include "client/local_state.h"
 #include "peft/peft.h"
 #include "text/dataset.h"
 #include "text/metrics.h"
@@ -36,6 +37,16 @@ struct train_job {
     const struct local_spec *local;
     uint64_t seed;
     uint32_t round, client; /* name the random streams */
+    /* Rounds of the federation; 0: there is none, this job is a training of its own, and neither
+     * local->proximal nor local->decay_over_run means anything. */
+    uint32_t rounds;
+    /* What the client keeps between rounds, in and out; NULL, or without moments: a fresh
+     * optimiser. */
+    struct local_state *state;
+    /* SCAFFOLD: the server's control variate c, and where the change of the client's goes
+     * (schema->count each; client/drift.h). state->control is then there too. NULL: no SCAFFOLD. */
+    const float *control;
+    float *control_change;
     /* After each step, on the calling thread, which may evaluate with this trainer. May be NULL. */
     void (*progress)(const struct train_progress *p, void *ctx);
     void *ctx;
@@ -47,17 +58,20 @@ struct train_result {
     uint64_t tokens;
     double seconds; /* without those of progress() */
 };
-/* Trains theta (schema->count) in place. Fresh optimiser state. Steps: ceil(batches / accumulate)
+/* Trains theta (schema->count) in place. Steps: ceil(batches / accumulate)
  * an epoch, or local->steps; the last batch and the last step of an epoch may be smaller, and
- * average over what they have, as Hugging Face's Trainer does. ERR_NOMEM; ERR_STATE when cancelled;
- * ERR_DATA when n is 0; ERR_CONFIG when the loss is not finite (with a hint to lower lr). theta is
- * untouched on error. */
+ * average over what they have, as Hugging Face's Trainer does. The loss that is reported is the
+ * task's, without FedProx's term. The learning rate restarts with each job, or with
+ * local->decay_over_run is that of step round * steps + s of rounds * steps. ERR_NOMEM; ERR_STATE
+ * when cancelled; ERR_DATA when n is 0; ERR_CONFIG when the loss is not finite (with a hint to
+ * lower lr). theta, *job->state and *job->control_change are untouched on error. */
 int trainer_fit(struct trainer *t, const struct train_job *job, float *theta,
                 struct train_result *r, struct err *e) MUST_CHECK;
 
 /* Scores theta on examples index[0..n), without repeats (NULL: all). The same bits for any number
- * of threads. `predicted`, when not NULL, gets n classes (or rounded values for regression);
- * `logits`, when not NULL, n * n_labels values. */
+ * of threads. `score`, when not NULL, is opened, to be closed by score_close; `predicted`, when not
+ * NULL, gets n classes (or rounded values for regression); `logits`, when not NULL, n * n_labels
+ * values. */
 int trainer_eval(struct trainer *t, const struct peft *peft, const struct dataset *data,
                  const uint32_t *index, size_t n, const float *theta, struct score *score,
                  int32_t *predicted, float *logits, struct err *e) MUST_CHECK;

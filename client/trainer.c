@@ -1,3 +1,4 @@
+#include "client/drift.h"
 #include "client/fold.h"
 #include "client/train.h"
 #include "client/trainer_state.h"
@@ -23,6 +24,7 @@ struct fit {
     size_t n;
     real *theta; /* a copy: the caller's stays as it is if the job fails */
     struct optim optim;
+    struct drift drift;
     struct fold grad;
     struct rng shuffle, dropout;
     uint32_t *order;      /* the epoch's permutation of the client's examples */
@@ -154,6 +156,14 @@ static void begin_epoch(struct fit *f, uint32_t epoch)
     rng_shuffle(&r, f->order, f->n);
 }
 
+static double learning_rate(const struct fit *f, uint32_t s)
+{
+    const struct train_job *job = f->job;
+    if (!job->local->decay_over_run || job->rounds == 0)
+        return lr_at(job->local, s, f->steps);
+    return lr_at(job->local, (uint64_t)job->round * f->steps + s, (uint64_t)job->rounds * f->steps);
+}
+
 static int run_step(struct fit *f, uint32_t s, struct err *e)
 {
     const struct train_job *job = f->job;
@@ -172,7 +182,8 @@ static int run_step(struct fit *f, uint32_t s, struct err *e)
         return err_wrap(e, "step %u of %u", s + 1, f->steps);
     }
     double loss = count_step(f);
-    double lr = lr_at(job->local, s, f->steps);
+    double lr = learning_rate(f, s);
+    drift_correct(&f->drift, f->theta, f->grad.sum, lr);
     real norm = optim_step(&f->optim, f->theta, f->grad.sum, (real)lr);
     if (!isfinite(loss) || !isfinite(norm))
         return err_set(e, ERR_CONFIG, "step %u of %u: the loss is not finite: lower local.lr",
@@ -201,6 +212,41 @@ static int count_steps(struct fit *f, struct err *e)
     return 0;
 }
 
+/* Goes on where the client's last round ended. */
+static void take_up(struct fit *f, const struct local_state *s)
+{
+    size_t n = f->schema->count;
+    if (!s || !s->m || !f->optim.m)
+        return;
+    memcpy(f->optim.m, s->m, n * sizeof *s->m);
+    memcpy(f->optim.v, s->v, n * sizeof *s->v);
+    f->optim.step = s->step;
+}
+
+static void leave(const struct fit *f, struct local_state *s)
+{
+    size_t n = f->schema->count;
+    if (f->job->control)
+        drift_finish(&f->drift, s->control, f->job->control_change);
+    if (!s || !s->m || !f->optim.m)
+        return;
+    memcpy(s->m, f->optim.m, n * sizeof *s->m);
+    memcpy(s->v, f->optim.v, n * sizeof *s->v);
+    s->step = f->optim.step;
+}
+
+static int open_optimiser(struct fit *f, const float *theta, struct err *e)
+{
+    const struct train_job *job = f->job;
+    const float *own = job->control ? job->state->control : NULL;
+    int rc = optim_open(&f->optim, f->schema, job->local, e);
+    if (rc)
+        return rc;
+    take_up(f, job->state);
+    return drift_open(&f->drift, f->schema, job->rounds ? job->local->proximal : 0, theta,
+                      job->control, own, e);
+}
+
 static int fit_open(struct fit *f, struct trainer *t, const struct train_job *job,
                     const float *theta, struct err *e)
 {
@@ -212,7 +258,7 @@ static int fit_open(struct fit *f, struct trainer *t, const struct train_job *jo
         return err_set(e, ERR_DATA, "no training examples");
     int rc = count_steps(f, e);
     if (!rc)
-        rc = optim_open(&f->optim, f->schema, job->local, e);
+        rc = open_optimiser(f, theta, e);
     if (!rc)
         rc = fold_open(&f->grad, f->schema->count, t->threads, e);
     if (rc)
@@ -230,6 +276,7 @@ static int fit_open(struct fit *f, struct trainer *t, const struct train_job *jo
 static void fit_close(struct fit *f)
 {
     optim_close(&f->optim);
+    drift_close(&f->drift);
     fold_close(&f->grad);
     free(f->theta);
     free(f->order);
@@ -251,6 +298,7 @@ int trainer_fit(struct trainer *t, const struct train_job *job, float *theta,
         arena_release(&f.mem);
     }
     if (!rc) {
+        leave(&f, job->state);
         memcpy(theta, f.theta, f.schema->count * sizeof *theta);
         *r = (struct train_result){.steps = f.steps,
                                    .loss = f.seen ? f.loss_sum / (double)f.seen : 0,

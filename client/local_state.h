@@ -1,0 +1,32 @@
+/* What a client keeps to itself from one round that it takes part in to the next: the optimiser's
+ * moments (local.carry_optimizer) and its control variate (federation.scaffold). Whoever owns the
+ * client owns its state: the simulator in memory, the daemon on disk (client/journal). */
+#ifndef CLIENT_LOCAL_STATE_H
+#define CLIENT_LOCAL_STATE_H
+
+#include "base/err.h"
+#include "base/spec.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct local_state {
+    uint32_t step;  /* optimiser steps behind m and v */
+    float *m, *v;   /* count each; NULL: every round begins with a fresh optimiser */
+    float *control; /* c_i of SCAFFOLD, count; NULL: none */
+    float *values;  /* all of them in one block, `size` values */
+    size_t size;
+};
+
+/* Does a run with these settings leave a client with a state? */
+bool local_state_needed(const struct run_spec *spec);
+/* The state before the first round, all zero, for a schema of `count` values. ERR_NOMEM. */
+int local_state_open(struct local_state *s, const struct run_spec *spec, size_t count,
+                     struct err *e) MUST_CHECK;
+void local_state_close(struct local_state *s);
+/* Back to the state before the first round. */
+void local_state_clear(struct local_state *s);
+/* Both are of the same run. */
+void local_state_copy(struct local_state *to, const struct local_state *from);
+
+#endif
