@@ -249,6 +249,8 @@ int core_open(struct core **out, const struct core_config *config, core_time now
             rc = err_set(e, ERR_NOMEM, "no memory for %zu clients", config->n_clients);
         else
             m->known = true;
+        if (m != NULL && config->counted != NULL)
+            m->counted = config->counted[i];
     }
     if (rc != 0) {
         core_close(c);
@@ -365,7 +367,7 @@ static struct msg_bytes packed(const struct core *c)
     return (struct msg_bytes){c->round.packed, c->round.wire.count * sizeof(float)};
 }
 
-static struct msg task(const struct core *c)
+static struct msg task(const struct core *c, const struct session *s)
 {
     core_time left = c->round.deadline - c->now;
     return (struct msg){
@@ -373,7 +375,9 @@ static struct msg task(const struct core *c)
         .task = {.run_id = c->config.run_id,
                  .round = c->round.number,
                  .deadline_ms = left > 0 ? (uint64_t)left : 0,
-                 .params = packed(c)},
+                 .params = packed(c),
+                 .control = scaffold_control(&c->round.scaffold),
+                 .counted = s->member->counted},
     };
 }
 
@@ -410,7 +414,7 @@ static void say(const struct core *c, const struct session *s, enum due due, str
         out->msg = (struct msg){.type = MSG_RECEIPT, .receipt = s->receipt};
         break;
     case DUE_TASK:
-        out->msg = task(c);
+        out->msg = task(c, s);
         break;
     case DUE_FINISH:
         out->msg = (struct msg){
@@ -463,7 +467,8 @@ size_t core_limit(const struct core *c, uint64_t conn, uint8_t type)
     const struct session *s = roster_find(&c->who, conn);
     if (s == NULL || type >= MSG_TYPES || allowed[s->state][type] == NULL)
         return 0;
-    return msg_limit((enum msg_type)type, c->round.wire.count);
+    size_t control = scaffold_control(&c->round.scaffold).len / sizeof(float);
+    return msg_limit((enum msg_type)type, c->round.wire.count + control);
 }
 
 /* Appends to a text of fixed size; what does not fit is cut. */

@@ -56,6 +56,9 @@ struct core_config {
      */
     const char *const *client;
     size_t n_clients;
+    /* Of each of them, 1 + the last round that an update of it counted in; 0: none. NULL: none at
+     * all. */
+    const uint32_t *counted;
     /* The clients' metric that scores rounds, by name; NULL: core_scored alone. Borrowed. */
     const char *metric;
     bool lower_is_better;
@@ -86,8 +89,11 @@ struct core_commit {
     double train_loss; /* sample-weighted mean */
     size_t n_metrics;  /* what clients measured, weighted means by name (server/tally.h) */
     struct msg_metric metric[MSG_MAX_METRICS];
-    const double *state;   /* n_state values that the server carries to the next round beside the */
-    size_t n_state;        /* parameters: its optimiser's (server/fedopt.h); valid as params are */
+    /* n_state values that the server carries to the next round beside the parameters: its
+     * optimiser's (server/fedopt.h), then SCAFFOLD's control variate (server/scaffold.h). Valid as
+     * params are. */
+    const double *state;
+    size_t n_state;
     struct best best;      /* so far, this round's metrics included */
     const char *scored_by; /* core_config.metric */
     uint32_t selected, refused;

@@ -75,7 +75,8 @@ static void post(struct peer *q, const struct msg *m)
     struct buf *out = &s->peers.out;
     struct err e = {0};
     buf_clear(out);
-    out->limit = msg_limit(m->type, peft_schema(s->run.peft)->packed);
+    out->limit = msg_limit(m->type, (s->run.spec.federation.scaffold ? 2 : 1) *
+                                        peft_schema(s->run.peft)->packed);
     int rc = msg_encode(m, out);
     if (rc != 0)
         err_set(&e, rc, "no memory to encode a %s", msg_type_name(m->type));

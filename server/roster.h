@@ -20,6 +20,7 @@ struct member {
     bool accepted;           /* an update of it counted in accepted_round */
     uint32_t accepted_round;
     struct hash accepted_id;
+    uint32_t counted; /* 1 + the last committed round that has an update of it; 0: none */
 };
 
 enum session_state {

@@ -24,7 +24,8 @@ static int wire_schema(struct schema *wire, const struct schema *s, struct err *
 
 size_t core_carries(const struct run_spec *spec, const struct schema *schema)
 {
-    return fedopt_find(spec->federation.optimizer)->vectors * schema->packed;
+    const struct federation_spec *f = &spec->federation;
+    return (fedopt_find(f->optimizer)->vectors + (f->scaffold ? 1 : 0)) * schema->packed;
 }
 
 static bool allocate(struct round *r, const struct federation_spec *f, const struct schema *s)
@@ -43,6 +44,14 @@ static bool allocate(struct round *r, const struct federation_spec *f, const str
     return r->slot != NULL && r->row != NULL && r->contribution != NULL && r->params != NULL &&
            r->next != NULL && r->values != NULL && r->packed != NULL && r->sum != NULL &&
            r->carried != NULL && (r->best_params != NULL || !f->best);
+}
+
+static int open_scaffold(struct round *r, struct err *e)
+{
+    size_t before = r->optimizer->vectors * r->wire.count;
+    return r->spec->scaffold
+               ? scaffold_open(&r->scaffold, &r->wire, r->spec->clients, r->carried + before, e)
+               : 0;
 }
 
 /* What a stored run goes on with, or the beginning. */
@@ -100,6 +109,8 @@ int round_init(struct round *r, const struct core_config *c, struct err *e)
         go_on(r);
         rc = unpack(r, &r->wire, r->values, e);
     }
+    if (rc == 0)
+        rc = open_scaffold(r, e);
     if (rc != 0)
         round_release(r);
     return rc;
@@ -116,6 +127,7 @@ void round_release(struct round *r)
     free(r->values);
     free(r->packed);
     free(r->sum);
+    scaffold_close(&r->scaffold);
     free(r->carried);
     free(r->best_params);
     *r = (struct round){0};
@@ -145,6 +157,7 @@ void round_begin(struct round *r, struct roster *who, core_time now)
     memset(r->row, 0, r->spec->per_round * sizeof *r->row);
     r->tally = (struct tally){0};
     r->aggregator->reset(r->sum, r->wire.count);
+    scaffold_begin(&r->scaffold);
     r->n = k;
     r->delivered = 0;
     r->gathered = true;
@@ -179,7 +192,7 @@ static enum msg_reason check_turn(const struct round *r, const struct member *m,
     return r->state == ROUND_OPEN ? REASON_NONE : REASON_LATE;
 }
 
-/* Is it sound? Leaves its values in r->values. */
+/* Is it sound? Leaves its values in r->values and r->scaffold. */
 static enum msg_reason check_content(struct round *r, const struct member *m,
                                      const struct msg_update *u)
 {
@@ -193,7 +206,9 @@ static enum msg_reason check_content(struct round *r, const struct member *m,
         tensorset_unpack(&r->wire, u->params.data, u->params.len, r->values, NULL) != 0)
         return REASON_NOT_FINITE;
     struct hash id = msg_update_id(r->run_id, u->round, m->name, u->params);
-    return hash_same(&id, &u->update_id) ? REASON_NONE : REASON_IDENTITY;
+    if (!hash_same(&id, &u->update_id))
+        return REASON_IDENTITY;
+    return scaffold_check(&r->scaffold, u->control);
 }
 
 static void record(struct round *r, struct member *m, const struct msg_update *u)
@@ -210,6 +225,7 @@ static void record(struct round *r, struct member *m, const struct msg_update *u
     m->accepted_round = u->round;
     m->accepted_id = u->update_id;
     r->delivered++;
+    scaffold_add(&r->scaffold);
 }
 
 enum msg_reason round_update(struct round *r, struct member *m, const struct msg_update *u)
@@ -272,6 +288,7 @@ void round_close(struct round *r, core_time now)
         err_wrap(&r->failure, "round %u", r->number + 1);
     else
         r->commit.hash = tensorset_hash(r->schema, r->next);
+    scaffold_step(&r->scaffold);
     r->state = rc == 0 ? ROUND_CLOSED : ROUND_FAILED;
 }
 
@@ -313,6 +330,8 @@ static void release_slots(struct round *r, bool forget)
     for (size_t i = 0; i < r->n; i++) {
         struct member *m = r->slot[i].member;
         m->slot = NULL;
+        if (!forget && r->slot[i].delivered)
+            m->counted = r->number + 1;
         if (forget && m->accepted_round == r->number)
             m->accepted = false;
     }

@@ -7,6 +7,7 @@
 #include "server/aggregate.h"
 #include "server/fedopt.h"
 #include "server/roster.h"
+#include "server/scaffold.h"
 #include "server/tally.h"
 
 enum round_state {
@@ -49,8 +50,9 @@ struct round {
     float *values;         /* wire.count: the update at hand, and the mean */
     unsigned char *packed; /* 4 * wire.count: params as they travel */
     void *sum;             /* aggregator state */
-    double *carried;       /* n_carried: the optimiser's state */
+    double *carried;       /* n_carried: the optimiser's state, and SCAFFOLD's */
     size_t n_carried;
+    struct scaffold scaffold;               /* its control variate lies behind that state */
     struct core_contribution *contribution; /* per_round: those of the commit */
     struct core_commit commit;
 

@@ -70,6 +70,8 @@ struct hash run_identity(const struct run_spec *s, const struct hash *model,
     feed_task(h, &s->task);
     feed_peft(h, &s->peft);
     feed_local(h, &s->local);
+    /* Then a client's learning rate depends on how many rounds there will be. */
+    feed(h, "%" PRIu32, s->local.decay_over_run ? s->federation.rounds : 0);
     feed(h, "%" PRIu32 " %" PRIu32 " %d %" PRIu64, s->federation.clients, s->federation.per_round,
          s->federation.weighted, s->federation.seed);
     feed(h, "%d %a %a %a %a %d", (int)s->federation.optimizer, s->federation.server_lr,

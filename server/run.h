@@ -24,9 +24,9 @@ int run_open(struct run *r, const struct server_config *c, struct err *e) MUST_C
 void run_close(struct run *r);
 
 /* A hash of everything that a client's result depends on. Left out, so that they can be changed
- * between two starts of a server: how many rounds, how long to wait for them and for a better one,
- * with how few clients to be content, and which round is the result; names of metrics, and what is
- * only simulated. */
+ * between two starts of a server: how many rounds (but not with local.decay_over_run), how long to
+ * wait for them and for a better one, with how few clients to be content, and which round is the
+ * result; names of metrics, and what is only simulated. */
 struct hash run_identity(const struct run_spec *s, const struct hash *model,
                          const struct hash *schema, const struct hash *params);
 

@@ -121,6 +121,7 @@ static int open_stores(struct server *s, struct err *e)
 struct legacy {
     char **names;
     size_t n;
+    uint32_t *counted;
     double *state;
     float *best_params;
 };
@@ -153,11 +154,15 @@ static int read_legacy(struct server *s, struct core_config *c, struct legacy *l
     c->n_clients = l->n;
     if (c->round == 0)
         return 0;
+    l->counted = calloc(l->n + 1, sizeof *l->counted);
     l->state = malloc((carried + 1) * sizeof *l->state);
-    if (l->state == NULL)
+    if (l->counted == NULL || l->state == NULL)
         return err_set(e, ERR_NOMEM, "no memory for %zu values of the server's state", carried);
+    c->counted = l->counted;
     c->state = l->state;
-    rc = store_params(s->rounds, c->schema, c->round - 1, s->run.params, e);
+    rc = store_counted(s->rounds, l->counted, l->n, e);
+    if (rc == 0)
+        rc = store_params(s->rounds, c->schema, c->round - 1, s->run.params, e);
     if (rc == 0)
         rc = store_carried(s->rounds, c->round - 1, l->state, carried, e);
     return rc == 0 ? read_best(s, c, l, e) : rc;
@@ -180,6 +185,7 @@ static int open_core(struct server *s, struct err *e)
     if (rc == 0)
         rc = core_open(&s->core, &c, (core_time)uv_now(&s->loop), e);
     free(legacy.names);
+    free(legacy.counted);
     free(legacy.state);
     free(legacy.best_params);
     return rc;

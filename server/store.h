@@ -63,6 +63,9 @@ int store_best(struct store *s, struct store_best *out, struct err *e) MUST_CHEC
 /* Names of clients that have been ready in this run: *out is one block, freed by the caller with
  * free(). */
 int store_roster(struct store *s, char ***out, size_t *n, struct err *e) MUST_CHECK;
+/* Of those n clients, in that order: 1 + the last committed round that has an update of it; 0:
+ * none. */
+int store_counted(struct store *s, uint32_t *counted, size_t n, struct err *e) MUST_CHECK;
 
 struct store_round {
     uint32_t round, attempt, selected, refused;

@@ -23,7 +23,7 @@ int store_roster(struct store *s, char ***out, size_t *n, struct err *e)
     if (name == NULL)
         return err_set(e, ERR_NOMEM, "%s: no memory for %zu names", s->path, room);
     char *text = (char *)(name + room), *end = text + bytes;
-    sqlite3_stmt *st = sql_prepare(&s->sql, "SELECT client FROM roster", "");
+    sqlite3_stmt *st = sql_prepare(&s->sql, "SELECT client FROM roster ORDER BY client", "");
     int step = SQLITE_ERROR;
     while (st != NULL && (step = sqlite3_step(st)) == SQLITE_ROW && at < room) {
         size_t len = (size_t)sqlite3_column_bytes(st, 0) + 1;
@@ -41,6 +41,19 @@ int store_roster(struct store *s, char ***out, size_t *n, struct err *e)
     *out = name;
     *n = at;
     return 0;
+}
+
+int store_counted(struct store *s, uint32_t *counted, size_t n, struct err *e)
+{
+    sqlite3_stmt *st = sql_prepare(
+        &s->sql,
+        "SELECT ifnull(max(round) + 1, 0) FROM roster LEFT JOIN contribution USING(client)"
+        " GROUP BY client ORDER BY client",
+        "");
+    int step = SQLITE_ERROR;
+    for (size_t i = 0; st != NULL && (step = sqlite3_step(st)) == SQLITE_ROW && i < n; i++)
+        counted[i] = (uint32_t)sqlite3_column_int64(st, 0);
+    return finish(s, st, step, e);
 }
 
 int store_rounds(struct store *s, uint32_t from, int (*row)(void *ctx, const struct store_round *r),
