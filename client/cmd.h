@@ -13,6 +13,8 @@ int cmd_eval(const struct cli_command *self, int argc, char **argv, struct err *
 int cmd_predict(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_tokenize(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_inspect(const struct cli_command *self, int argc, char **argv, struct err *e);
+int cmd_fetch_model(const struct cli_command *self, int argc, char **argv, struct err *e);
+int cmd_fetch_data(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_config_show(const struct cli_command *self, int argc, char **argv, struct err *e);
 
 /* Calls `each` for every line TEXT or TEXT<TAB>PAIR of standard input, b NULL for a single text,

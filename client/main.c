@@ -69,6 +69,29 @@ static const struct cli_command commands[] = {
      "Example:\n"
      "  fedpet-client inspect --model models/all-MiniLM-L6-v2 --set peft.r=16\n",
      cmd_inspect},
+    {"fetch model", "NAME [--revision REV] [--out DIR] [--ca FILE] [--format json]",
+     "download a model from the Hugging Face hub",
+     "Takes config.json, model.safetensors and the tokenizer's files, checks each against the "
+     "hub's\n"
+     "checksum, and prints the folder. Without --out that is in the cache that all Hugging Face\n"
+     "libraries share. An interrupted download goes on where it ended.\n"
+     "\n"
+     "Environment, as for huggingface_hub: HF_TOKEN (for private and gated models), HF_ENDPOINT,\n"
+     "HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE=1 (use the cache alone); https_proxy.\n"
+     "\n"
+     "Example:\n"
+     "  fedpet-client fetch model sentence-transformers/all-MiniLM-L6-v2 --out models/minilm\n",
+     cmd_fetch_model},
+    {"fetch data", "glue/TASK... [--out DIR] [--mirror URL] [--ca FILE] [--format json]",
+     "download data sets of GLUE",
+     "TASK is one of cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli. Prints each folder,\n"
+     "DIR/glue/SST-2 and the like, which is `data` of the task in an experiment file.\n"
+     "\n"
+     "Environment: FEDPET_GLUE_URL (as --mirror), HF_HUB_OFFLINE=1, https_proxy.\n"
+     "\n"
+     "Example:\n"
+     "  fedpet-client fetch data glue/sst2 glue/mrpc\n",
+     cmd_fetch_data},
     {"config show", "[--config FILE] [--set KEY=VALUE]... [--experiment] [--keys]",
      "print every setting and where it came from", NULL, cmd_config_show},
     {0},
