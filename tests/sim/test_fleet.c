@@ -1,5 +1,5 @@
 /* The same experiment through every in-process depth of the wire and any number of threads, for
- * every method of the registry: the same bits. */
+ * every method of the registry and every way to train and to average: the same bits. */
 #include "base/rng.h"
 #include "sim/fleet.h"
 #include <criterion/criterion.h>
@@ -22,7 +22,67 @@ struct world {
     struct hash last;
 };
 
-static void world_open(struct world *w, const char *method)
+/* What differs from the plain run: FedAvg, each round on its own. */
+struct variant {
+    const char *name;
+    void (*set)(struct run_spec *s);
+};
+
+static void use_proximal(struct run_spec *s)
+{
+    s->local.proximal = 0.5;
+}
+
+static void use_decay(struct run_spec *s)
+{
+    s->local.decay_over_run = true;
+    s->local.warmup = 0.1;
+}
+
+static void use_carry(struct run_spec *s)
+{
+    s->local.carry_optimizer = true;
+}
+
+static void use_scaffold(struct run_spec *s)
+{
+    s->federation.scaffold = true;
+}
+
+static void use_scaffold_sgd(struct run_spec *s)
+{
+    s->federation.scaffold = true;
+    s->local.optimizer = OPTIMIZER_SGD;
+    s->local.lr = 0.1;
+}
+
+static void use_fedadam(struct run_spec *s)
+{
+    s->federation.optimizer = SERVER_FEDADAM;
+    s->federation.server_lr = 0.01;
+    s->federation.server_beta1 = 0.9;
+    s->federation.server_beta2 = 0.99;
+    s->federation.server_tau = 1e-3;
+}
+
+static void use_all(struct run_spec *s)
+{
+    use_proximal(s);
+    use_decay(s);
+    use_carry(s);
+    use_scaffold(s);
+    use_fedadam(s);
+}
+
+static const struct variant variants[] = {
+    {"proximal", use_proximal}, {"decay_over_run", use_decay},       {"carry_optimizer", use_carry},
+    {"scaffold", use_scaffold}, {"scaffold, sgd", use_scaffold_sgd}, {"fedadam", use_fedadam},
+    {"all together", use_all},
+};
+enum { VARIANTS = sizeof variants / sizeof *variants };
+static const struct variant plain = {"plain", NULL};
+
+static void world_open(struct world *w, const char *method, const struct variant *v)
 {
     struct err e;
     memset(w, 0, sizeof *w);
@@ -56,6 +116,8 @@ static void world_open(struct world *w, const char *method)
                        .weighted = true,
                        .seed = 42},
     };
+    if (v->set)
+        v->set(&w->spec);
     static const char *const names[] = {"without", "with"};
     w->data = (struct dataset){.label_name = names,
                                .n = EXAMPLES,
@@ -83,9 +145,10 @@ static void world_close(struct world *w)
     free(w->data.example);
 }
 
-static int on_commit(void *ctx, const struct core_commit *c, struct err *e)
+static int on_commit(void *ctx, const struct core_commit *c, double *score, struct err *e)
 {
     struct world *w = ctx;
+    (void)score;
     (void)e;
     cr_expect_eq(c->round, w->commits);
     cr_expect_eq(c->n, PER_ROUND);
@@ -99,12 +162,12 @@ static int on_commit(void *ctx, const struct core_commit *c, struct err *e)
     return 0;
 }
 
-static struct hash run(const char *method, enum wire_depth wire, unsigned threads, uint64_t *up,
-                       uint64_t *down)
+static struct hash run(const char *method, const struct variant *v, enum wire_depth wire,
+                       unsigned threads, uint64_t *up, uint64_t *down)
 {
     struct world *w = malloc(sizeof *w);
     struct err e = {0};
-    world_open(w, method);
+    world_open(w, method, v);
     size_t count = peft_schema(w->peft)->count;
     float *theta = malloc(count * sizeof *theta);
     peft_init(w->peft, 42, theta);
@@ -124,7 +187,8 @@ static struct hash run(const char *method, enum wire_depth wire, unsigned thread
     cr_assert_arr_eq(after.byte, w->last.byte, HASH_BYTES);
     cr_assert_neq(memcmp(before.byte, after.byte, HASH_BYTES), 0, "nothing was learned");
     if (up) {
-        size_t payload = 4 * peft_schema(w->peft)->packed * ROUNDS * PER_ROUND;
+        size_t vectors = w->spec.federation.scaffold ? 2 : 1;
+        size_t payload = vectors * 4 * peft_schema(w->peft)->packed * ROUNDS * PER_ROUND;
         cr_expect_geq(w->up, payload);
         cr_expect_geq(w->down, payload);
         cr_expect_lt(w->up, payload + ROUNDS * PER_ROUND * 1500,
@@ -144,20 +208,20 @@ static void expect_same(struct hash a, struct hash b, const char *what)
     cr_expect_arr_eq(a.byte, b.byte, HASH_BYTES, "%s changes the result", what);
 }
 
-static void same_for_any_threads(const char *method)
+static void same_for_any_threads(const char *method, const struct variant *v)
 {
-    struct hash one = run(method, WIRE_NONE, 1, NULL, NULL);
-    expect_same(one, run(method, WIRE_NONE, 1, NULL, NULL), "repetition");
-    expect_same(one, run(method, WIRE_NONE, 2, NULL, NULL), "threads = 2");
-    expect_same(one, run(method, WIRE_NONE, 5, NULL, NULL), "threads = 5");
+    struct hash one = run(method, v, WIRE_NONE, 1, NULL, NULL);
+    expect_same(one, run(method, v, WIRE_NONE, 1, NULL, NULL), "repetition");
+    expect_same(one, run(method, v, WIRE_NONE, 2, NULL, NULL), "threads = 2");
+    expect_same(one, run(method, v, WIRE_NONE, 5, NULL, NULL), "threads = 5");
 }
 
-static void same_for_any_wire(const char *method)
+static void same_for_any_wire(const char *method, const struct variant *v)
 {
     uint64_t up, down, tls_up, tls_down;
-    struct hash none = run(method, WIRE_NONE, 2, NULL, NULL);
-    expect_same(none, run(method, WIRE_PROTO, 2, &up, &down), "--wire proto");
-    expect_same(none, run(method, WIRE_TLS, 2, &tls_up, &tls_down), "--wire tls");
+    struct hash none = run(method, v, WIRE_NONE, 2, NULL, NULL);
+    expect_same(none, run(method, v, WIRE_PROTO, 2, &up, &down), "--wire proto");
+    expect_same(none, run(method, v, WIRE_TLS, 2, &tls_up, &tls_down), "--wire tls");
     cr_expect_gt(tls_up, up, "TLS has a cost");
     cr_expect_gt(tls_down, down);
 }
@@ -165,19 +229,39 @@ static void same_for_any_wire(const char *method)
 Test(fleet, same_bits_for_any_threads)
 {
     for (const struct peft_method *const *m = peft_methods; *m; m++)
-        same_for_any_threads((*m)->name);
+        same_for_any_threads((*m)->name, &plain);
 }
 
 Test(fleet, same_bits_for_any_wire)
 {
     for (const struct peft_method *const *m = peft_methods; *m; m++)
-        same_for_any_wire((*m)->name);
+        same_for_any_wire((*m)->name, &plain);
 }
 
-static int refuse_commit(void *ctx, const struct core_commit *c, struct err *e)
+Test(fleet, same_bits_for_every_way_to_train_and_average)
+{
+    for (int k = 0; k < VARIANTS; k++) {
+        same_for_any_threads("lora", &variants[k]);
+        same_for_any_wire("lora", &variants[k]);
+    }
+}
+
+Test(fleet, every_way_to_train_and_average_is_another)
+{
+    struct hash result[VARIANTS + 1];
+    result[VARIANTS] = run("lora", &plain, WIRE_NONE, 2, NULL, NULL);
+    for (int k = 0; k < VARIANTS; k++)
+        result[k] = run("lora", &variants[k], WIRE_NONE, 2, NULL, NULL);
+    for (int k = 0; k < VARIANTS; k++)
+        for (int i = k + 1; i <= VARIANTS; i++)
+            cr_expect_not(hash_same(&result[k], &result[i]), "%s does nothing", variants[k].name);
+}
+
+static int refuse_commit(void *ctx, const struct core_commit *c, double *score, struct err *e)
 {
     (void)ctx;
     (void)c;
+    (void)score;
     return err_set(e, ERR_IO, "disk full");
 }
 
@@ -185,7 +269,7 @@ Test(fleet, an_error_of_the_caller_ends_the_run)
 {
     struct world *w = malloc(sizeof *w);
     struct err e = {0};
-    world_open(w, "lora");
+    world_open(w, "lora", &plain);
     size_t count = peft_schema(w->peft)->count;
     float *theta = malloc(count * sizeof *theta);
     peft_init(w->peft, 42, theta);
