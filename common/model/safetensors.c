@@ -1,9 +1,12 @@
 #include "model/safetensors.h"
 #include <ctype.h>
+#include <errno.h>
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "tensors are little-endian, used in place");
@@ -329,8 +332,9 @@ static json_t *header_of(const struct st_out *const *t, size_t n)
     return header;
 }
 
-/* Lays out a whole file in malloc'ed memory; NULL without memory. */
-static unsigned char *file_image(const struct st_out *const *t, size_t n, size_t *len)
+/* The file's beginning: length, header and blanks up to the data. malloc'ed; NULL without memory.
+ */
+static unsigned char *file_head(const struct st_out *const *t, size_t n, size_t *len)
 {
     json_t *header = header_of(t, n);
     char *text = header == NULL ? NULL : json_dumps(header, JSON_COMPACT);
@@ -340,41 +344,119 @@ static unsigned char *file_image(const struct st_out *const *t, size_t n, size_t
 
     size_t text_len = strlen(text);
     uint64_t padded = (text_len + DATA_ALIGN - 1) / DATA_ALIGN * DATA_ALIGN;
-    size_t data = 0;
-    for (size_t i = 0; i < n; i++)
-        data += out_bytes(t[i]);
-    *len = PREFIX_BYTES + (size_t)padded + data;
-    unsigned char *image = malloc(*len), *p = image;
-    if (image != NULL) {
-        memcpy(p, &padded, PREFIX_BYTES);
-        p += PREFIX_BYTES;
-        memset(p, ' ', (size_t)padded);
-        memcpy(p, text, text_len);
-        p += padded;
-        for (size_t i = 0; i < n; i++) {
-            memcpy(p, t[i]->x, out_bytes(t[i]));
-            p += out_bytes(t[i]);
-        }
+    *len = PREFIX_BYTES + (size_t)padded;
+    unsigned char *head = malloc(*len);
+    if (head != NULL) {
+        memcpy(head, &padded, PREFIX_BYTES);
+        memset(head + PREFIX_BYTES, ' ', (size_t)padded);
+        memcpy(head + PREFIX_BYTES, text, text_len);
     }
     free(text);
+    return head;
+}
+
+/* Lays out a whole file in malloc'ed memory; NULL without memory. */
+static unsigned char *file_image(const struct st_out *const *t, size_t n, size_t *len)
+{
+    size_t head_len;
+    unsigned char *head = file_head(t, n, &head_len);
+    if (head == NULL)
+        return NULL;
+    *len = head_len;
+    for (size_t i = 0; i < n; i++)
+        *len += out_bytes(t[i]);
+    unsigned char *image = realloc(head, *len), *p = image;
+    if (image == NULL) {
+        free(head);
+        return NULL;
+    }
+    p += head_len;
+    for (size_t i = 0; i < n; i++) {
+        memcpy(p, t[i]->x, out_bytes(t[i]));
+        p += out_bytes(t[i]);
+    }
     return image;
+}
+
+/* Pointers to the tensors by name. malloc'ed; NULL without memory. */
+static const struct st_out **sort_by_name(const struct st_out *t, size_t n)
+{
+    const struct st_out **sorted = malloc((n + 1) * sizeof *sorted);
+    for (size_t i = 0; sorted != NULL && i < n; i++)
+        sorted[i] = &t[i];
+    if (sorted != NULL)
+        qsort(sorted, n, sizeof *sorted, out_by_name);
+    return sorted;
 }
 
 int safetensors_write(const char *path, const struct st_out *t, size_t n, struct err *e)
 {
     size_t len;
-    unsigned char *image = NULL;
-    const struct st_out **sorted = malloc((n + 1) * sizeof *sorted);
-    if (sorted != NULL) {
-        for (size_t i = 0; i < n; i++)
-            sorted[i] = &t[i];
-        qsort(sorted, n, sizeof *sorted, out_by_name);
-        image = file_image(sorted, n, &len);
-    }
+    const struct st_out **sorted = sort_by_name(t, n);
+    unsigned char *image = sorted != NULL ? file_image(sorted, n, &len) : NULL;
     free(sorted);
     if (image == NULL)
         return err_set(e, ERR_NOMEM, "%s: no memory to write it", path);
     int rc = file_write(path, image, len, 0644, e);
     free(image);
+    return rc;
+}
+
+/* A file being written, and memory for its largest tensor. */
+struct stream {
+    const char *path;
+    FILE *f;
+    float *x;
+    safetensors_values_fn values;
+    void *ctx;
+};
+
+static int stream_bytes(struct stream *s, const void *bytes, size_t len, struct err *e)
+{
+    return fwrite(bytes, 1, len, s->f) == len ? 0 : err_sys(e, ERR_IO, errno, "%s", s->path);
+}
+
+static int stream_all(struct stream *s, const struct st_out *t, const struct st_out *const *sorted,
+                      size_t n, struct err *e)
+{
+    size_t len;
+    unsigned char *head = file_head(sorted, n, &len);
+    int rc = head != NULL ? stream_bytes(s, head, len, e)
+                          : err_set(e, ERR_NOMEM, "%s: no memory to write it", s->path);
+    free(head);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        rc = s->values(s->ctx, (size_t)(sorted[i] - t), s->x, e);
+        if (rc == 0)
+            rc = stream_bytes(s, s->x, out_bytes(sorted[i]), e);
+    }
+    if (rc == 0 && (fflush(s->f) != 0 || fsync(fileno(s->f)) != 0))
+        rc = err_sys(e, ERR_IO, errno, "%s", s->path);
+    return rc;
+}
+
+int safetensors_stream(const char *path, const struct st_out *t, size_t n,
+                       safetensors_values_fn values, void *ctx, struct err *e)
+{
+    struct stream s = {.path = path, .values = values, .ctx = ctx};
+    size_t largest = 1;
+    for (size_t i = 0; i < n; i++)
+        if (out_bytes(&t[i]) > largest)
+            largest = out_bytes(&t[i]);
+    const struct st_out **sorted = sort_by_name(t, n);
+    s.x = malloc(largest);
+    int rc = sorted == NULL || s.x == NULL
+                 ? err_set(e, ERR_NOMEM, "%s: no memory to write it", path)
+                 : 0;
+    if (rc == 0 && (s.f = fopen(path, "wbx")) == NULL)
+        rc = err_sys(e, ERR_IO, errno, "%s", path);
+    if (s.f != NULL) {
+        rc = stream_all(&s, t, sorted, n, e);
+        if (fclose(s.f) != 0 && rc == 0)
+            rc = err_sys(e, ERR_IO, errno, "%s", path);
+        if (rc != 0)
+            unlink(path);
+    }
+    free(s.x);
+    free(sorted);
     return rc;
 }

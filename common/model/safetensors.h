@@ -51,4 +51,11 @@ struct st_out {
  * durable (file_write). ERR_IO, ERR_NOMEM. */
 int safetensors_write(const char *path, const struct st_out *t, size_t n, struct err *e) MUST_CHECK;
 
+/* The same file made with one tensor in memory at a time: `values` fills x with those of t[i], in
+ * the order of the names; t[i].x is not used. Durable but not atomic: `path` must be new, and is
+ * gone after a failure. ERR_IO, ERR_NOMEM, errors of `values`. */
+typedef int (*safetensors_values_fn)(void *ctx, size_t i, float *x, struct err *e);
+int safetensors_stream(const char *path, const struct st_out *t, size_t n,
+                       safetensors_values_fn values, void *ctx, struct err *e) MUST_CHECK;
+
 #endif
