@@ -305,7 +305,7 @@ Test(ops, activation_names)
     cr_expect_eq(kind, ACT_COUNT);
 }
 
-/* --- embedding, losses ----------------------------------------------------------------------- */
+/* --- embedding -------------------------------------------------------------------------------- */
 
 static struct val *embed(struct tape *t, struct val *const *in)
 {
@@ -331,6 +331,76 @@ Test(ops, embed)
     free(types);
 }
 
+/* --- slices, rows in front, sums ------------------------------------------------------------- */
+
+enum { FRONT = 2, ROWS = 9, WIDE = 33 };
+static const int32_t packed[] = {0, 4, 4, 5, ROWS};
+
+static struct val *middle(struct tape *t, struct val *const *in)
+{
+    return op_columns(t, in[0], 5, 20);
+}
+
+static struct val *in_front(struct tape *t, struct val *const *in)
+{
+    return op_prepend(t, in[0], in[1], packed, 4);
+}
+
+static struct val *twice_and_more(struct tape *t, struct val *const *in)
+{
+    return op_add(t, op_add(t, in[1], in[1]), in[2]);
+}
+
+Test(ops, columns_are_a_slice)
+{
+    real *x = run_random(ROWS * WIDE, 1);
+    struct apply a = {.op = middle, .in = {{x, ROWS, WIDE}}};
+
+    run_step(false, apply_step, &a);
+    cr_assert(a.rows == ROWS && a.cols == 20);
+    for (int i = 0; i < ROWS; i++)
+        cr_expect_eq(memcmp(a.y + i * 20, x + i * WIDE + 5, 20 * sizeof(real)), 0, "row %d", i);
+    free(a.y);
+    free(x);
+}
+
+/* An empty sequence gets the rows, too. */
+Test(ops, prepend_serves_every_sequence)
+{
+    real *front = run_random(FRONT * WIDE, 1), *x = run_random(ROWS * WIDE, 2);
+    struct apply a = {.op = in_front, .in = {{front, FRONT, WIDE}, {x, ROWS, WIDE}}};
+    const real *row;
+
+    run_step(false, apply_step, &a);
+    cr_assert(a.rows == ROWS + 4 * FRONT && a.cols == WIDE);
+    row = a.y;
+    for (int s = 0; s < 4; s++) {
+        cr_expect_eq(memcmp(row, front, FRONT * WIDE * sizeof(real)), 0, "front of %d", s);
+        row += FRONT * WIDE;
+        for (int i = packed[s]; i < packed[s + 1]; i++, row += WIDE)
+            cr_expect_eq(memcmp(row, x + i * WIDE, WIDE * sizeof(real)), 0, "row %d", i);
+    }
+    free(a.y);
+    free(front);
+    free(x);
+}
+
+Test(ops, add)
+{
+    real *x = run_random(ROWS * WIDE, 1), *y = run_random(ROWS * WIDE, 2);
+    struct apply a = {.op = twice_and_more,
+                      .in = {{y, ROWS, WIDE}, {x, ROWS, WIDE}, {y, ROWS, WIDE}}};
+
+    run_step(false, apply_step, &a);
+    for (int i = 0; i < ROWS * WIDE; i++)
+        cr_assert_eq(a.y[i], x[i] + x[i] + y[i], "element %d", i);
+    free(a.y);
+    free(x);
+    free(y);
+}
+
+/* --- losses ---------------------------------------------------------------------------------- */
+
 static struct val *cross_entropy(struct tape *t, struct val *const *in)
 {
     static const int32_t label[] = {0, 1, 2, 0};
@@ -347,6 +417,77 @@ Test(ops, cross_entropy_of_large_logits)
     run_step(false, apply_step, &a);
     cr_expect_float_eq(*a.y, want, 1e-7 * want);
     free(a.y);
+}
+
+/* Unscored rows neither count nor learn, whatever their logits are. */
+struct scored {
+    real z[4 * 3], g[4 * 3], loss;
+    int rows;
+    int32_t label[4];
+};
+
+static void scored_step(struct tape *t, void *arg)
+{
+    struct scored *s = arg;
+    struct val *loss =
+        op_cross_entropy(t, tape_param(t, s->z, s->g, s->rows, 3), s->label, (real)0.5);
+
+    s->loss = *loss->x;
+    tape_backward(t, loss);
+}
+
+Test(ops, cross_entropy_leaves_out_unscored_rows)
+{
+    struct scored all = {
+        .z = {1, 2, 3, 3e38F, -3e38F, NAN, -1, 0, 4, 7, 7, 7}, .rows = 4, .label = {2, -1, 0, -1}};
+    struct scored two = {.z = {1, 2, 3, -1, 0, 4}, .rows = 2, .label = {2, 0}};
+    struct scored none = {.z = {1, 2, 3}, .rows = 1, .label = {-1}};
+
+    run_step(true, scored_step, &all);
+    run_step(true, scored_step, &two);
+    run_step(true, scored_step, &none);
+    cr_expect_eq(all.loss, two.loss);
+    for (int i = 0; i < 3; i++) {
+        cr_expect_eq(all.g[i], two.g[i]);
+        cr_expect_eq(all.g[6 + i], two.g[3 + i]);
+        cr_expect(all.g[3 + i] == 0 && all.g[9 + i] == 0 && none.g[i] == 0);
+    }
+    cr_expect_eq(none.loss, 0);
+}
+
+/* The gradient of a table touches the rows in use, and repeats to the bit. */
+struct table {
+    real *x, *g;
+};
+
+static void table_step(struct tape *t, void *arg)
+{
+    static const int32_t id[] = {4, 0, 4, 4, 1}, other[] = {1, 1, 1, 0, 0};
+    static const real zero[5];
+    struct table *a = arg;
+    struct val *words = tape_param(t, a->x, a->g, 6, IN);
+    struct val *y =
+        op_embed(t, 5, 2, (struct val *const[]){words, words}, (const int32_t *const[]){id, other});
+
+    tape_backward(t, op_squared_error(t, op_columns(t, y, 0, 1), zero, 1));
+}
+
+Test(ops, embedding_gradient_touches_the_rows_in_use)
+{
+    real *x = run_random(6 * IN, 1), first[6 * IN] = {0}, second[6 * IN] = {0};
+
+    for (int row = 2; row < 6; row++)
+        if (row != 4)
+            first[row * IN] = second[row * IN] = NAN; /* stays what it was */
+    run_step(true, table_step, &(struct table){x, first});
+    run_step(true, table_step, &(struct table){x, second});
+    cr_expect_eq(memcmp(first, second, sizeof first), 0);
+    for (int row = 0; row < 6; row++)
+        cr_expect_eq(isnan(first[row * IN]) != 0, row == 2 || row == 3 || row == 5, "row %d", row);
+    const double w0 = x[0], w1 = x[IN], w4 = x[4 * IN];
+    const double want = 2 * ((w4 + w1) + (w4 + w1) + (w4 + w0));
+    cr_expect_float_eq(first[4 * IN], want, 1e-5);
+    free(x);
 }
 
 /* --- gradients in float ---------------------------------------------------------------------- */
