@@ -56,14 +56,14 @@ static int has_pair(const char *path, bool *pair, struct err *e)
     return 0;
 }
 
-/* The columns of our own JSONL, where the task does not name its own; a named task whose data is
- * one file is read by them too, with its own labels. */
+/* The columns of our own JSONL, where the task does not name its own; a named task of texts whose
+ * data is one file is read by them too, with its own labels. */
 static int fill_columns(struct task_spec *task, bool one_file, struct err *e)
 {
     static char text[] = "text", text_pair[] = "text_pair", label[] = "label";
     const struct task_info *info = task_find(task->name);
     bool pair = false, named = strcmp(task->name, text) != 0;
-    if (!info || (named && !one_file))
+    if (!info || info->head == HEAD_TOKENS || (named && !one_file))
         return 0;
     if (named) {
         task->name = text;

@@ -1,16 +1,18 @@
 #include "client/client_config.h"
 #include "client/cmd.h"
 #include "client/experiment.h"
+#include "client/scorecard.h"
 #include "client/train.h"
 #include "client/tuned.h"
+#include "text/dataset.h"
 #include "text/metrics.h"
 #include <errno.h>
-#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct eval_options {
-    char *model, *adapter, *task, *data, *config, *logits;
+    char *model, *adapter, *task, *data, *split, *config, *logits;
     struct cli_list set;
     uint64_t threads;
     bool json;
@@ -34,12 +36,24 @@ static int choose_task(const struct eval_options *o, const struct tuned *t, stru
         task->name = (char *)(uintptr_t)t->info.task;
     if (!task->name)
         return err_set(e, ERR_USAGE, "--task is missing, and the adapter does not name one");
+    const struct task_info *info = task_find(task->name);
     bool regression = t->info.n_labels == 1;
-    if (!task->labels && (t->info.labels || regression) && strcmp(task->name, "text") == 0) {
+    if (!task->labels && (t->info.labels || regression) && info && !info->n_labels) {
         task->labels = (char **)(uintptr_t)t->info.labels;
         task->n_labels = t->info.n_labels;
     }
     return cli_need(task->data, "data", e);
+}
+
+/* The class or value that a row of logits is scored against: of an example, or of a token. */
+static void write_truth(FILE *f, const struct example *x, int32_t token, int32_t predicted,
+                        uint32_t labels)
+{
+    if (labels == 1)
+        fprintf(f, "], \"target\": %.9g}\n", (double)x->target);
+    else
+        fprintf(f, "], \"predicted\": %d, \"label\": %d}\n", (int)predicted,
+                (int)(x->sentence ? example_tag(x, token) : x->label));
 }
 
 static int write_logits(const struct dataset *d, const struct tuned *t, const int32_t *predicted,
@@ -49,30 +63,23 @@ static int write_logits(const struct dataset *d, const struct tuned *t, const in
     FILE *f = fopen(path, "w");
     if (!f)
         return err_sys(e, ERR_IO, errno, "%s", path);
+    size_t row = 0;
     for (size_t i = 0; i < d->n; i++) {
-        fprintf(f, "{\"index\": %zu, \"logits\": [", i);
-        for (uint32_t c = 0; c < labels; c++)
-            fprintf(f, c ? ", %.9g" : "%.9g", (double)logits[i * labels + c]);
-        if (labels == 1)
-            fprintf(f, "], \"target\": %.9g}\n", (double)d->example[i].target);
-        else
-            fprintf(f, "], \"predicted\": %d, \"label\": %d}\n", (int)predicted[i],
-                    (int)d->example[i].label);
+        const struct example *x = &d->example[i];
+        int32_t rows = x->sentence ? x->n_tokens : 1;
+        for (int32_t k = 0; k < rows; k++, row++) {
+            fprintf(f,
+                    x->sentence ? "{\"index\": %zu, \"token\": %d, \"logits\": ["
+                                : "{\"index\": %zu, \"logits\": [",
+                    i, (int)k);
+            for (uint32_t c = 0; c < labels; c++)
+                fprintf(f, c ? ", %.9g" : "%.9g", (double)logits[row * labels + c]);
+            write_truth(f, x, k, predicted[row], labels);
+        }
     }
     int failed = ferror(f), number = errno;
     if (fclose(f) || failed)
         return err_sys(e, ERR_IO, failed ? number : errno, "%s", path);
-    return 0;
-}
-
-static int print_score(const struct score *s, enum metric metric, bool json, struct err *e)
-{
-    double value = score_value(s, metric), loss = s->loss_sum / (double)s->n;
-    if (json)
-        return cmd_print_json(json_pack("{s:s, s:f, s:f, s:I}", "metric", metric_name(metric),
-                                        "value", value, "loss", loss, "examples", (json_int_t)s->n),
-                              true, e);
-    printf("%s %.4f  loss %.4f  %" PRIu64 " examples\n", metric_name(metric), value, loss, s->n);
     return 0;
 }
 
@@ -82,12 +89,17 @@ static int score_data(const struct eval_options *o, const struct tuned *t,
     struct trainer *trainer = NULL;
     struct score score = {0};
     enum metric metric;
+    if (d->head != t->info.head)
+        return err_set(e, ERR_DATA, "%s: task %s is not of the adapter's kind: %s", task->data,
+                       task->name,
+                       d->head == HEAD_TOKENS ? "it tags words" : "it classifies whole texts");
     if (d->n_labels != t->info.n_labels)
         return err_set(e, ERR_DATA, "%s: %u labels, but the adapter has %u", task->data,
                        d->n_labels, t->info.n_labels);
-    int32_t *predicted = malloc((d->n + 1) * sizeof *predicted);
-    float *logits = malloc((d->n + 1) * d->n_labels * sizeof *logits);
-    int rc = predicted && logits ? 0 : err_set(e, ERR_NOMEM, "out of memory for %zu logits", d->n);
+    size_t rows = dataset_rows(d, NULL, d->n);
+    int32_t *predicted = malloc((rows + 1) * sizeof *predicted);
+    float *logits = malloc((rows + 1) * d->n_labels * sizeof *logits);
+    int rc = predicted && logits ? 0 : err_set(e, ERR_NOMEM, "out of memory for %zu logits", rows);
     if (!rc)
         rc = task_metric(task, d->n_labels, &metric, e);
     if (!rc)
@@ -97,7 +109,7 @@ static int score_data(const struct eval_options *o, const struct tuned *t,
     if (!rc && o->logits)
         rc = write_logits(d, t, predicted, logits, o->logits, e);
     if (!rc)
-        rc = print_score(&score, metric, o->json, e);
+        rc = o->json ? scorecard_json(&score, metric, d, e) : scorecard_text(&score, metric, d, e);
     score_close(&score);
     trainer_close(trainer);
     free(predicted);
@@ -105,14 +117,32 @@ static int score_data(const struct eval_options *o, const struct tuned *t,
     return rc;
 }
 
+static int choose_split(const char *name, enum split *out, struct err *e)
+{
+    static const char *const names[] = {
+        [SPLIT_TRAIN] = "train", [SPLIT_VALID] = "valid", [SPLIT_DEV] = "dev"};
+    for (int s = SPLIT_TRAIN; name && s <= SPLIT_DEV; s++)
+        if (strcmp(name, names[s]) == 0) {
+            *out = (enum split)s;
+            return 0;
+        }
+    if (name)
+        return err_set(e, ERR_USAGE, "--split: %s is none of train, valid, dev", name);
+    *out = SPLIT_DEV;
+    return 0;
+}
+
 static int evaluate(const struct eval_options *o, const struct tuned *t, struct err *e)
 {
     struct conf *conf = NULL;
     struct dataset *data = NULL;
     struct task_spec task = {0};
-    int rc = choose_task(o, t, &conf, &task, e);
+    enum split split;
+    int rc = choose_split(o->split, &split, e);
     if (!rc)
-        rc = backbone_read(&t->backbone, &task, SPLIT_DEV, t->max_length, NULL, &data, e);
+        rc = choose_task(o, t, &conf, &task, e);
+    if (!rc)
+        rc = backbone_read(&t->backbone, &task, split, t->max_length, NULL, &data, e);
     if (!rc)
         rc = score_data(o, t, &task, data, e);
     dataset_close(data);
@@ -125,8 +155,9 @@ int cmd_eval(const struct cli_command *self, int argc, char **argv, struct err *
     struct eval_options o = {0};
     const struct cli_option options[] = {
         {"model", 'm', CLI_STRING, "DIR", "the base model (Hugging Face)", &o.model},
-        {"adapter", 'a', CLI_STRING, "DIR", "the adapter (Hugging Face PEFT)", &o.adapter},
+        {"adapter", 'a', CLI_STRING, "DIR", "the adapter", &o.adapter},
         {"data", 'd', CLI_STRING, "PATH", "the task's folder, or one labelled file", &o.data},
+        {"split", 0, CLI_STRING, "NAME", "train, valid or dev (default)", &o.split},
         {"task", 0, CLI_STRING, "NAME", "default: the one the adapter names", &o.task},
         {"config", 'c', CLI_STRING, "FILE", "an experiment file: take the task from it", &o.config},
         {"set", 's', CLI_LIST, "KEY=VALUE", "task.text=COLUMN and the like; may be repeated",

@@ -2,6 +2,7 @@
 #include "client/cmd.h"
 #include "client/experiment.h"
 #include "client/tuned.h"
+#include "text/dataset.h"
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -20,23 +21,6 @@ static const char *family_name(enum family f)
     return name[f];
 }
 
-static json_t *targets_json(uint32_t targets)
-{
-    static const char *const name[LIN_SITES] = {
-        [LIN_QUERY] = "query",
-        [LIN_KEY] = "key",
-        [LIN_VALUE] = "value",
-        [LIN_ATTN_OUTPUT] = "attention_output",
-        [LIN_INTERMEDIATE] = "intermediate",
-        [LIN_OUTPUT] = "output",
-    };
-    json_t *list = json_array();
-    for (int s = 0; s < LIN_SITES; s++)
-        if (targets >> s & 1)
-            json_array_append_new(list, json_string(name[s]));
-    return list;
-}
-
 static json_t *model_json(const struct model *m)
 {
     const struct model_config *c = &m->cfg;
@@ -53,9 +37,7 @@ static json_t *model_json(const struct model *m)
 
 static json_t *method_json(const struct peft_spec *s)
 {
-    return json_pack("{s:s, s:i, s:f, s:f, s:b, s:o}", "method", s->method, "r", (int)s->r, "alpha",
-                     s->alpha, "dropout", s->dropout, "rslora", (int)s->rslora, "targets",
-                     targets_json(s->targets));
+    return peft_settings(peft_method_find(s->method), s);
 }
 
 /* What a method adds to a model: the tensors that are trained and travel. */
@@ -90,11 +72,12 @@ static int adapter_json(const char *dir, const struct peft_spec *spec,
                         const struct adapter_info *info, json_t **out, struct err *e)
 {
     char hex[HASH_HEX];
-    int rc = file_sha256(dir, "adapter_model.safetensors", hex, e);
+    int rc = file_sha256(dir, info->weights, hex, e);
     if (rc)
         return rc;
     json_t *a = method_json(spec);
     json_object_set_new(a, "path", json_string(dir));
+    json_object_set_new(a, "format", json_string(info->format));
     json_object_set_new(a, "labels", json_integer(info->n_labels));
     if (info->task)
         json_object_set_new(a, "task", json_string(info->task));
@@ -117,8 +100,10 @@ static int inspect_model(const struct inspected *i, json_t *root, struct err *e)
     rc = conf_load(&conf, &experiment_conf, NULL, i->set.item, i->set.n, e);
     if (!rc) {
         const struct run_spec *spec = &((struct experiment *)conf_data(conf))->spec;
+        const struct task_info *task = spec->task.name ? task_find(spec->task.name) : NULL;
         uint32_t labels = spec->task.n_labels ? spec->task.n_labels : 2;
-        rc = peft_open(&p, m, &spec->peft, &spec->local, HEAD_SEQUENCE, labels, e);
+        rc = peft_open(&p, m, &spec->peft, &spec->local, task ? task->head : HEAD_SEQUENCE, labels,
+                       e);
         if (!rc) {
             json_t *method = method_json(&spec->peft);
             add_schema(method, p);
@@ -197,7 +182,7 @@ int cmd_inspect(const struct cli_command *self, int argc, char **argv, struct er
     struct inspected i = {0};
     const struct cli_option options[] = {
         {"model", 'm', CLI_STRING, "DIR", "a base model (Hugging Face)", &i.model},
-        {"adapter", 'a', CLI_STRING, "DIR", "an adapter (Hugging Face PEFT)", &i.adapter},
+        {"adapter", 'a', CLI_STRING, "DIR", "an adapter", &i.adapter},
         {"set", 's', CLI_LIST, "KEY=VALUE", "of a model alone: peft.r=16 and the like", &i.set},
         {"format", 0, CLI_FORMAT, "FORMAT", "text or json", &i.json},
         {0},

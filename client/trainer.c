@@ -31,7 +31,7 @@ struct fit {
     uint64_t batches;     /* an epoch */
     uint64_t epoch_steps; /* an epoch */
     uint32_t steps;
-    double loss_sum; /* over examples seen */
+    double loss_sum; /* over what was seen: examples, or tagged tokens */
     uint64_t seen, tokens;
     double aside; /* seconds spent in the caller's progress() */
 
@@ -97,7 +97,8 @@ static double seconds_now(void)
 /* --- a step --------------------------------------------------------------------------------- */
 
 /* The batches of step s of the epoch, as micro-batches. A step is `accumulate` batches, fewer at
- * the end of an epoch; the loss is the mean over them of the mean over each one's examples. */
+ * the end of an epoch; the loss is the mean over them of the mean over each one's examples, or
+ * tagged tokens. */
 static int gather(struct fit *f, uint64_t s, struct err *e)
 {
     const struct local_spec *local = f->job->local;
@@ -124,10 +125,10 @@ static int gather(struct fit *f, uint64_t s, struct err *e)
         return err_set(e, ERR_NOMEM, "out of memory for a batch");
     struct micro *m = f->micro;
     for (uint64_t b = 0; b < count; b++) {
-        int examples = 0;
+        size_t scored = 0;
         for (int k = 0; k < packing[b].n; k++)
-            examples += packing[b].batch[k].n;
-        real scale = (real)(1.0 / ((double)count * examples));
+            scored += pack_scored(&packing[b].batch[k]);
+        real scale = scored ? (real)(1.0 / ((double)count * (double)scored)) : 1;
         for (int k = 0; k < packing[b].n; k++)
             *m++ = (struct micro){&packing[b].batch[k], scale};
     }
@@ -141,7 +142,7 @@ static double count_step(struct fit *f)
     for (size_t i = 0; i < f->n_micro; i++) {
         loss += f->loss[i];
         f->loss_sum += f->loss[i] / f->micro[i].scale;
-        f->seen += (uint64_t)f->micro[i].batch->n;
+        f->seen += pack_scored(f->micro[i].batch);
         f->tokens += (uint64_t)f->micro[i].batch->tokens;
     }
     return loss;

@@ -1,5 +1,6 @@
 #include "client/train.h"
 #include "client/trainer_state.h"
+#include "text/entities.h"
 #include "text/pack.h"
 #include <math.h>
 #include <pthread.h>
@@ -14,10 +15,10 @@ struct evaluation {
     const struct dataset *data;
     const float *theta;
     uint32_t labels;
-    size_t n;
+    size_t n, rows;
     uint32_t *index; /* the examples */
-    uint32_t *place; /* of a data set's example among them */
-    float *logits;   /* n * labels, in the order of `index` */
+    size_t *row;     /* of a data set's example: the first of its rows of logits */
+    float *logits;   /* rows * labels, in the order of `index` */
     struct packing packing;
     pthread_mutex_t lock;
     struct err error;
@@ -35,10 +36,13 @@ static void forward(struct tape *t, void *arg)
     struct evaluation *v = w->v;
     const struct batch *b = &v->packing.batch[w->i];
     struct val *logits = peft_logits(v->peft, t, b, v->theta, NULL);
+    bool tokens = v->data->head == HEAD_TOKENS;
     for (int s = 0; s < b->n; s++) {
-        size_t to = v->place[v->packing.example[w->i][s]];
-        memcpy(v->logits + to * v->labels, logits->x + (size_t)s * v->labels,
-               v->labels * sizeof *v->logits);
+        size_t from = (size_t)(tokens ? b->off[s] : s);
+        size_t n = tokens ? (size_t)(b->off[s + 1] - b->off[s]) : 1;
+        size_t to = v->row[v->packing.example[w->i][s]];
+        memcpy(v->logits + to * v->labels, logits->x + from * v->labels,
+               n * v->labels * sizeof *v->logits);
     }
 }
 
@@ -99,23 +103,66 @@ static int32_t guess_of(const struct evaluation *v, const float *logit)
     return v->labels == 1 ? (int32_t)lrintf(logit[0]) : best_class(logit, v->labels);
 }
 
-static int add_example(const struct evaluation *v, size_t i, struct score *score, struct err *e)
+static void add_class(const struct evaluation *v, size_t row, int32_t label, struct score *score)
 {
-    const struct example *x = &v->data->example[v->index[i]];
-    const float *logit = v->logits + i * v->labels;
-    if (v->labels == 1)
-        return score_add_value(score, x->target, logit[0], e);
-    score_add_class(score, (uint32_t)x->label, (uint32_t)best_class(logit, v->labels),
-                    cross_entropy(logit, v->labels, x->label));
-    return 0;
+    const float *logit = v->logits + row * v->labels;
+    score_add_class(score, (uint32_t)label, (uint32_t)best_class(logit, v->labels),
+                    cross_entropy(logit, v->labels, label));
+}
+
+/* The words that the model saw, as classes and as entities; `tag` has room for two of each. */
+static void add_sentence(const struct evaluation *v, const struct example *x, size_t row,
+                         const struct entities *entities, int32_t *tag, struct score *score)
+{
+    int32_t *guess = tag + x->n_tokens;
+    size_t n = 0;
+    for (int32_t i = 0; i < x->n_tokens; i++) {
+        if (x->word[i] < 0)
+            continue;
+        tag[n] = example_tag(x, i);
+        guess[n++] = best_class(v->logits + (row + (size_t)i) * v->labels, v->labels);
+        add_class(v, row + (size_t)i, example_tag(x, i), score);
+    }
+    entities_score(entities, tag, guess, n, score);
+}
+
+static int add_sentences(const struct evaluation *v, struct score *score, struct err *e)
+{
+    struct entities entities;
+    int rc = entities_open(&entities, v->data->label_name, v->labels, e);
+    if (rc)
+        return rc;
+    int32_t *tag = malloc((2 * v->rows + 1) * sizeof *tag);
+    if (!tag)
+        rc = err_set(e, ERR_NOMEM, "out of memory for %zu tags", v->rows);
+    for (size_t i = 0; !rc && i < v->n; i++)
+        add_sentence(v, &v->data->example[v->index[i]], v->row[v->index[i]], &entities, tag, score);
+    free(tag);
+    entities_close(&entities);
+    return rc;
+}
+
+static int add_values(const struct evaluation *v, struct score *score, struct err *e)
+{
+    int rc = 0;
+    for (size_t i = 0; !rc && i < v->n; i++)
+        rc = score_add_value(score, v->data->example[v->index[i]].target, v->logits[i], e);
+    return rc;
 }
 
 static int tally(const struct evaluation *v, struct score *out, struct err *e)
 {
     struct score score;
     int rc = score_open(&score, v->labels, e);
-    for (size_t i = 0; !rc && i < v->n; i++)
-        rc = add_example(v, i, &score, e);
+    if (rc)
+        return rc;
+    if (v->data->head == HEAD_TOKENS)
+        rc = add_sentences(v, &score, e);
+    else if (v->labels == 1)
+        rc = add_values(v, &score, e);
+    else
+        for (size_t i = 0; i < v->n; i++)
+            add_class(v, i, v->data->example[v->index[i]].label, &score);
     if (!rc)
         *out = score;
     else
@@ -125,14 +172,17 @@ static int tally(const struct evaluation *v, struct score *out, struct err *e)
 
 static int allocate(struct evaluation *v, const uint32_t *index, float *logits, struct err *e)
 {
+    v->rows = dataset_rows(v->data, index, v->n);
     v->index = malloc(v->n * sizeof *v->index);
-    v->place = malloc(v->data->n * sizeof *v->place);
-    v->logits = logits ? logits : malloc(v->n * v->labels * sizeof *v->logits);
-    if (!v->index || !v->place || !v->logits)
+    v->row = malloc(v->data->n * sizeof *v->row);
+    v->logits = logits ? logits : malloc(v->rows * v->labels * sizeof *v->logits);
+    if (!v->index || !v->row || !v->logits)
         return err_set(e, ERR_NOMEM, "out of memory for %zu examples", v->n);
+    size_t row = 0;
     for (size_t i = 0; i < v->n; i++) {
         v->index[i] = index ? index[i] : (uint32_t)i;
-        v->place[v->index[i]] = (uint32_t)i;
+        v->row[v->index[i]] = row;
+        row += dataset_rows(v->data, &v->index[i], 1);
     }
     return 0;
 }
@@ -153,13 +203,13 @@ int trainer_eval(struct trainer *t, const struct peft *peft, const struct datase
     int rc = allocate(&v, index, logits, e);
     for (size_t from = 0; !rc && from < v.n; from += CHUNK)
         rc = run_chunk(&v, from, v.n - from < CHUNK ? v.n - from : CHUNK, e);
-    for (size_t i = 0; !rc && predicted && i < v.n; i++)
+    for (size_t i = 0; !rc && predicted && i < v.rows; i++)
         predicted[i] = guess_of(&v, v.logits + i * v.labels);
     if (!rc && score)
         rc = tally(&v, score, e);
     pthread_mutex_destroy(&v.lock);
     free(v.index);
-    free(v.place);
+    free(v.row);
     if (v.logits != logits)
         free(v.logits);
     return rc;

@@ -12,7 +12,7 @@ static int open_all(struct tuned *t, const char *model, const char *adapter, str
     if (!rc)
         rc = backbone_open(&t->backbone, model, e);
     if (!rc)
-        rc = peft_open(&t->peft, t->backbone.model, &t->spec, &local, HEAD_SEQUENCE,
+        rc = peft_open(&t->peft, t->backbone.model, &t->spec, &local, t->info.head,
                        t->info.n_labels, e);
     if (rc)
         return rc;

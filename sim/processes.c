@@ -158,10 +158,11 @@ static void add_server_settings(struct deployment *d, struct words *w, const cha
     add(w, "--set=identity.ca_key=%s/server/ca.key", d->dir);
     add(w, "--set=identity.cert=%s/server/server.pem", d->dir);
     add(w, "--set=identity.key=%s/server/server.key", d->dir);
-    add(w, "--set=task.name=text");
+    bool tokens = s->train->head == HEAD_TOKENS;
+    add(w, "--set=task.name=%s", tokens ? "conll" : "text");
     add(w, "--set=task.data=%s", d->dir);
-    add(w, "--set=task.text=text");
-    add(w, "--set=task.label=label");
+    add(w, "--set=task.text=%s", tokens ? "tokens" : "text");
+    add(w, "--set=task.label=%s", tokens ? "tags" : "label");
     if (s->train->example[0].text_pair)
         add(w, "--set=task.text_pair=text_pair");
     if (labels)

@@ -106,6 +106,8 @@ extern const struct task_info task_table[]; /* ends with name NULL */
 const struct task_info *task_find(const char *name);
 /* ERR_CONFIG when two of the configured labels have the same name, or the task has its own. */
 int task_check_labels(const struct task_spec *task, struct err *e) MUST_CHECK;
+/* Whether a metric can score a head of so many labels. */
+bool task_metric_fits(enum metric m, enum head_kind head, uint32_t n_labels);
 /* The metric that a task is scored by: task->metric, else the task's own, else accuracy, or mse for
  * one label (regression). ERR_CONFIG: unknown, or not one for the task or n_labels. */
 int task_metric(const struct task_spec *task, uint32_t n_labels, enum metric *out,

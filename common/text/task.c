@@ -58,8 +58,7 @@ int task_check_labels(const struct task_spec *task, struct err *e)
     return 0;
 }
 
-/* Whether a metric can score a task of so many labels. */
-static bool fits(enum metric m, enum head_kind head, uint32_t n_labels)
+bool task_metric_fits(enum metric m, enum head_kind head, uint32_t n_labels)
 {
     if (m == METRIC_ENTITY_F1)
         return head == HEAD_TOKENS;
@@ -89,7 +88,7 @@ int task_metric(const struct task_spec *task, uint32_t n_labels, enum metric *ou
         name = "mse";
     if (!metric_parse(name, &found))
         return unknown_metric(name, e);
-    if (!fits(found, info ? info->head : HEAD_SEQUENCE, n_labels))
+    if (!task_metric_fits(found, info ? info->head : HEAD_SEQUENCE, n_labels))
         return err_set(e, ERR_CONFIG, "task.metric: %s does not fit a task with %u label%s",
                        metric_name(found), n_labels, n_labels == 1 ? "" : "s");
     *out = found;
