@@ -12,6 +12,8 @@ int cmd_train(const struct cli_command *self, int argc, char **argv, struct err 
 int cmd_eval(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_predict(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_tokenize(const struct cli_command *self, int argc, char **argv, struct err *e);
+int cmd_export(const struct cli_command *self, int argc, char **argv, struct err *e);
+int cmd_merge(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_inspect(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_fetch_model(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_fetch_data(const struct cli_command *self, int argc, char **argv, struct err *e);

@@ -170,12 +170,13 @@ static json_t *summarise(const struct training *t, const struct train_result *r)
     return s;
 }
 
-static int save(const struct training *t, const char *dir, struct err *e)
+static int save(const struct training *t, const char *dir, const char *as, struct err *e)
 {
     const struct adapter_info info = {.task = t->x.spec.task.name,
                                       .labels = t->train->label_name,
                                       .n_labels = t->train->n_labels,
-                                      .max_length = t->x.spec.local.max_length};
+                                      .max_length = t->x.spec.local.max_length,
+                                      .format = as};
     char path[PATH_MAX];
     int rc = file_join(path, sizeof path, dir, "adapter", e);
     return rc ? rc : peft_save(t->peft, t->theta, &info, path, e);
@@ -190,15 +191,18 @@ static int prepare_folder(const char *dir, char summary[PATH_MAX], struct err *e
     return rc ? rc : file_mkdirs(dir, 0755, e);
 }
 
-static int train_and_save(struct training *t, const char *dir, bool json, struct err *e)
+static int train_and_save(struct training *t, const char *dir, const char *as, bool json,
+                          struct err *e)
 {
     char path[PATH_MAX];
     struct train_result r;
-    int rc = prepare_folder(dir, path, e);
+    int rc = peft_check_format(t->peft, as, e);
+    if (!rc)
+        rc = prepare_folder(dir, path, e);
     if (!rc)
         rc = fit(t, &r, e);
     if (!rc)
-        rc = save(t, dir, e);
+        rc = save(t, dir, as, e);
     json_t *summary = rc ? NULL : summarise(t, &r);
     if (!rc)
         rc = jsonfile_write(summary, CMD_JSON_DIGITS, path, e);
@@ -216,7 +220,7 @@ static int train_and_save(struct training *t, const char *dir, bool json, struct
 
 int cmd_train(const struct cli_command *self, int argc, char **argv, struct err *e)
 {
-    char *path = NULL, *out = NULL;
+    char *path = NULL, *out = NULL, *as = NULL;
     struct cli_list set = {0};
     uint64_t threads = 0, memory_limit = 0;
     bool json = false;
@@ -224,6 +228,7 @@ int cmd_train(const struct cli_command *self, int argc, char **argv, struct err 
         {"config", 'c', CLI_STRING, "FILE", "the experiment (see below)", &path},
         {"set", 's', CLI_LIST, "KEY=VALUE", "override a key of it; may be repeated", &set},
         {"out", 'o', CLI_STRING, "DIR", "folder for adapter/ and summary.json", &out},
+        {"as", 0, CLI_STRING, "FORMAT", "of the adapter: see `export`", &as},
         {"threads", 't', CLI_NUMBER, "N", "default: as many as there are cores", &threads},
         {"memory-limit", 0, CLI_MIB, "MIB", "of training; default: none", &memory_limit},
         {"format", 0, CLI_FORMAT, "FORMAT", "text, or json: prints the summary", &json},
@@ -240,7 +245,7 @@ int cmd_train(const struct cli_command *self, int argc, char **argv, struct err 
     arena_init(&t.mem, ARENA_NO_CAP);
     rc = training_open(&t, path, &set, client_threads(threads), memory_limit, e);
     if (!rc)
-        rc = train_and_save(&t, out, json, e);
+        rc = train_and_save(&t, out, as, json, e);
     training_close(&t);
     return rc;
 }

@@ -34,12 +34,12 @@ static const struct cli_command commands[] = {
      "server. The daemon reconnects for ever; SIGTERM ends it at the next training step.\n"
      "`fedpet-client config show --keys` prints all keys.\n",
      cmd_run},
-    {"train", "--config EXPERIMENT.yaml --out DIR [--set KEY=VALUE]... [--threads N]",
+    {"train", "--config EXPERIMENT.yaml --out DIR [--set KEY=VALUE]... [--as FORMAT]",
      "train on all of the data, without a federation",
      "The experiment file is that of fedpet-sim; of federation only seed counts:\n"
      "\n" EXPERIMENT "\n"
-     "DIR gets adapter/ (Hugging Face PEFT) and summary.json. The same seed gives the same bits,\n"
-     "for any number of threads.\n"
+     "DIR gets adapter/, in a format that `export` tells, and summary.json. The same seed gives\n"
+     "the same bits, for any number of threads.\n"
      "\n"
      "Example:\n"
      "  fedpet-client train --config mrpc.yaml --out mrpc --set local.lr=0.002\n",
@@ -69,6 +69,28 @@ static const struct cli_command commands[] = {
      "Example:\n"
      "  fedpet-client inspect --model models/all-MiniLM-L6-v2 --set peft.r=16\n",
      cmd_inspect},
+    {"export", "--model DIR --adapter DIR --out DIR [--as FORMAT]",
+     "write an adapter in another file format",
+     "FORMAT is one of\n"
+     "  peft        Hugging Face PEFT: lora, bitfit, layernorm, prompt, and prefix with shift\n"
+     "  adapterhub  AdapterHub: adapter, and prefix without shift; there, load it with\n"
+     "              load_adapter(DIR, use_safetensors=True)\n"
+     "  fedpet      our own: any method\n"
+     "Every command that takes an adapter reads all three, also as the libraries write them\n"
+     "(safetensors). peft and adapterhub get a reparametrised prefix without its network.\n"
+     "\n"
+     "Example:\n"
+     "  fedpet-client export --model models/roberta-base --adapter mrpc/adapter \\\n"
+     "      --out mrpc/hub --as adapterhub\n",
+     cmd_export},
+    {"merge", "--model DIR --adapter DIR --out DIR", "fold an adapter into its base model",
+     "DIR becomes a complete Hugging Face model with its head, for any library that reads one; it\n"
+     "appears whole or not at all. Methods: lora, bitfit, layernorm, full, head.\n"
+     "\n"
+     "Example:\n"
+     "  fedpet-client merge --model models/all-MiniLM-L6-v2 --adapter sst2/adapter \\\n"
+     "      --out sst2/model\n",
+     cmd_merge},
     {"fetch model", "NAME [--revision REV] [--out DIR] [--ca FILE] [--format json]",
      "download a model from the Hugging Face hub",
      "Takes config.json, model.safetensors and the tokenizer's files, checks each against the "
