@@ -20,7 +20,7 @@ static int open_all(struct tuned *t, const char *model, const char *adapter, str
     if (!t->theta)
         return err_set(e, ERR_NOMEM, "out of memory for %zu parameters",
                        peft_schema(t->peft)->count);
-    uint32_t most = (uint32_t)model_max_tokens(&t->backbone.model->cfg);
+    uint32_t most = (uint32_t)peft_max_tokens(t->peft);
     t->max_length = t->info.max_length && t->info.max_length < most ? t->info.max_length : most;
     return peft_load(t->peft, adapter, t->theta, e);
 }
