@@ -33,8 +33,10 @@ int cmd_export(const struct cli_command *self, int argc, char **argv, struct err
         return rc;
     rc = file_join(database, sizeof database, c->state, SERVER_DATABASE, e);
     if (rc == 0 && (rc = store_open(&store, database, STORE_READ, e)) == 0) {
-        rc = export(store, c, round, as, dir, e);
+        rc = export_round(store, c, round, as, dir, &rounds, e);
         store_close(store);
+        if (rc == 0)
+            printf("adapter after %u of %u rounds: %s\n", rounds, c->spec.federation.rounds, dir);
     }
     conf_free(conf);
     return rc;

@@ -30,9 +30,10 @@ static const struct cli_command commands[] = {
      "Works with and without a running server. Bytes are measured on the TLS stream.\n\n"
      "Example:\n  fedpet-server status --config server.yaml\n",
      cmd_status},
-    {"export", "--config FILE --out DIR [--round N]",
-     "write the adapter of a round as a Hugging Face PEFT folder",
-     "The configuration must be the run's, since it says what the parameters mean.\n\n"
+    {"export", "--config FILE --out DIR [--round N] [--as FORMAT]",
+     "write the adapter of a round to a folder",
+     "Without --round that is the run's result: its best round so far with federation.best, else\n"
+     "the latest. The configuration must be the run's, since it says what the parameters mean.\n\n"
      "Example:\n  fedpet-server export --config server.yaml --out adapter\n",
      cmd_export},
     {"revoke", "--config FILE NAME", "turn a client away from its next connection on",

@@ -37,6 +37,7 @@ static void feed_task(struct hash_state *h, const struct task_spec *t)
     feed(h, "%" PRIu32, t->n_labels);
     for (uint32_t i = 0; t->labels != NULL && i < t->n_labels; i++)
         feed_text(h, t->labels[i]);
+    feed(h, "%d", (int)t->splits);
 }
 
 static void feed_peft(struct hash_state *h, const struct peft_spec *p)
@@ -89,7 +90,8 @@ static int unknown_task(const char *name, struct err *e)
     return err_set(e, ERR_CONFIG, "task.name: %s is unknown; known are:%s", name, known);
 }
 
-/* How many outputs the head has: the task's classes, the configured ones, or one for regression. */
+/* How many outputs the head has: the task's classes, the configured ones, or one for regression.
+ * The server has no data to find the tags of a tagging task in. */
 static int settle_labels(struct task_spec *t, struct err *e)
 {
     const struct task_info *known = task_find(t->name);
@@ -100,20 +102,11 @@ static int settle_labels(struct task_spec *t, struct err *e)
         return rc;
     if (known->labels != NULL)
         t->n_labels = known->n_labels;
+    else if (t->labels == NULL && known->head == HEAD_TOKENS)
+        return err_set(e, ERR_CONFIG, "task.labels: list the tags of %s, \"O\" first", t->name);
     else if (t->labels == NULL)
         t->n_labels = 1;
     return 0;
-}
-
-/* Clients score by the metric and cut texts to max_length: none could if these did not fit. */
-static int check_use(const struct run_spec *spec, const struct model *m, enum metric *metric,
-                     struct err *e)
-{
-    int most = model_max_tokens(&m->cfg);
-    if (spec->local.max_length > (uint32_t)most)
-        return err_set(e, ERR_CONFIG, "local.max_length: %u is more than the model's %d tokens",
-                       spec->local.max_length, most);
-    return task_metric(&spec->task, spec->task.n_labels, metric, e);
 }
 
 static const char *const *label_names(const struct task_spec *t)
@@ -165,10 +158,10 @@ int run_open(struct run *r, const struct server_config *c, struct err *e)
     if (rc == 0)
         rc = model_open(&r->model, c->model, e);
     if (rc == 0)
-        rc = check_use(&r->spec, r->model, &r->metric, e);
+        rc = task_metric(&r->spec.task, r->spec.task.n_labels, &r->metric, e);
     if (rc == 0)
-        rc = peft_open(&r->peft, r->model, &r->spec.peft, &r->spec.local, HEAD_SEQUENCE,
-                       r->spec.task.n_labels, e);
+        rc = peft_open(&r->peft, r->model, &r->spec.peft, &r->spec.local,
+                       task_find(r->spec.task.name)->head, r->spec.task.n_labels, e);
     if (rc == 0)
         rc = initial_params(r, c, e);
     if (rc != 0) {
@@ -178,8 +171,12 @@ int run_open(struct run *r, const struct server_config *c, struct err *e)
     const struct schema *s = peft_schema(r->peft);
     struct hash initial = tensorset_hash(s, r->params);
     r->identity = run_identity(&r->spec, &r->model->hash, &s->hash, &initial);
-    r->info = (struct adapter_info){r->spec.task.name, label_names(&r->spec.task),
-                                    r->spec.task.n_labels, r->spec.local.max_length};
+    r->info = (struct adapter_info){
+        .task = r->spec.task.name,
+        .labels = label_names(&r->spec.task),
+        .n_labels = r->spec.task.n_labels,
+        .max_length = r->spec.local.max_length,
+    };
     return 0;
 }
 
