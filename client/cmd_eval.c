@@ -137,7 +137,7 @@ static int evaluate(const struct eval_options *o, const struct tuned *t, struct 
     struct conf *conf = NULL;
     struct dataset *data = NULL;
     struct task_spec task = {0};
-    enum split split;
+    enum split split = SPLIT_DEV;
     int rc = choose_split(o->split, &split, e);
     if (!rc)
         rc = choose_task(o, t, &conf, &task, e);
