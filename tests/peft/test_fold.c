@@ -49,7 +49,7 @@ Test(fold, merged_tensors_give_the_same_logits)
             struct tuned t;
             real tuned[64] = {0}, plain[64] = {0};
             const struct peft_spec spec = without_dropout(&variants[v]);
-            tuned_start(&t, golden_families[f], &spec, 2 - f / 2, 0);
+            tuned_start(&t, golden_families[f], &spec, tuned_labels[f], 0);
             if (peft_can_merge(t.peft)) {
                 perturb(&t);
                 tuned_loss(&t, &t.golden.batch, t.theta, NULL, tuned);
@@ -165,9 +165,9 @@ Test(fold, a_collapsed_prefix_gives_the_same_logits)
         struct err e = {0};
         real want[64] = {0}, got[64] = {0};
         spec.hidden = 6;
-        tuned_start(&network, golden_families[f], &spec, 2 - f / 2, 0);
+        tuned_start(&network, golden_families[f], &spec, tuned_labels[f], 0);
         spec.hidden = 0;
-        tuned_start(&flat, golden_families[f], &spec, 2 - f / 2, 0);
+        tuned_start(&flat, golden_families[f], &spec, tuned_labels[f], 0);
         perturb(&network);
         cr_assert_eq(peft_collapse(network.peft, network.theta, flat.theta, &e), 0, "%s", e.text);
         const struct schema *from = peft_schema(network.peft), *to = peft_schema(flat.peft);

@@ -4,13 +4,12 @@
 #include <math.h>
 
 enum { NAME = 256, VIRTUAL = 3 };
-static const uint32_t labels_of[GOLDEN_FAMILIES] = {2, 3, 1};
 
 /* A method on a golden encoder, with the answers in `path` for t.golden.file. */
 static void start(struct tuned *t, int family, const struct peft_spec *spec, const char *path)
 {
     struct err e = {0};
-    tuned_start(t, golden_families[family], spec, labels_of[family], 0);
+    tuned_start(t, golden_families[family], spec, tuned_labels[family], 0);
     safetensors_close(&t->golden.file);
     cr_assert_eq(safetensors_open(&t->golden.file, path, &e), 0, "%s", e.text);
 }

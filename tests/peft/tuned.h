@@ -6,6 +6,9 @@
 #include "peft/peft.h"
 #include "tests/model/golden.h"
 
+/* By family: what the golden labels are. */
+static const uint32_t tuned_labels[GOLDEN_FAMILIES] = {2, 3, 1};
+
 struct tuned {
     struct golden golden;
     struct peft_spec spec;
