@@ -119,12 +119,13 @@ static void copy_etag(const char *value, char out[FETCH_HEADER_MAX])
     snprintf(out, FETCH_HEADER_MAX, "%.*s", (int)strcspn(value, "\""), value);
 }
 
+/* The number that the text begins with. */
 static bool read_number(const char *text, uint64_t *out)
 {
-    char *end;
-    if (*text < '0' || *text > '9' || strlen(text) > 18)
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 18)
         return false;
-    *out = strtoull(text, &end, 10);
+    *out = strtoull(text, NULL, 10);
     return true;
 }
 

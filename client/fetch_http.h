@@ -11,7 +11,7 @@
 
 #define FETCH_UNKNOWN_SIZE UINT64_MAX
 enum {
-    FETCH_IDLE_TRIES = 5,  /* in succession without a new byte */
+    FETCH_IDLE_TRIES = 5,  /* failures with no new byte in between */
     FETCH_MOST_TRIES = 100 /* of one request */
 };
 
