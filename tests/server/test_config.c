@@ -146,6 +146,10 @@ Test(server_config, a_run_is_what_its_results_depend_on)
         got = run_identity(&other[i], &m, &schema, &p);
         cr_assert_arr_neq(&got, &base, sizeof base, "%d", i);
     }
+    s.local.decay_over_run = same.local.decay_over_run = true; /* then rounds matter */
+    base = run_identity(&s, &m, &schema, &p);
+    got = run_identity(&same, &m, &schema, &p);
+    cr_assert_arr_neq(&got, &base, sizeof base);
     got = run_identity(&s, &p, &schema, &m);
     cr_assert_arr_neq(&got, &base, sizeof base);
 }

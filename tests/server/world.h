@@ -19,6 +19,8 @@ struct puppet {
     uint32_t task_round;
     uint64_t deadline_ms;
     float task[WORLD_VALUES];
+    float control[WORLD_VALUES]; /* SCAFFOLD */
+    uint32_t counted;
     float final[WORLD_VALUES]; /* of Finish */
     struct msg_receipt receipt;
     struct msg_goodbye goodbye;
@@ -126,6 +128,11 @@ static inline void world_hear(struct world *w, const struct core_out *out)
         cr_assert_eq(tensorset_unpack(&w->schema, out->msg.task.params.data,
                                       out->msg.task.params.len, p->task, NULL),
                      0);
+        if (w->spec.federation.scaffold)
+            cr_assert_eq(tensorset_unpack(&w->schema, out->msg.task.control.data,
+                                          out->msg.task.control.len, p->control, NULL),
+                         0);
+        p->counted = out->msg.task.counted;
         p->task_round = out->msg.task.round;
         p->deadline_ms = out->msg.task.deadline_ms;
     } else if (out->msg.type == MSG_FINISH) {
