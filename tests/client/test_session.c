@@ -55,6 +55,7 @@ static void setup(void)
     snprintf(state, sizeof state, "%s/state", dir);
     cr_assert_eq(backbone_open(&backbone, dir, &e), 0, "%s", e.text);
     cr_assert_eq(trainer_open(&trainer, 2, 0, &e), 0, "%s", e.text);
+    cr_assert_eq(file_mkdirs(state, 0700, &e), 0, "%s", e.text);
     config = (struct client_config){.data = data, .state = state};
     welcome = (struct msg_welcome){.run_id = "0123456789abcdef", .index = 3};
     welcome.spec.task = (struct task_spec){.name = (char *)"text",
@@ -118,16 +119,24 @@ static unsigned char *initial(float **theta_out)
     return packed;
 }
 
-static struct agent_result train(struct session *s, const unsigned char *params, uint32_t round)
+static struct agent_result train_on(struct session *s, const unsigned char *params,
+                                    const unsigned char *control, uint32_t round, uint32_t counted)
 {
     struct agent_job job = {.round = round,
                             .index = welcome.index,
+                            .counted = counted,
                             .params = params,
-                            .len = 4 * session_schema(s)->packed};
+                            .len = 4 * session_schema(s)->packed,
+                            .control = control};
     struct agent_result r;
     struct err e;
     cr_assert_eq(session_train(s, trainer, &job, NULL, &r, &e), 0, "%s", e.text);
     return r;
+}
+
+static struct agent_result train(struct session *s, const unsigned char *params, uint32_t round)
+{
+    return train_on(s, params, NULL, round, 0);
 }
 
 Test(session, trains_as_the_trainer_does)
@@ -186,6 +195,85 @@ Test(session, a_job_leaves_nothing_behind_for_the_next)
     cr_assert_arr_eq(r.params, first, r.len);
     free(first);
     free(params);
+    session_close(s);
+}
+
+/* Three rounds with what a client keeps between them, each trained `times` times; `kill`: each time
+ * by a session that knows of the others only what is on disk. The last result, control variate
+ * behind it; the caller frees it. */
+static unsigned char *three_rounds(int times, bool kill)
+{
+    struct session *s = open_session();
+    size_t len = 4 * session_schema(s)->packed;
+    unsigned char *params = initial(NULL), *control = calloc(1, len), *last = malloc(2 * len);
+    for (uint32_t round = 0; round < 3; round++) {
+        for (int i = 0; i < times; i++) {
+            struct agent_result r = train_on(s, params, control, round, round);
+            memcpy(last, r.params, len);
+            memcpy(last + len, r.control, len);
+            if (kill) {
+                session_close(s);
+                s = open_session();
+            }
+        }
+        memcpy(params, last, len);
+        memcpy(control, last + len, len);
+    }
+    session_close(s);
+    free(params);
+    free(control);
+    return last;
+}
+
+Test(session, a_repeated_round_goes_on_from_the_same_state)
+{
+    welcome.spec.local.carry_optimizer = true;
+    welcome.spec.local.decay_over_run = true;
+    welcome.spec.federation.scaffold = true;
+    welcome.spec.federation.rounds = 3;
+    struct session *s = open_session();
+    size_t len = 2 * 4 * session_schema(s)->packed;
+    session_close(s);
+    unsigned char *straight = three_rounds(1, false), *repeated = three_rounds(2, false);
+    unsigned char *killed = three_rounds(1, true), *both = three_rounds(3, true);
+    cr_expect_arr_eq(repeated, straight, len);
+    cr_expect_arr_eq(killed, straight, len);
+    cr_expect_arr_eq(both, straight, len);
+    welcome.spec.local.carry_optimizer = false;
+    unsigned char *other = three_rounds(1, false);
+    cr_expect_arr_neq(other, straight, len);
+    free(straight);
+    free(repeated);
+    free(killed);
+    free(both);
+    free(other);
+}
+
+Test(session, says_that_its_journal_is_damaged)
+{
+    struct session *s;
+    enum msg_reason reason;
+    struct err e;
+    welcome.spec.local.carry_optimizer = true;
+    write_at("state/local-state", "scribble");
+    cr_assert_eq(session_open(&s, &backbone, &config, &welcome, &reason, &e), ERR_IO);
+    cr_assert_eq(reason, REASON_INTERNAL);
+    cr_assert_not_null(strstr(e.text, "local-state"), "%s", e.text);
+}
+
+Test(session, refuses_control_variates_that_are_not_finite)
+{
+    welcome.spec.federation.scaffold = true;
+    struct session *s = open_session();
+    size_t len = 4 * session_schema(s)->packed;
+    unsigned char *params = initial(NULL), *control = calloc(1, len);
+    struct agent_result r;
+    struct err e;
+    memset(control + len - 4, 0xff, 4);
+    struct agent_job job = {.params = params, .len = len, .control = control};
+    cr_assert_eq(session_train(s, trainer, &job, NULL, &r, &e), ERR_PROTO);
+    free(params);
+    free(control);
     session_close(s);
 }
 
