@@ -121,15 +121,12 @@ static int choose_split(const char *name, enum split *out, struct err *e)
 {
     static const char *const names[] = {
         [SPLIT_TRAIN] = "train", [SPLIT_VALID] = "valid", [SPLIT_DEV] = "dev"};
-    for (int s = SPLIT_TRAIN; name && s <= SPLIT_DEV; s++)
+    for (int s = SPLIT_TRAIN; s <= SPLIT_DEV; s++)
         if (strcmp(name, names[s]) == 0) {
             *out = (enum split)s;
             return 0;
         }
-    if (name)
-        return err_set(e, ERR_USAGE, "--split: %s is none of train, valid, dev", name);
-    *out = SPLIT_DEV;
-    return 0;
+    return err_set(e, ERR_USAGE, "--split: %s is none of train, valid, dev", name);
 }
 
 static int evaluate(const struct eval_options *o, const struct tuned *t, struct err *e)
@@ -138,7 +135,7 @@ static int evaluate(const struct eval_options *o, const struct tuned *t, struct 
     struct dataset *data = NULL;
     struct task_spec task = {0};
     enum split split = SPLIT_DEV;
-    int rc = choose_split(o->split, &split, e);
+    int rc = o->split ? choose_split(o->split, &split, e) : 0;
     if (!rc)
         rc = choose_task(o, t, &conf, &task, e);
     if (!rc)
