@@ -65,8 +65,9 @@ struct peft_spec {
     uint32_t length; /* virtual tokens, 1..1024 */
     uint32_t hidden; /* prefix: width of the reparametrisation network; 0: none, the rows are
                         trained themselves */
-    bool shift; /* prefix: the text's positions begin after it, as HF computes it; false: at 0, as
-                   OpenDelta and AdapterHub */
+    bool shift; /* prefix: the text's positions begin after it, as HF PEFT 0.21 computes it with
+                   transformers 5.23 for BERT and RoBERTa (it refuses DistilBERT); false: where they
+                   would without it, as OpenDelta and AdapterHub */
 
     /* bitfit */
     enum bias_set biases;
