@@ -69,6 +69,13 @@ static int open_log(const char *path, struct err *e)
     return fd;
 }
 
+/* The last part of a path. */
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 int child_start(struct child *c, char *const *argv, const char *log, struct err *e)
 {
     int fd = open_log(log, e);
@@ -82,6 +89,7 @@ int child_start(struct child *c, char *const *argv, const char *log, struct err 
     c->pid = pid;
     c->succeeded = false;
     snprintf(c->log, sizeof c->log, "%s", log);
+    snprintf(c->name, sizeof c->name, "%s", base_name(argv[0]));
     return 0;
 }
 
@@ -110,8 +118,7 @@ static int explain(const char *program, int status, const char *log, struct err 
 {
     char line[TAIL_BYTES];
     last_line(log, line);
-    const char *slash = strrchr(program, '/');
-    const char *name = slash ? slash + 1 : program;
+    const char *name = base_name(program);
     if (WIFSIGNALED(status))
         return err_set(e, ERR_INTERNAL, "%s was killed by signal %d; last said: %s (%s)", name,
                        WTERMSIG(status), line, log);
@@ -173,7 +180,7 @@ bool child_alive(struct child *c, struct err *e)
         return c->pid != 0;
     c->pid = 0;
     c->succeeded = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    explain("a process", status, c->log, e);
+    explain(c->name, status, c->log, e);
     return false;
 }
 

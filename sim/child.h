@@ -10,6 +10,7 @@
 struct child {
     pid_t pid;      /* 0: not running */
     bool succeeded; /* it has ended with status 0 */
+    char name[64];  /* of the program */
     char log[4096];
 };
 

@@ -56,6 +56,13 @@ static const struct cli_command commands[] = {
      "goes on where it was stopped: cells that are done are not run again, those that failed "
      "are.\n",
      cmd_suite},
+    {"report", "DIR [--format FORMAT]", "write the tables and plots of a suite",
+     "DIR gets report.md and report.html (one page that needs nothing else): results by method and "
+     "task,\n"
+     "heterogeneity, local epochs, communication, worst clients, recall by label, time and memory, "
+     "with the\n"
+     "published figures beside them. Plots need gnuplot.\n",
+     cmd_report},
     {"partition", "EXPERIMENT.yaml --out DIR [--set KEY=VALUE]...",
      "write each client's share of the data",
      "DIR gets client-00000.jsonl and so on, dev.jsonl, and partition.json (sizes, label counts, "

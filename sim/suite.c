@@ -258,12 +258,12 @@ static int read_base(struct suite *s, const struct node *base, struct err *e)
     if (!base)
         return err_set(e, ERR_CONFIG, "%s: base is missing: an experiment, or the path of one",
                        s->path);
-    s->base_path = s->path;
     if (base->kind == NODE_MAP) {
         char *line;
         int rc = flow(s, base, &line, e);
         s->base = line;
-        return rc;
+        s->base_path = arena_printf(&s->mem, "%s (base)", s->path);
+        return rc || s->base_path ? rc : no_memory(e);
     }
     if (base->kind != NODE_SCALAR)
         return wrong(base, e, "is an experiment, or the path of one");
