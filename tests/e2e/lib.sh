@@ -74,7 +74,7 @@ configure() {
     cat >>"$1/server.yaml"
 }
 
-# A federation of three clients over a tiny model and made-up sentences, in $tmp: not yet started.
+# A federation of three clients, with further settings in $local_more and $federation_more, over a tiny model and made-up sentences, in $tmp: not yet started.
 federation() {
     "$fixture" model "$tmp/model"
     port=$("$fixture" port)
@@ -85,8 +85,8 @@ listen: 127.0.0.1:$port
 enroll: 127.0.0.1:$enroll_port
 model: $tmp/model
 task: {name: text, labels: [neg, pos]}
-federation: {clients: 3, per_round: 3, rounds: ${rounds:-3}, deadline_s: 60, seed: 7}
-local: {steps: ${steps:-20}, batch_size: 8, lr: 0.005, max_length: 16, model_dropout: 0}
+federation: {clients: 3, per_round: 3, rounds: ${rounds:-3}, deadline_s: 60, seed: 7${federation_more:+, $federation_more}}
+local: {steps: ${steps:-20}, batch_size: 8, lr: 0.005, max_length: 16, model_dropout: 0${local_more:+, $local_more}}
 EOF
     for k in 0 1 2; do
         "$fixture" data "$tmp/client-$k.jsonl" 40 $((k * 40))

@@ -1,5 +1,7 @@
 #!/bin/sh
-# A server that dies between rounds goes on from the last committed one, with the result of a run that never stopped.
+# A server that dies between rounds goes on from the last committed one, and a client that dies while it trains from what
+# it kept: with the result of a run that never stopped. Both have something to keep: the server its optimiser's state and
+# its control variate, the client its moments and its own.
 . tests/e2e/lib.sh
 
 adapter_hash() {
@@ -8,6 +10,8 @@ adapter_hash() {
 }
 
 rounds=8 steps=300
+federation_more="scaffold: true, optimizer: fedadam, server_lr: 0.003"
+local_more="carry_optimizer: true, decay_over_run: true, proximal: 0.01"
 federation
 start_server
 for k in 0 1 2; do
@@ -16,6 +20,7 @@ done
 # The first two clients only: the run waits for the third, and the server dies before it begins, too.
 start_client 0
 start_client 1
+doomed=$pid
 await "two clients" grep -q "client-1" "$tmp/server.log"
 kill -KILL "$server_pid"
 wait "$server_pid" 2>/dev/null || true
@@ -28,6 +33,18 @@ before=$(committed_rounds)
 [ "$before" -ge 2 ] || fail "only $before rounds survived"
 [ "$before" -lt $rounds ] || fail "the run was over before the server could be killed"
 start_server
+# Once after an update was sent, and once, most likely, while it trains.
+trains() {
+    [ "$(grep -c "task round=" "$tmp/client-1.log")" -gt "$(grep -c "trained round=" "$tmp/client-1.log")" ] ||
+        has_committed $rounds
+}
+await "an update after the restart" has_committed $((before + 1))
+kill -KILL "$doomed"
+start_client 1
+doomed=$pid
+await "a training" trains
+kill -KILL "$doomed"
+start_client 1
 await "all rounds" has_committed $rounds
 interrupted=$(adapter_hash interrupted)
 kill -TERM "$server_pid"
