@@ -164,6 +164,7 @@ static void send_part(struct hub *h, const struct hub_file *f, const struct web_
     if (h->cuts > 0) {
         h->cuts--;
         a->cut = h->cut;
+        a->stall = h->stall;
     }
 }
 

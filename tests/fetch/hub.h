@@ -43,6 +43,7 @@ struct hub {
     unsigned retry_after;   /* that they ask for */
     size_t cut;             /* bytes after which the store cuts, for `cuts` answers */
     int cuts;
+    bool stall;           /* instead of cutting, send no more */
     int fail_after_cuts;  /* a status for all answers of the store after that */
     bool ignore_ranges;   /* the store sends all, always */
     bool shift_ranges;    /* the store sends another part than asked for */

@@ -71,7 +71,7 @@ enum { SST2_MEMBERS = sizeof sst2 / sizeof *sst2 };
 
 static unsigned char zip[65536];
 static size_t zip_len;
-static char folder[PATH_MAX], sha256[FETCH_SUM_HEX], base[64], out[PATH_MAX];
+static char folder[PATH_MAX], sha256[80], base[64], out[PATH_MAX];
 static bool fetched;
 
 /* A task whose archive the test's hub serves: a stand-in for the official one, whose checksum no

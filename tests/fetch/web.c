@@ -47,14 +47,11 @@ static bool read_request(SSL *ssl, struct web_request *q)
 /* False: the connection is over. */
 static bool send_answer(SSL *ssl, const struct web_request *q, const struct web_answer *a)
 {
-    char head[1400], length[48] = "";
+    char head[1400], end;
     bool body = strcmp(q->method, "HEAD") != 0;
     size_t len = a->cut < a->len ? a->cut : a->len;
-    if (!a->no_length)
-        snprintf(length, sizeof length, "Content-Length: %zu\r\n",
-                 a->announce != SIZE_MAX ? a->announce : a->len);
-    int n = snprintf(head, sizeof head, "HTTP/1.1 %d Answer\r\n%s%s\r\n", a->status, a->headers,
-                     length);
+    int n = snprintf(head, sizeof head, "HTTP/1.1 %d Answer\r\n%sContent-Length: %zu\r\n\r\n",
+                     a->status, a->headers, a->len);
     if (SSL_write(ssl, head, n) != n)
         return false;
     if (!body)
@@ -64,7 +61,9 @@ static bool send_answer(SSL *ssl, const struct web_request *q, const struct web_
         if (SSL_write(ssl, a->body + at, part) != part)
             return false;
     }
-    return len == a->len && !a->no_length && a->announce == SIZE_MAX;
+    if (a->stall && len < a->len)
+        SSL_read(ssl, &end, 1);
+    return len == a->len;
 }
 
 static void *serve(void *arg)
@@ -73,7 +72,7 @@ static void *serve(void *arg)
     struct web_request q;
     bool open = SSL_accept(c->ssl) == 1;
     while (open && read_request(c->ssl, &q)) {
-        struct web_answer a = {.status = 200, .cut = SIZE_MAX, .announce = SIZE_MAX};
+        struct web_answer a = {.status = 200, .cut = SIZE_MAX};
         pthread_mutex_lock(c->web->lock);
         c->web->answer(c->web->ctx, &q, &a);
         pthread_mutex_unlock(c->web->lock);

@@ -23,9 +23,8 @@ struct web_answer {
     char headers[1024]; /* each ended with "\r\n"; Content-Length is added */
     const unsigned char *body;
     size_t len;
-    size_t cut;      /* so many bytes of the body, then the connection is cut; SIZE_MAX: all */
-    bool no_length;  /* the body ends with the connection */
-    size_t announce; /* what Content-Length says; SIZE_MAX: the truth */
+    size_t cut; /* so many bytes of the body, then the connection is cut; SIZE_MAX: all */
+    bool stall; /* instead of the cut, nothing more until the client goes away */
 };
 
 /* Called under the server's lock. */
