@@ -16,7 +16,8 @@ struct client_config {
     char *model;    /* a Hugging Face directory */
     char *data;  /* a folder in the task's layout, or one file (JSONL, CSV, TSV) with columns text,
                     text_pair (for pairs) and label */
-    char *state; /* folder for adapter/: the values of the last finished run */
+    char *state; /* folder for adapter/, the values of the last finished run, and for what is kept
+                    between rounds */
     uint32_t threads;          /* 0: as many as there are cores */
     uint32_t memory_limit_mib; /* of training; 0: none */
     double validation; /* share of the data, 0 to 0.5, that is held out of training; the received

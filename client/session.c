@@ -15,7 +15,7 @@
 struct session {
     char run_id[17];
     uint64_t seed;
-    uint32_t rounds;
+    uint32_t rounds, evaluate_every;
     struct local_spec local;
     char *task_name;
     struct dataset *data;
@@ -121,6 +121,7 @@ int session_open(struct session **out, const struct backbone *b, const struct cl
     snprintf(s->run_id, sizeof s->run_id, "%s", w->run_id);
     s->seed = w->spec.federation.seed;
     s->rounds = w->spec.federation.rounds;
+    s->evaluate_every = w->spec.federation.evaluate_every;
     s->local = w->spec.local;
     s->task_name = strdup(w->spec.task.name);
     int rc =
@@ -163,11 +164,12 @@ size_t session_samples(const struct session *s)
     return s->n_train;
 }
 
-static int score_held_out(struct session *s, struct trainer *t, struct agent_result *r,
-                          struct err *e)
+/* s->theta: the parameters after `round` rounds. */
+static int score_held_out(struct session *s, struct trainer *t, uint32_t round,
+                          struct agent_result *r, struct err *e)
 {
     struct score score;
-    if (s->n_held == 0)
+    if (s->n_held == 0 || (s->evaluate_every > 0 && round % s->evaluate_every != 0))
         return 0;
     int rc = trainer_eval(t, s->peft, s->data, s->index + s->n_train, s->n_held, s->theta, &score,
                           NULL, NULL, e);
@@ -215,7 +217,7 @@ int session_train(struct session *s, struct trainer *t, const struct agent_job *
     if (!rc && s->control)
         rc = tensorset_unpack(schema, job->control, job->len, s->control, e);
     if (!rc)
-        rc = score_held_out(s, t, &result, e);
+        rc = score_held_out(s, t, job->round, &result, e);
     if (!rc)
         rc = trainer_fit(t, &train, s->theta, &trained, e);
     if (!rc && s->journal)

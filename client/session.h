@@ -24,9 +24,10 @@ size_t session_samples(const struct session *s); /* training examples */
 
 /* Trains from the job's parameters, and from what this client has kept since the round that
  * job->counted names; what it keeps from this one is on disk when this returns. r->params and
- * r->control point into the session and stay valid until the next call. Before training, the job's
- * parameters are scored on the held-out examples, if any: that is r's metric. Errors of
- * tensorset_unpack, trainer_fit, trainer_eval and journal_commit. */
+ * r->control point into the session and stay valid until the next call. In the first round and
+ * then every federation.evaluate_every rounds, the job's parameters are scored before training on
+ * the held-out examples, if any: that is r's metric. Errors of tensorset_unpack, trainer_fit,
+ * trainer_eval and journal_commit. */
 int session_train(struct session *s, struct trainer *t, const struct agent_job *job,
                   const atomic_bool *cancel, struct agent_result *r, struct err *e) MUST_CHECK;
 

@@ -296,6 +296,13 @@ Test(session, holds_out_a_share_and_scores_on_it)
         r = train(s, params, 1);
     }
     cr_assert_eq(r.metric[0].value, 1.0, "accuracy %g", r.metric[0].value);
+    session_close(s);
+    welcome.spec.federation.evaluate_every = 3;
+    s = open_session();
+    for (uint32_t round = 0; round < 7; round++) {
+        r = train(s, params, round);
+        cr_assert_eq(r.n_metrics, round % 3 == 0, "round %u", round);
+    }
     free(params);
     session_close(s);
 }
