@@ -1,4 +1,4 @@
-"""What model_parity.py and peft_roundtrip.py share: the models, 64 real sentence pairs, and both sides' logits."""
+"""What *_parity.py and *_roundtrip.py of models share: the models, 64 real sentence pairs, and both sides' logits."""
 import csv
 import json
 import os
@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 
-import peft
 import torch
 import transformers
 
@@ -38,7 +37,7 @@ def pairs(n: int = 64) -> list[tuple[str, str]]:
     return [(r[3], r[4]) for r in rows[:n]]
 
 
-def random_encoder(family: str, out: pathlib.Path) -> pathlib.Path:
+def random_encoder(family: str, out: pathlib.Path, pooler: bool = False) -> pathlib.Path:
     """A directory with a small random encoder, larger than life in its weights, and the family's real tokenizer."""
     configs = {
         "bert": transformers.BertConfig(
@@ -52,15 +51,16 @@ def random_encoder(family: str, out: pathlib.Path) -> pathlib.Path:
     tokenizer = "roberta-base" if family == "roberta" else "bert-base-uncased"
     torch.manual_seed(len(family))
     encoder = transformers.AutoModel.from_config(configs[family])
-    encoder.pooler = None  # then BERT's is part of the head; the others' heads do without
+    if family != "bert" or not pooler:
+        encoder.pooler = None  # then BERT's is part of the head; the others' heads do without
     encoder.save_pretrained(out)
     for file in (SHARED / "tokenizers" / tokenizer).iterdir():
         shutil.copy(file, out)
     return out
 
 
-def encoders(scratch: pathlib.Path) -> dict[str, pathlib.Path]:
-    return {"all-MiniLM-L6-v2": MINILM} | {f: random_encoder(f, scratch / f) for f in ("bert", "roberta", "distilbert")}
+def encoders(scratch: pathlib.Path, pooler: bool = False) -> dict[str, pathlib.Path]:
+    return {"all-MiniLM-L6-v2": MINILM} | {f: random_encoder(f, scratch / f, pooler) for f in ("bert", "roberta", "distilbert")}
 
 
 def open_base(model_dir: pathlib.Path, n_labels: int):
@@ -98,4 +98,36 @@ def compare(what: str, ours: torch.Tensor, theirs: torch.Tensor) -> bool:
 
 
 def load_adapter(base, adapter: pathlib.Path):
+    import peft  # not in the environment of AdapterHub's library
+
     return peft.PeftModel.from_pretrained(base, adapter)
+
+
+def client(command: str, *options) -> None:
+    subprocess.run([CLIENT, command, *options], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def convert(model_dir: pathlib.Path, adapter: pathlib.Path, out: pathlib.Path, format: str) -> pathlib.Path:
+    """A copy of an adapter in another file format."""
+    client("export", "--model", model_dir, "--adapter", adapter, "--out", out, "--as", format)
+    return out
+
+
+def train(model_dir: pathlib.Path, method: str, out: pathlib.Path, *options) -> pathlib.Path:
+    """A few large steps of ours: the values are to be far from the start, not good. method: YAML."""
+    config = out.with_suffix(".yaml")
+    config.write_text(
+        f"model: {model_dir}\n"
+        f"task: {{name: mrpc, data: {MRPC}}}\n"
+        f"peft: {{{method}}}\n"
+        "local: {steps: 8, batch_size: 8, lr: 0.01, max_length: 128}\n")
+    client("train", "--config", config, "--out", out, *options)
+    return out / "adapter"
+
+
+def shake(parameters) -> None:
+    """Random values everywhere, so that nothing hides in zeros."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for p in parameters:
+            p.add_(0.1 * torch.randn_like(p))

@@ -2,7 +2,6 @@
 """Adapters that `fedpet-client train` exports load in peft, on exactly the modules we tuned, with the same logits."""
 import json
 import pathlib
-import subprocess
 import sys
 import tempfile
 
@@ -17,19 +16,6 @@ TARGETS = {
     "roberta": [["query", "key", "value", "attention_output", "intermediate", "output"]],
     "distilbert": [["query", "output"]],
 }
-
-
-def train(model_dir: pathlib.Path, targets: list[str], out: pathlib.Path) -> pathlib.Path:
-    """A few large steps: the values are to be far from the start, not good."""
-    config = out.with_suffix(".yaml")
-    config.write_text(
-        f"model: {model_dir}\n"
-        f"task: {{name: mrpc, data: {common.MRPC}}}\n"
-        f"peft: {{method: lora, r: 4, alpha: 8, targets: [{', '.join(targets)}]}}\n"
-        "local: {steps: 8, batch_size: 8, lr: 0.01, max_length: 128}\n")
-    subprocess.run([common.CLIENT, "train", "--config", config, "--out", out], check=True, stdout=subprocess.DEVNULL,
-                   stderr=subprocess.PIPE)
-    return out / "adapter"
 
 
 def same_tensors(model, adapter: pathlib.Path) -> bool:
@@ -48,7 +34,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         for name, model_dir in common.encoders(pathlib.Path(scratch)).items():
             for i, targets in enumerate(TARGETS[name]):
-                adapter = train(model_dir, targets, pathlib.Path(scratch) / f"{name}-{i}")
+                method = f"method: lora, r: 4, alpha: 8, targets: [{', '.join(targets)}]"
+                adapter = common.train(model_dir, method, pathlib.Path(scratch) / f"{name}-{i}")
                 model = common.load_adapter(common.open_base(model_dir, 2), adapter)
                 written = json.loads((adapter / "adapter_config.json").read_text())["target_modules"]
                 agreed &= same_tensors(model, adapter)
