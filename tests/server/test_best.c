@@ -268,6 +268,30 @@ Test(best, a_step_out_of_range_fails_the_run_and_is_not_committed)
     world_close(&w);
 }
 
+Test(best, a_deadline_with_quorum_fails_the_run_just_so)
+{
+    struct world w;
+    begin(&w, 5, false, 0);
+    struct core_config c = world_config(&w);
+    w.spec.federation.quorum = 2;
+    w.spec.federation.optimizer = SERVER_FEDADAM;
+    w.spec.federation.server_lr = 1e6;
+    w.spec.federation.server_beta2 = 0.999999;
+    w.spec.federation.server_tau = 1e-12;
+    reopen(&w, &c);
+    world_join_all(&w, 3);
+    world_deliver(&w, 0, 0);
+    world_deliver(&w, 1, 0);
+    cr_assert_eq(w.finished, 0);
+    world_pass(&w, 60 * 1000);
+    cr_assert_eq(w.commits, 0);
+    cr_assert_eq(w.failure.code, ERR_STATE);
+    world_deliver(&w, 2, 0);
+    cr_assert_eq(w.client[2].receipt.reason, REASON_LATE);
+    cr_assert_eq(core_deadline(w.core), CORE_NEVER);
+    world_close(&w);
+}
+
 Test(best, initial_values_that_are_no_numbers_are_refused)
 {
     struct world w;
