@@ -421,3 +421,167 @@ Test(dataset, every_task_is_complete)
     cr_expect_null(task_find("sst"));
     scratch_close(&s);
 }
+
+/* --- validation ----------------------------------------------------------------------------- */
+
+/* n rows "word K", labels by turns. */
+static void put_rows(struct scratch *s, const char *name, int n)
+{
+    static char rows[64 * 1024];
+    size_t len = (size_t)sprintf(rows, "sentence\tlabel\n");
+
+    for (int i = 0; i < n; i++)
+        len += (size_t)sprintf(rows + len, "word %d\t%d\n", i, i % 2);
+    scratch_put(s, name, rows, len);
+}
+
+/* train_test_split(range(10), random_state=42, test_size=0.1) */
+Test(splits, paper_cuts_train_as_scikit_learn_does)
+{
+    static const int train[] = {1, 5, 0, 7, 2, 9, 4, 3, 6};
+    struct scratch s = scratch_open();
+    struct task_spec task = text_task(s.dir);
+    char expected[32];
+
+    put_rows(&s, "train.tsv", 10);
+    cr_expect_not(dataset_has_valid(&task));
+    refuse(&task, SPLIT_VALID, NULL, ERR_DATA, "no file valid of kind");
+    task.splits = SPLITS_PAPER;
+    cr_expect(dataset_has_valid(&task));
+    struct dataset *d = read_ok(&task, SPLIT_VALID, "sentence");
+    cr_assert_eq(d->n, 1);
+    expect_row(d, 0, "word 8", NULL, 0);
+    cr_expect_str_eq(d->example[0].owner, "word 8");
+    dataset_close(d);
+    d = read_ok(&task, SPLIT_TRAIN, NULL);
+    cr_assert_eq(d->n, 9);
+    for (size_t i = 0; i < 9; i++) {
+        snprintf(expected, sizeof expected, "word %d", train[i]);
+        expect_row(d, i, expected, NULL, train[i] % 2);
+    }
+    dataset_close(d);
+    put_rows(&s, "dev.tsv", 10);
+    d = read_ok(&task, SPLIT_DEV, NULL);
+    cr_expect_eq(d->n, 10, "dev is whole");
+    dataset_close(d);
+    scratch_close(&s);
+}
+
+Test(splits, a_file_of_validation_examples_comes_first)
+{
+    struct scratch s = scratch_open();
+    struct task_spec task = text_task(s.dir);
+
+    task.splits = SPLITS_PAPER;
+    put_rows(&s, "train.tsv", 10);
+    scratch_text(&s, "valid.csv", "sentence,label\na,0\nb,1\n");
+    for (int split = SPLIT_TRAIN; split <= SPLIT_VALID; split++) {
+        struct dataset *d = read_ok(&task, (enum split)split, NULL);
+        cr_expect_eq(d->n, split == SPLIT_TRAIN ? 10 : 2);
+        dataset_close(d);
+    }
+    task.splits = SPLITS_OFFICIAL;
+    cr_expect(dataset_has_valid(&task));
+    dataset_close(read_ok(&task, SPLIT_VALID, NULL));
+    scratch_close(&s);
+}
+
+Test(splits, what_cannot_be_cut_is_refused)
+{
+    struct scratch s = scratch_open();
+    struct task_spec task = text_task(s.dir), file = text_task(s.path);
+
+    task.splits = file.splits = SPLITS_PAPER;
+    put_rows(&s, "train.tsv", 1);
+    refuse(&task, SPLIT_TRAIN, NULL, ERR_DATA, "1 rows cannot be cut");
+    put_rows(&s, "train.tsv", 0);
+    refuse(&task, SPLIT_VALID, NULL, ERR_DATA, "0 rows cannot be cut");
+    put_rows(&s, "train.tsv", 4);
+    cr_expect_not(dataset_has_valid(&file));
+    refuse(&file, SPLIT_VALID, NULL, ERR_DATA, "no valid split");
+    struct dataset *d = read_ok(&file, SPLIT_TRAIN, NULL);
+    cr_expect_eq(d->n, 4, "one file is whole");
+    dataset_close(d);
+    struct task_spec glue = task_in(&s, (char[]){"rte"});
+    cr_expect_not(dataset_has_valid(&glue));
+    refuse(&glue, SPLIT_VALID, NULL, ERR_DATA, "set task.splits to paper");
+    scratch_close(&s);
+}
+
+/* The number of classes is that of the whole file, whichever part has the largest. */
+Test(splits, both_parts_count_the_same_labels)
+{
+    struct scratch s = scratch_open();
+    struct task_spec task = text_task(s.dir);
+
+    task.splits = SPLITS_PAPER;
+    scratch_text(&s, "train.tsv",
+                 "sentence\tlabel\na\t0\na\t0\na\t1\na\t0\na\t0\na\t0\na\t1\n"
+                 "a\t0\na\t4\na\t0\n");
+    for (int split = SPLIT_TRAIN; split <= SPLIT_VALID; split++) {
+        struct dataset *d = read_ok(&task, (enum split)split, NULL);
+        cr_expect_eq(d->n_labels, 5);
+        dataset_close(d);
+    }
+    scratch_close(&s);
+}
+
+Test(splits, mnli_has_two_dev_sets)
+{
+    static const char row[] = "gold_label\tsentence1\tsentence2\n%s\ta\tb\n";
+    struct scratch s = scratch_open();
+    char matched[64], mismatched[64];
+
+    snprintf(matched, sizeof matched, row, "neutral");
+    snprintf(mismatched, sizeof mismatched, row, "contradiction");
+    scratch_text(&s, "dev_matched.tsv", matched);
+    scratch_text(&s, "dev_mismatched.tsv", mismatched);
+    struct task_spec task = task_in(&s, (char[]){"mnli"}),
+                     unlike = task_in(&s, (char[]){"mnli-mm"});
+    struct dataset *d = read_ok(&task, SPLIT_DEV, NULL);
+    expect_row(d, 0, "a", "b", 2);
+    dataset_close(d);
+    d = read_ok(&unlike, SPLIT_DEV, NULL);
+    expect_row(d, 0, "a", "b", 0);
+    dataset_close(d);
+    scratch_close(&s);
+}
+
+/* --- metrics of tasks ----------------------------------------------------------------------- */
+
+Test(task, metric_is_the_tasks_own_unless_told)
+{
+    static const struct {
+        char name[8], metric[16];
+        uint32_t n_labels;
+        int rc;
+        enum metric want;
+    } c[] = {
+        {"mrpc", "", 2, 0, METRIC_F1},
+        {"cola", "", 2, 0, METRIC_MATTHEWS},
+        {"stsb", "", 1, 0, METRIC_CORRELATION},
+        {"stsb", "mse", 1, 0, METRIC_MSE},
+        {"text", "", 1, 0, METRIC_MSE},
+        {"text", "", 7, 0, METRIC_ACCURACY},
+        {"text", "macro_f1", 7, 0, METRIC_MACRO_F1},
+        {"text", "spearman", 1, 0, METRIC_SPEARMAN},
+        {"conll", "", 9, 0, METRIC_ENTITY_F1},
+        {"conll", "accuracy", 9, 0, METRIC_ACCURACY},
+        {"conll", "f1", 2, ERR_CONFIG, 0},
+        {"text", "f1", 7, ERR_CONFIG, 0},
+        {"text", "entity_f1", 7, ERR_CONFIG, 0},
+        {"text", "pearson", 2, ERR_CONFIG, 0},
+        {"text", "accuracy", 1, ERR_CONFIG, 0},
+        {"sst2", "recall", 2, ERR_CONFIG, 0},
+    };
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+        char name[8], metric[16];
+        enum metric m = METRIC_COUNT;
+        struct err e;
+        memcpy(name, c[i].name, sizeof name);
+        memcpy(metric, c[i].metric, sizeof metric);
+        const struct task_spec task = {.name = name, .metric = metric[0] ? metric : NULL};
+        cr_expect_eq(task_metric(&task, c[i].n_labels, &m, &e), c[i].rc, "case %zu", i);
+        cr_expect(c[i].rc ? m == METRIC_COUNT : m == c[i].want, "case %zu: %d", i, (int)m);
+    }
+}
