@@ -235,7 +235,7 @@ static bool same(const char *wanted, const char *name)
     return !wanted || strcmp(wanted, name) == 0;
 }
 
-bool pick_matches(const struct pick *p, const struct outcome *c)
+bool outcome_matches(const struct pick *p, const struct outcome *c)
 {
     return p->baseline == c->baseline && same(p->variant, c->variant) && same(p->task, c->task) &&
            same(p->method, c->method) &&
@@ -250,7 +250,7 @@ struct stat outcomes_stat(const struct outcomes *o, const struct pick *p,
     double squares = 0; /* of deviations, by Welford's recurrence */
     for (size_t i = 0; i < o->n; i++) {
         const struct outcome *c = &o->cell[i];
-        if (c->state != CELL_DONE || !pick_matches(p, c))
+        if (c->state != CELL_DONE || !outcome_matches(p, c))
             continue;
         double x = measure(c);
         if (isnan(x))
@@ -266,7 +266,7 @@ struct stat outcomes_stat(const struct outcomes *o, const struct pick *p,
 const struct outcome *outcomes_first(const struct outcomes *o, const struct pick *p)
 {
     for (size_t i = 0; i < o->n; i++)
-        if (o->cell[i].state == CELL_DONE && pick_matches(p, &o->cell[i]))
+        if (o->cell[i].state == CELL_DONE && outcome_matches(p, &o->cell[i]))
             return &o->cell[i];
     return NULL;
 }

@@ -64,7 +64,7 @@ struct pick {
     double alpha;    /* NAN: any */
     uint32_t epochs; /* 0: any; asked of federated cells alone */
 };
-bool pick_matches(const struct pick *p, const struct outcome *c);
+bool outcome_matches(const struct pick *p, const struct outcome *c);
 
 /* Of the cells that are picked and done, and for which `measure` is a number. */
 struct stat {

@@ -28,7 +28,7 @@ static bool mean_at(const struct outcomes *o, const struct pick *p, uint32_t rou
     double value = 0, megabytes = 0, n = 0;
     for (size_t i = 0; i < o->n; i++) {
         const struct outcome *c = &o->cell[i];
-        if (c->state != CELL_DONE || !pick_matches(p, c))
+        if (c->state != CELL_DONE || !outcome_matches(p, c))
             continue;
         for (size_t k = 0; k < c->n_curve; k++) {
             if (c->curve[k].round != round || isnan(c->curve[k].value))
@@ -47,7 +47,7 @@ static uint32_t last_round(const struct outcomes *o, const struct pick *p)
     uint32_t last = 0;
     for (size_t i = 0; i < o->n; i++) {
         const struct outcome *c = &o->cell[i];
-        if (c->state == CELL_DONE && c->n_curve > 0 && pick_matches(p, c) &&
+        if (c->state == CELL_DONE && c->n_curve > 0 && outcome_matches(p, c) &&
             c->curve[c->n_curve - 1].round > last)
             last = c->curve[c->n_curve - 1].round;
     }
@@ -97,14 +97,14 @@ static void write_plot(FILE *f, const struct outcomes *o, const char *path, cons
 }
 
 /* Two plots of a task and variant, when it has a curve. */
-static void write_task(struct book *b, FILE *f, const struct outcomes *o, const char *dir,
+static void write_task(struct sheets *b, FILE *f, const struct outcomes *o, const char *dir,
                        const struct pick *p, bool *there, struct plots *out)
 {
     static const char *const kinds[] = {"rounds", "bytes"};
     const struct outcome *first = outcomes_first(o, p);
     if (!first || write_curves(f, o, *p, there) == 0)
         return;
-    const char *where = *p->variant ? book_text(b, "%s, %s", p->task, p->variant) : p->task;
+    const char *where = *p->variant ? sheets_text(b, "%s, %s", p->task, p->variant) : p->task;
     fputs("set title ", f);
     quote(f, where);
     fputs("\nset ylabel ", f);
@@ -112,14 +112,15 @@ static void write_task(struct book *b, FILE *f, const struct outcomes *o, const 
     fputc('\n', f);
     size_t number = out->n / 2 + 1;
     for (int k = 0; k < 2; k++) {
-        const char *file = book_text(b, "plots/%s-%zu.svg", kinds[k], number);
-        write_plot(f, o, book_text(b, "%s/%s", dir, file), there, k == 0 ? 1 : 3);
-        out->plot[out->n++] = (struct plot){
-            .title = book_text(b, "%s: %s over %s", where, first->metric, kinds[k]), .file = file};
+        const char *file = sheets_text(b, "plots/%s-%zu.svg", kinds[k], number);
+        write_plot(f, o, sheets_text(b, "%s/%s", dir, file), there, k == 0 ? 1 : 3);
+        out->plot[out->n++] =
+            (struct plot){.title = sheets_text(b, "%s: %s over %s", where, first->metric, kinds[k]),
+                          .file = file};
     }
 }
 
-static int write_script(struct book *b, const struct outcomes *o, const char *dir, FILE *f,
+static int write_script(struct sheets *b, const struct outcomes *o, const char *dir, FILE *f,
                         struct plots *out, struct err *e)
 {
     bool *there = calloc(o->methods.n + 1, sizeof *there);
@@ -169,7 +170,7 @@ static int run_gnuplot(const char *dir, const char *script, const char *text, si
     return rc ? rc : child_run(argv, log, NULL, 0, e);
 }
 
-int plots_draw(struct book *b, const struct outcomes *o, const char *dir, struct plots *out,
+int plots_draw(struct sheets *b, const struct outcomes *o, const char *dir, struct plots *out,
                struct err *e)
 {
     char whole[PATH_MAX], script[PATH_MAX], folder[PATH_MAX], program[PATH_MAX], *text = NULL;

@@ -12,7 +12,7 @@ struct plot {
     const char *file; /* "plots/rounds-1.svg", in the suite's folder */
 };
 struct plots {
-    struct plot *plot; /* n of them, in the book's memory */
+    struct plot *plot; /* n of them, in the memory of the sheets */
     size_t n;
     const char *missing; /* why there is none, and what to do; NULL: they are there */
 };
@@ -21,7 +21,7 @@ struct plots {
  * at the main table's alpha and local epochs. Writes DIR/plots/plots.gp and runs gnuplot on it.
  * Without gnuplot nothing fails: `missing` says so. ERR_IO; ERR_INTERNAL when gnuplot fails;
  * ERR_NOMEM. */
-int plots_draw(struct book *b, const struct outcomes *o, const char *dir, struct plots *out,
+int plots_draw(struct sheets *b, const struct outcomes *o, const char *dir, struct plots *out,
                struct err *e) MUST_CHECK;
 
 #endif

@@ -2,7 +2,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-const char *book_text(struct book *b, const char *fmt, ...)
+const char *sheets_text(struct sheets *b, const char *fmt, ...)
 {
     va_list ap, again;
     va_start(ap, fmt);
@@ -18,7 +18,7 @@ const char *book_text(struct book *b, const char *fmt, ...)
     return text ? text : "";
 }
 
-struct sheet *sheet_add(struct book *b, const char *title, const char *note, size_t columns,
+struct sheet *sheet_add(struct sheets *b, const char *title, const char *note, size_t columns,
                         const char *corner)
 {
     struct sheet *s = arena_calloc(&b->mem, 1, sizeof *s);
@@ -37,7 +37,7 @@ struct sheet *sheet_add(struct book *b, const char *title, const char *note, siz
     return s;
 }
 
-void sheet_drop_empty(struct book *b)
+void sheet_drop_empty(struct sheets *b)
 {
     struct sheet *before = NULL;
     if (!b->last || b->last->rows > 0)
@@ -57,7 +57,7 @@ void sheet_head(struct sheet *s, size_t column, const char *text)
         s->head[column] = text;
 }
 
-void sheet_row(struct book *b, struct sheet *s, const char *text)
+void sheet_row(struct sheets *b, struct sheet *s, const char *text)
 {
     if (!s)
         return;
@@ -85,7 +85,7 @@ void sheet_set(struct sheet *s, size_t column, const char *text)
 
 /* --- writing --- */
 
-void write_html_text(FILE *out, const char *text)
+void sheet_write_html(FILE *out, const char *text)
 {
     for (const char *c = text ? text : ""; *c; c++) {
         const char *named = *c == '&'    ? "&amp;"
@@ -101,7 +101,7 @@ void write_html_text(FILE *out, const char *text)
     }
 }
 
-void write_markdown_text(FILE *out, const char *text)
+void sheet_write_markdown(FILE *out, const char *text)
 {
     for (const char *c = text ? text : ""; *c; c++) {
         if (*c == '<' || *c == '&')
@@ -117,19 +117,19 @@ static void markdown_row(FILE *out, const char *const *cell, size_t columns)
 {
     for (size_t i = 0; i < columns; i++) {
         fputs(i ? " | " : "| ", out);
-        write_markdown_text(out, cell[i]);
+        sheet_write_markdown(out, cell[i]);
     }
     fputs(" |\n", out);
 }
 
-void book_markdown(const struct book *b, FILE *out)
+void sheets_markdown(const struct sheets *b, FILE *out)
 {
     for (const struct sheet *s = b->first; s; s = s->next) {
         fputs("## ", out);
-        write_markdown_text(out, s->title);
+        sheet_write_markdown(out, s->title);
         fputs("\n\n", out);
         if (*s->note) {
-            write_markdown_text(out, s->note);
+            sheet_write_markdown(out, s->note);
             fputs("\n\n", out);
         }
         markdown_row(out, s->head, s->columns);
@@ -148,21 +148,21 @@ static void html_row(FILE *out, const char *const *cell, size_t columns, bool he
     for (size_t i = 0; i < columns; i++) {
         const char *tag = head || i == 0 ? "th" : "td";
         fprintf(out, "<%s>", tag);
-        write_html_text(out, cell[i]);
+        sheet_write_html(out, cell[i]);
         fprintf(out, "</%s>", tag);
     }
     fputs("</tr>\n", out);
 }
 
-void book_html(const struct book *b, FILE *out)
+void sheets_html(const struct sheets *b, FILE *out)
 {
     for (const struct sheet *s = b->first; s; s = s->next) {
         fputs("<section>\n<h2>", out);
-        write_html_text(out, s->title);
+        sheet_write_html(out, s->title);
         fputs("</h2>\n", out);
         if (*s->note) {
             fputs("<p>", out);
-            write_html_text(out, s->note);
+            sheet_write_html(out, s->note);
             fputs("</p>\n", out);
         }
         fputs("<div class=\"wide\"><table>\n<thead>\n", out);
@@ -182,7 +182,7 @@ static json_t *row_json(const char *const *cell, size_t columns)
     return row;
 }
 
-json_t *book_json(const struct book *b)
+json_t *sheets_json(const struct sheets *b)
 {
     json_t *list = json_array();
     for (const struct sheet *s = b->first; s; s = s->next) {

@@ -19,34 +19,34 @@ struct sheet {
 
 /* Sheets in order, and all their text. Running out of memory is remembered, not reported at each
  * step: ask `full` at the end. */
-struct book {
+struct sheets {
     struct arena mem;
     struct sheet *first, *last;
     bool full;
 };
 
-/* As printf, in the book's memory; "" when there is none left. */
-const char *book_text(struct book *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* As printf, in the memory of the sheets; "" when there is none left. */
+const char *sheets_text(struct sheets *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* A sheet at the end of the book, its first column headed `corner`; NULL without memory. Texts are
+/* A sheet at the end, its first column headed `corner`; NULL without memory. Texts are
  * borrowed. The functions below do nothing with NULL. */
-struct sheet *sheet_add(struct book *b, const char *title, const char *note, size_t columns,
+struct sheet *sheet_add(struct sheets *b, const char *title, const char *note, size_t columns,
                         const char *corner);
 /* Removes the last sheet when it has no row. */
-void sheet_drop_empty(struct book *b);
+void sheet_drop_empty(struct sheets *b);
 void sheet_head(struct sheet *s, size_t column, const char *text);
 /* A new row with this text in its first column. */
-void sheet_row(struct book *b, struct sheet *s, const char *text);
+void sheet_row(struct sheets *b, struct sheet *s, const char *text);
 /* A cell of the last row. */
 void sheet_set(struct sheet *s, size_t column, const char *text);
 
 /* Text with everything escaped that Markdown or HTML would take for markup. */
-void write_markdown_text(FILE *out, const char *text);
-void write_html_text(FILE *out, const char *text);
+void sheet_write_markdown(FILE *out, const char *text);
+void sheet_write_html(FILE *out, const char *text);
 
-void book_markdown(const struct book *b, FILE *out);
-void book_html(const struct book *b, FILE *out);
+void sheets_markdown(const struct sheets *b, FILE *out);
+void sheets_html(const struct sheets *b, FILE *out);
 /* A list of {"title", "note", "columns", "rows"}; NULL without memory. */
-json_t *book_json(const struct book *b);
+json_t *sheets_json(const struct sheets *b);
 
 #endif

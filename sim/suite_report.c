@@ -16,7 +16,7 @@ enum { SVG_MAX_BYTES = 16 << 20 };
 struct suite_page {
     const char *dir;
     struct outcomes outcomes;
-    struct book book;
+    struct sheets sheets;
     struct plots plots;
 };
 
@@ -40,8 +40,8 @@ static const char *overview(struct suite_page *p)
         model = name ? name : model;
     }
     const struct outcome *first = &o->cell[0];
-    return book_text(
-        &p->book,
+    return sheets_text(
+        &p->sheets,
         "%zu of %zu cells are done, %zu failed. %s%s; %u clients, %u a round, %u rounds "
         "in the first cell. %.1f hours of one thread.",
         done, o->n, failed,
@@ -55,17 +55,17 @@ static int write_markdown(struct suite_page *p, FILE *out, struct err *e)
 {
     (void)e;
     fputs("# Results of the suite\n\n", out);
-    write_markdown_text(out, overview(p));
+    sheet_write_markdown(out, overview(p));
     fputs("\n\n", out);
-    book_markdown(&p->book, out);
+    sheets_markdown(&p->sheets, out);
     fputs("## Plots\n\n", out);
     if (p->plots.missing) {
-        write_markdown_text(out, p->plots.missing);
+        sheet_write_markdown(out, p->plots.missing);
         fputs("\n", out);
     }
     for (size_t i = 0; !p->plots.missing && i < p->plots.n; i++) {
         fputs("![", out);
-        write_markdown_text(out, p->plots.plot[i].title);
+        sheet_write_markdown(out, p->plots.plot[i].title);
         fprintf(out, "](%s)\n", p->plots.plot[i].file);
     }
     return 0;
@@ -101,7 +101,7 @@ static int write_image(const struct suite_page *p, const struct plot *plot, FILE
     if (rc)
         return rc;
     fputs("<img alt=\"", out);
-    write_html_text(out, plot->title);
+    sheet_write_html(out, plot->title);
     fputs("\" src=\"data:image/svg+xml,", out);
     for (size_t i = 0; i < len; i++)
         fprintf(out, isalnum((unsigned char)svg[i]) ? "%c" : "%%%02X", (unsigned char)svg[i]);
@@ -115,13 +115,13 @@ static int write_html(struct suite_page *p, FILE *out, struct err *e)
     int rc = 0;
     fputs(head, out);
     fputs("<p>", out);
-    write_html_text(out, overview(p));
+    sheet_write_html(out, overview(p));
     fputs("</p>\n", out);
-    book_html(&p->book, out);
+    sheets_html(&p->sheets, out);
     fputs("<section>\n<h2>Plots</h2>\n", out);
     if (p->plots.missing) {
         fputs("<p>", out);
-        write_html_text(out, p->plots.missing);
+        sheet_write_html(out, p->plots.missing);
         fputs("</p>\n", out);
     }
     for (size_t i = 0; !rc && !p->plots.missing && i < p->plots.n; i++)
@@ -144,7 +144,7 @@ static int write_file(struct suite_page *p, const char *name,
     rc = f ? write(p, f, e) : err_set(e, ERR_NOMEM, "no memory for the report");
     if (f && fclose(f) != 0 && !rc)
         rc = err_set(e, ERR_NOMEM, "no memory for the report");
-    if (!rc && p->book.full)
+    if (!rc && p->sheets.full)
         rc = err_set(e, ERR_NOMEM, "no memory for the report's tables");
     if (!rc)
         rc = file_write(path, text, len, 0644, e);
@@ -167,7 +167,7 @@ static int print_json(const struct suite_page *p, struct err *e)
     json_t *cells = json_array();
     for (size_t i = 0; i < p->outcomes.n; i++)
         json_array_append_new(cells, cell_json(&p->outcomes.cell[i]));
-    json_t *root = json_pack("{s:o, s:o}", "tables", book_json(&p->book), "cells", cells);
+    json_t *root = json_pack("{s:o, s:o}", "tables", sheets_json(&p->sheets), "cells", cells);
     int rc = jsonfile_print(root, JSON_INDENT(1) | JSON_REAL_PRECISION(9), e);
     json_decref(root);
     return rc;
@@ -179,9 +179,9 @@ int suite_report(const char *dir, bool json, struct err *e)
     int rc = outcomes_open(&p.outcomes, dir, e);
     if (rc)
         return rc;
-    arena_init(&p.book.mem, ARENA_NO_CAP);
-    suite_tables(&p.book, &p.outcomes);
-    rc = plots_draw(&p.book, &p.outcomes, dir, &p.plots, e);
+    arena_init(&p.sheets.mem, ARENA_NO_CAP);
+    suite_tables(&p.sheets, &p.outcomes);
+    rc = plots_draw(&p.sheets, &p.outcomes, dir, &p.plots, e);
     if (!rc)
         rc = write_file(&p, "report.md", write_markdown, e);
     if (!rc)
@@ -192,7 +192,7 @@ int suite_report(const char *dir, bool json, struct err *e)
         printf("%s/report.md\n%s/report.html\n", dir, dir);
     if (!rc && p.plots.missing)
         fprintf(stderr, "%s\n", p.plots.missing);
-    arena_release(&p.book.mem);
+    arena_release(&p.sheets.mem);
     outcomes_close(&p.outcomes);
     return rc;
 }

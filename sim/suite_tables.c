@@ -5,38 +5,38 @@
 
 #define PLUS_MINUS "\xc2\xb1" /* U+00B1 */
 
-const char *stat_text(struct book *b, const struct stat *s, size_t usual)
+const char *suite_stat_text(struct sheets *b, const struct stat *s, size_t usual)
 {
-    const char *odd = s->n != usual ? book_text(b, " (n = %zu)", s->n) : "";
+    const char *odd = s->n != usual ? sheets_text(b, " (n = %zu)", s->n) : "";
     if (s->n == 0)
         return "";
-    return s->n == 1 ? book_text(b, "%.1f%s", s->mean, odd)
-                     : book_text(b, "%.1f " PLUS_MINUS " %.1f%s", s->mean, s->sd, odd);
+    return s->n == 1 ? sheets_text(b, "%.1f%s", s->mean, odd)
+                     : sheets_text(b, "%.1f " PLUS_MINUS " %.1f%s", s->mean, s->sd, odd);
 }
 
-const char *title_text(struct book *b, const char *title, const char *variant)
+const char *suite_title(struct sheets *b, const char *title, const char *variant)
 {
-    return *variant ? book_text(b, "%s: %s", title, variant) : title;
+    return *variant ? sheets_text(b, "%s: %s", title, variant) : title;
 }
 
-static const char *task_head(struct book *b, const struct outcomes *o, const char *variant,
+static const char *task_head(struct sheets *b, const struct outcomes *o, const char *variant,
                              const char *task)
 {
     for (size_t i = 0; i < o->n; i++) {
         const struct outcome *c = &o->cell[i];
         if (c->state == CELL_DONE && strcmp(c->task, task) == 0 && strcmp(c->variant, variant) == 0)
-            return book_text(b, "%s, %s", task, c->metric);
+            return sheets_text(b, "%s, %s", task, c->metric);
     }
     return task;
 }
 
 /* A sheet with a column a task after the first ones. */
-static struct sheet *task_sheet(struct book *b, const struct outcomes *o, const char *variant,
+static struct sheet *task_sheet(struct sheets *b, const struct outcomes *o, const char *variant,
                                 const char *title, const char *note, const char *corner,
                                 size_t extra)
 {
     struct sheet *s =
-        sheet_add(b, title_text(b, title, variant), note, 1 + o->tasks.n + extra, corner);
+        sheet_add(b, suite_title(b, title, variant), note, 1 + o->tasks.n + extra, corner);
     for (size_t t = 0; t < o->tasks.n; t++)
         sheet_head(s, 1 + t, task_head(b, o, variant, o->tasks.name[t]));
     return s;
@@ -64,7 +64,7 @@ static size_t usual_n(const struct outcomes *o, const char *variant)
 
 /* A row of a method: one column a task, then mean and share of full fine-tuning where every task
  * has a value. */
-static void main_row(struct book *b, struct sheet *s, const struct outcomes *o, struct pick p,
+static void main_row(struct sheets *b, struct sheet *s, const struct outcomes *o, struct pick p,
                      size_t usual, double *mean)
 {
     double sum = 0;
@@ -76,16 +76,16 @@ static void main_row(struct book *b, struct sheet *s, const struct outcomes *o, 
             sheet_row(b, s,
                       p.baseline == BASELINE_FEDERATED
                           ? p.method
-                          : book_text(b, "%s, %s", p.method, baseline_name(p.baseline)));
+                          : sheets_text(b, "%s, %s", p.method, baseline_name(p.baseline)));
         if (v.n == 0)
             continue;
         filled++;
         sum += v.mean;
-        sheet_set(s, 1 + t, stat_text(b, &v, usual));
+        sheet_set(s, 1 + t, suite_stat_text(b, &v, usual));
     }
     *mean = filled == o->tasks.n ? sum / (double)filled : NAN;
     if (!isnan(*mean))
-        sheet_set(s, 1 + o->tasks.n, book_text(b, "%.1f", *mean));
+        sheet_set(s, 1 + o->tasks.n, sheets_text(b, "%.1f", *mean));
 }
 
 /* The method of an experiment file that a row of the table stands for. */
@@ -105,11 +105,11 @@ static const char *task_name(const struct outcomes *o, const char *task)
     return task;
 }
 
-static void main_table(struct book *b, const struct outcomes *o, const char *variant)
+static void main_table(struct sheets *b, const struct outcomes *o, const char *variant)
 {
     double alpha = outcomes_main_alpha(o), full = NAN, mean;
     size_t usual = usual_n(o, variant);
-    const char *note = book_text(
+    const char *note = sheets_text(
         b,
         "Value of the metric in points on the test set, mean and standard deviation of %zu "
         "seed%s; alpha %g, %u local epoch%s. Local: the mean over clients' own models.",
@@ -135,7 +135,7 @@ static void main_table(struct book *b, const struct outcomes *o, const char *var
                 if (is_full && isnan(full))
                     full = mean;
                 if (s && s->rows > rows && !isnan(mean) && full > 0)
-                    sheet_set(s, 2 + o->tasks.n, book_text(b, "%.1f", 100 * mean / full));
+                    sheet_set(s, 2 + o->tasks.n, sheets_text(b, "%.1f", 100 * mean / full));
             }
         }
     }
@@ -144,15 +144,15 @@ static void main_table(struct book *b, const struct outcomes *o, const char *var
 
 /* --- alpha and local epochs --- */
 
-static const char *published_text(struct book *b, const struct published *p)
+static const char *published_text(struct sheets *b, const struct published *p)
 {
-    return p->sd < 0 ? book_text(b, "%.1f", p->mean)
-                     : book_text(b, "%.1f " PLUS_MINUS " %.1f", p->mean, p->sd);
+    return p->sd < 0 ? sheets_text(b, "%.1f", p->mean)
+                     : sheets_text(b, "%.1f " PLUS_MINUS " %.1f", p->mean, p->sd);
 }
 
 /* One row for each value of alpha or of local epochs; `published`: the paper's figures in our
  * rows. */
-static void sweep_row(struct book *b, struct sheet *s, const struct outcomes *o,
+static void sweep_row(struct sheets *b, struct sheet *s, const struct outcomes *o,
                       const struct pick *pick, const char *label, bool published, size_t usual)
 {
     bool any = false;
@@ -168,13 +168,13 @@ static void sweep_row(struct book *b, struct sheet *s, const struct outcomes *o,
         if (!any)
             sheet_row(b, s, label);
         any = true;
-        sheet_set(s, 1 + t, published ? published_text(b, &known) : stat_text(b, &v, usual));
+        sheet_set(s, 1 + t, published ? published_text(b, &known) : suite_stat_text(b, &v, usual));
     }
 }
 
 enum sweep { SWEEP_MAIN, SWEEP_ALPHA, SWEEP_EPOCHS };
 
-static void sweep_rows(struct book *b, struct sheet *s, const struct outcomes *o,
+static void sweep_rows(struct sheets *b, struct sheet *s, const struct outcomes *o,
                        const char *variant, enum sweep sweep, bool published)
 {
     size_t usual = usual_n(o, variant);
@@ -186,16 +186,16 @@ static void sweep_rows(struct book *b, struct sheet *s, const struct outcomes *o
                              .alpha = sweep == SWEEP_ALPHA ? o->alpha[i] : outcomes_main_alpha(o),
                              .epochs =
                                  sweep == SWEEP_EPOCHS ? o->epochs[i] : outcomes_main_epochs(o)};
-            const char *label = sweep == SWEEP_ALPHA
-                                    ? book_text(b, "%s, alpha %g", p.method, p.alpha)
-                                : sweep == SWEEP_EPOCHS ? book_text(b, "%s, %u", p.method, p.epochs)
-                                                        : p.method;
+            const char *label =
+                sweep == SWEEP_ALPHA    ? sheets_text(b, "%s, alpha %g", p.method, p.alpha)
+                : sweep == SWEEP_EPOCHS ? sheets_text(b, "%s, %u", p.method, p.epochs)
+                                        : p.method;
             sweep_row(b, s, o, &p, label, published, usual);
         }
     }
 }
 
-static void sweep_tables(struct book *b, const struct outcomes *o, const char *variant,
+static void sweep_tables(struct sheets *b, const struct outcomes *o, const char *variant,
                          enum sweep sweep)
 {
     static const struct {
@@ -241,15 +241,15 @@ static double mean_of(const struct outcome *c)
     return c->mean;
 }
 
-static const char *clients_text(struct book *b, const struct outcomes *o, const struct pick *p)
+static const char *clients_text(struct sheets *b, const struct outcomes *o, const struct pick *p)
 {
     struct stat worst = outcomes_stat(o, p, worst_of), tenth = outcomes_stat(o, p, tenth_of),
                 mean = outcomes_stat(o, p, mean_of);
-    return worst.n ? book_text(b, "%.1f / %.1f / %.1f", worst.mean, tenth.mean, mean.mean) : NULL;
+    return worst.n ? sheets_text(b, "%.1f / %.1f / %.1f", worst.mean, tenth.mean, mean.mean) : NULL;
 }
 
 /* "entailment 71.3, not_entailment 64.0": recall, mean over seeds. */
-static const char *labels_text(struct book *b, const struct outcomes *o, const struct pick *p)
+static const char *labels_text(struct sheets *b, const struct outcomes *o, const struct pick *p)
 {
     const struct outcome *first = outcomes_first(o, p);
     const json_t *labels = first ? json_object_get(first->summary, "labels") : NULL;
@@ -258,23 +258,23 @@ static const char *labels_text(struct book *b, const struct outcomes *o, const s
         double sum = 0;
         size_t n = 0;
         for (size_t i = 0; i < o->n; i++) {
-            if (o->cell[i].state != CELL_DONE || !pick_matches(p, &o->cell[i]))
+            if (o->cell[i].state != CELL_DONE || !outcome_matches(p, &o->cell[i]))
                 continue;
             const json_t *one = json_array_get(json_object_get(o->cell[i].summary, "labels"), l);
             sum += json_number_value(json_object_get(one, "recall"));
             n++;
         }
         const char *name = json_string_value(json_object_get(json_array_get(labels, l), "label"));
-        text = book_text(b, "%s%s%s %.1f", text ? text : "", text ? ", " : "", name ? name : "?",
-                         100 * sum / (double)n);
+        text = sheets_text(b, "%s%s%s %.1f", text ? text : "", text ? ", " : "", name ? name : "?",
+                           100 * sum / (double)n);
     }
     return text;
 }
 
 /* A sheet of texts by method, baseline and alpha. */
-static void detail_table(struct book *b, const struct outcomes *o, const char *variant,
+static void detail_table(struct sheets *b, const struct outcomes *o, const char *variant,
                          const char *title, const char *note,
-                         const char *(*text)(struct book *b, const struct outcomes *o,
+                         const char *(*text)(struct sheets *b, const struct outcomes *o,
                                              const struct pick *p))
 {
     struct sheet *s = task_sheet(b, o, variant, title, note, "method, alpha", 0);
@@ -291,7 +291,7 @@ static void detail_table(struct book *b, const struct outcomes *o, const char *v
                 if (!cell)
                     continue;
                 if (!any)
-                    sheet_row(b, s, book_text(b, "%s, %g", p.method, p.alpha));
+                    sheet_row(b, s, sheets_text(b, "%s, %g", p.method, p.alpha));
                 any = true;
                 sheet_set(s, 1 + t, cell);
             }
@@ -302,7 +302,7 @@ static void detail_table(struct book *b, const struct outcomes *o, const char *v
 
 /* --- all --- */
 
-static void failures(struct book *b, const struct outcomes *o)
+static void failures(struct sheets *b, const struct outcomes *o)
 {
     struct sheet *s = sheet_add(b, "Cells without a result", "", 2, "cell");
     sheet_head(s, 1, "why");
@@ -315,7 +315,7 @@ static void failures(struct book *b, const struct outcomes *o)
     sheet_drop_empty(b);
 }
 
-void suite_tables(struct book *b, const struct outcomes *o)
+void suite_tables(struct sheets *b, const struct outcomes *o)
 {
     for (size_t v = 0; v < o->variants.n; v++) {
         const char *variant = o->variants.name[v];

@@ -35,9 +35,9 @@ static struct pick pick_main(const struct outcomes *o, const char *variant, cons
                          .epochs = outcomes_main_epochs(o)};
 }
 
-static const char *bytes_text(struct book *b, const struct stat *s, double payload)
+static const char *bytes_text(struct sheets *b, const struct stat *s, double payload)
 {
-    return s->n ? book_text(b, "%.0f (%+.2f %%)", s->mean, 100 * (s->mean / payload - 1)) : "";
+    return s->n ? sheets_text(b, "%.0f (%+.2f %%)", s->mean, 100 * (s->mean / payload - 1)) : "";
 }
 
 /* Payload of full fine-tuning on a task; NAN when the suite has none. */
@@ -52,27 +52,27 @@ static double full_payload(const struct outcomes *o, const char *variant, const 
     return NAN;
 }
 
-static void bytes_row(struct book *b, struct sheet *s, const struct outcomes *o,
+static void bytes_row(struct sheets *b, struct sheet *s, const struct outcomes *o,
                       const struct outcome *first, const struct pick *p)
 {
     double payload = outcome_payload(first), full = full_payload(o, p->variant, p->task);
     struct stat up = outcomes_stat(o, p, up_of), down = outcomes_stat(o, p, down_of);
     sheet_row(b, s, p->method);
     sheet_set(s, 1, p->task);
-    sheet_set(s, 2, book_text(b, "%.0f", first->trainable));
-    sheet_set(s, 3, book_text(b, "%.0f", payload));
+    sheet_set(s, 2, sheets_text(b, "%.0f", first->trainable));
+    sheet_set(s, 3, sheets_text(b, "%.0f", payload));
     sheet_set(s, 4, bytes_text(b, &up, payload));
     sheet_set(s, 5, bytes_text(b, &down, payload));
     if (!isnan(full))
-        sheet_set(s, 6, book_text(b, "%.1f", full / payload));
+        sheet_set(s, 6, sheets_text(b, "%.1f", full / payload));
 }
 
-static void bytes_table(struct book *b, const struct outcomes *o, const char *variant)
+static void bytes_table(struct sheets *b, const struct outcomes *o, const char *variant)
 {
     static const char *const head[] = {"task",        "trainable",     "analytic bytes",
                                        "measured up", "measured down", "full / this"};
     struct sheet *s =
-        sheet_add(b, title_text(b, "Communication", variant),
+        sheet_add(b, suite_title(b, "Communication", variant),
                   "Bytes of one client in one round, each way. Analytic: 4 bytes for "
                   "each trainable parameter. Measured: on the wire of the simulation, "
                   "frames and messages included.",
@@ -131,14 +131,14 @@ static const struct point *reached(const struct outcome *c, double target)
 }
 
 /* "14 rounds, 83.1 MB", of the seeds that get there. */
-static const char *target_text(struct book *b, const struct outcomes *o, const struct pick *p,
+static const char *target_text(struct sheets *b, const struct outcomes *o, const struct pick *p,
                                double target)
 {
     size_t all = 0, n = 0;
     double rounds = 0, megabytes = 0;
     for (size_t i = 0; i < o->n; i++) {
         const struct outcome *c = &o->cell[i];
-        if (c->state != CELL_DONE || !pick_matches(p, c))
+        if (c->state != CELL_DONE || !outcome_matches(p, c))
             continue;
         const struct point *at = reached(c, target);
         all++;
@@ -150,13 +150,13 @@ static const char *target_text(struct book *b, const struct outcomes *o, const s
     }
     if (n == 0)
         return all ? "not reached" : NULL;
-    return book_text(b, "%.3g rounds, %.3g MB%s", rounds / (double)n, megabytes / (double)n,
-                     n < all ? book_text(b, " (%zu of %zu seeds)", n, all) : "");
+    return sheets_text(b, "%.3g rounds, %.3g MB%s", rounds / (double)n, megabytes / (double)n,
+                       n < all ? sheets_text(b, " (%zu of %zu seeds)", n, all) : "");
 }
 
-static void target_table(struct book *b, const struct outcomes *o, const char *variant)
+static void target_table(struct sheets *b, const struct outcomes *o, const char *variant)
 {
-    struct sheet *s = sheet_add(b, title_text(b, "Rounds and bytes to the target", variant),
+    struct sheet *s = sheet_add(b, suite_title(b, "Rounds and bytes to the target", variant),
                                 "Until the metric on the test set is first at 95 % of the "
                                 "centralised result (of full fine-tuning where the suite has it, "
                                 "else of the same method). Bytes of all clients, both ways.",
@@ -182,9 +182,9 @@ static void target_table(struct book *b, const struct outcomes *o, const char *v
 
 /* --- time and memory --- */
 
-static void time_table(struct book *b, const struct outcomes *o, const char *variant)
+static void time_table(struct sheets *b, const struct outcomes *o, const char *variant)
 {
-    struct sheet *s = sheet_add(b, title_text(b, "Time and memory", variant),
+    struct sheet *s = sheet_add(b, suite_title(b, "Time and memory", variant),
                                 "Wall-clock seconds of a cell on one thread, evaluation included, "
                                 "and the most resident memory; mean of the seeds.",
                                 1 + o->tasks.n, "method");
@@ -201,13 +201,13 @@ static void time_table(struct book *b, const struct outcomes *o, const char *var
             if (!any)
                 sheet_row(b, s, p.method);
             any = true;
-            sheet_set(s, 1 + t, book_text(b, "%.0f s, %.0f MB", seconds.mean, rss.mean));
+            sheet_set(s, 1 + t, sheets_text(b, "%.0f s, %.0f MB", seconds.mean, rss.mean));
         }
     }
     sheet_drop_empty(b);
 }
 
-void suite_tables_cost(struct book *b, const struct outcomes *o, const char *variant)
+void suite_tables_cost(struct sheets *b, const struct outcomes *o, const char *variant)
 {
     bytes_table(b, o, variant);
     target_table(b, o, variant);
