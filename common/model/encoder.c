@@ -124,11 +124,6 @@ static struct val *linear(const struct pass *p, int layer, enum linear_site site
     return y;
 }
 
-struct val *block_norm(struct tape *t, struct val *x, struct val *h, const struct block_norm *n)
-{
-    return op_add_norm(t, x, h, n->dropout, n->gain, n->bias, n->eps);
-}
-
 static struct val *end_block(const struct pass *p, int layer, enum block_site site, struct val *x,
                              struct val *branch)
 {

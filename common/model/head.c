@@ -44,7 +44,7 @@ int head_tensors(const struct model *m, enum head_kind kind, int n_labels,
                                 .ndim = is_bias(i) ? 1 : 2,
                                 .dim = {i < CLASSIFIER ? d : n_labels, is_bias(i) ? 0 : d}};
         if (kind == HEAD_TOKENS) {
-            h.name = token_head_names[i - CLASSIFIER];
+            h.name = names_token_head[i - CLASSIFIER];
             h.module = "classifier";
         }
         h.pretrained = pretrained(m, &h);

@@ -165,7 +165,7 @@ static void take_head(struct binder *b)
     for (int i = 0; i < FILE_HEAD_TENSORS && b->rc == 0; i++) {
         bool sequence = i < HEAD_MAX_TENSORS;
         bool is_pooler = b->names->pooler != NULL && i < 2;
-        const char *name = sequence ? b->names->head[i] : token_head_names[i - HEAD_MAX_TENSORS];
+        const char *name = sequence ? b->names->head[i] : names_token_head[i - HEAD_MAX_TENSORS];
         const struct st_tensor *t = is_pooler ? NULL : find(b, name);
         if (t == NULL || t->ndim < 1 || t->ndim > 2 || t->dtype == DTYPE_OTHER)
             continue;

@@ -77,7 +77,7 @@ const struct family_names family_names[FAMILIES] = {
                            .tokens_drop_as_hidden = true},
 };
 
-const char *const token_head_names[2] = {"classifier.weight", "classifier.bias"};
+const char *const names_token_head[2] = {"classifier.weight", "classifier.bias"};
 
 bool names_tolerated(const char *tensor)
 {

@@ -36,7 +36,7 @@ struct family_names {
 extern const struct family_names family_names[FAMILIES];
 
 /* The classifier's weight and bias in a head of token classification, whatever the family. */
-extern const char *const token_head_names[2];
+extern const char *const names_token_head[2];
 
 /* Is a tensor (without the family's prefix) one that checkpoints may hold although the encoder does
  * not need it: buffers, poolers and the heads of other tasks? */
