@@ -70,8 +70,8 @@ int trainer_fit(struct trainer *t, const struct train_job *job, float *theta,
 
 /* Scores theta on examples index[0..n), without repeats (NULL: all). The same bits for any number
  * of threads. `score`, when not NULL, is opened, to be closed by score_close; `predicted`, when not
- * NULL, gets a class (or rounded value, for regression) for each of dataset_rows; `logits`, when not
- * NULL, n_labels values for each. peft's head is of the data's kind and number of labels. */
+ * NULL, gets a class (or rounded value, for regression) for each of dataset_rows; `logits`, when
+ * not NULL, n_labels values for each. peft's head is of the data's kind and number of labels. */
 int trainer_eval(struct trainer *t, const struct peft *peft, const struct dataset *data,
                  const uint32_t *index, size_t n, const float *theta, struct score *score,
                  int32_t *predicted, float *logits, struct err *e) MUST_CHECK;

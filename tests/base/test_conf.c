@@ -416,8 +416,9 @@ Test(conf, help_names_every_key)
               "%s", text);
     cr_assert(strstr(text, "peft.r                     a whole number from 1 to 1024; default 8\n"),
               "%s", text);
-    cr_assert(strstr(text, "local.optimizer            one of adamw, adamw_hf, sgd; default adamw\n"),
-              "%s", text);
+    cr_assert(
+        strstr(text, "local.optimizer            one of adamw, adamw_hf, sgd; default adamw\n"),
+        "%s", text);
     cr_assert(strstr(text, "peft.rslora                true or false; default false\n"), "%s",
               text);
     cr_assert(strstr(text, "; default [query, value]\n"), "%s", text);

@@ -170,5 +170,6 @@ Test(journal, that_cannot_be_written_starts_again)
     cr_expect_eq(journal_begin(j, 1, &lost)->values[0], 1);
     cr_expect_not(lost);
     journal_close(j);
-    cr_assert_not_null(mkdtemp(strcpy(dir, "/tmp/fedpet-journal-XXXXXX")));
+    snprintf(dir, sizeof dir, "/tmp/fedpet-journal-XXXXXX");
+    cr_assert_not_null(mkdtemp(dir));
 }
