@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+static const double FIRST_DRAW = 0.3; /* seconds after a file began */
+
 struct fetch_options {
     char *revision, *out, *mirror, *ca;
     bool json;
@@ -39,14 +41,14 @@ static void look_bytes(void *ctx, size_t n)
     double seconds = progress_seconds(&l->progress);
     l->done += n;
     l->bytes += n;
-    if (l->left == 0) /* a listing: nothing to show */
+    /* A listing has nothing to show, and a moment's rate says nothing. */
+    if (l->left == 0 || seconds < FIRST_DRAW)
         return;
     /* After a server that began anew there is more to come than was said. */
     if (l->done > l->left)
         l->left = l->done;
     progress_draw(&l->progress, l->done, l->left, "%s  %.1f of %.1f MB  %.1f MB/s", l->name,
-                  1e-6 * (double)l->done, 1e-6 * (double)l->left,
-                  seconds > 0 ? 1e-6 * (double)l->done / seconds : 0.0);
+                  1e-6 * (double)l->done, 1e-6 * (double)l->left, 1e-6 * (double)l->done / seconds);
 }
 
 static void look_retry(void *ctx, const char *why, unsigned ms)

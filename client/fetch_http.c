@@ -341,7 +341,8 @@ static enum outcome judge_answer(struct request *r, const char *url)
 static char *next_hop(const struct request *r)
 {
     char *to = NULL;
-    if (r->reply->status < 300 || r->reply->status > 399 || (!r->sink && r->linked_etag))
+    if (r->reply->status < 300 || r->reply->status > 399 ||
+        (!r->sink && r->linked_etag && r->linked_size))
         return NULL;
     curl_easy_getinfo(r->http->curl, CURLINFO_REDIRECT_URL, &to);
     return to ? strdup(to) : NULL;

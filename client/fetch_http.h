@@ -55,8 +55,8 @@ struct fetch_reply {
  * when its answer makes no sense; ERR_CONFIG: not an https URL. Another answer than success is no
  * failure: reply->status says it. */
 
-/* The answer's headers. A redirect that carries X-Linked-Etag (a large file of the hub, kept
- * elsewhere) is not followed: it tells all. */
+/* The answer's headers. A redirect that carries X-Linked-Etag and -Size (a large file of the hub,
+ * kept elsewhere) is not followed: it tells all. */
 int fetch_http_head(struct fetch_http *h, const char *url, struct fetch_reply *reply,
                     struct err *e) MUST_CHECK;
 
