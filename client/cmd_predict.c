@@ -32,7 +32,9 @@ static void clear(struct predictor *p)
 static int32_t *copy_ints(struct predictor *p, const int32_t *from, size_t n)
 {
     int32_t *own = arena_alloc(&p->data.mem, n * sizeof *own);
-    return own ? memcpy(own, from, n * sizeof *own) : NULL;
+    if (own && n)
+        memcpy(own, from, n * sizeof *own);
+    return own;
 }
 
 /* Adds what has been encoded. sentence: its words, or NULL. */

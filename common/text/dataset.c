@@ -194,28 +194,39 @@ static int read_text(struct reader *r, struct example *x, struct err *e)
     return rc ? err_wrap(e, "%s:%zu", r->source.path, r->texts.line) : copy_text(r, x, e);
 }
 
+/* Copies n integers, and moves on to where the next may go. */
+static const int32_t *append_ints(int32_t **at, const int32_t *from, size_t n)
+{
+    int32_t *copy = *at;
+
+    if (n)
+        memcpy(copy, from, n * sizeof *copy);
+    *at += n;
+    return copy;
+}
+
 /* Copies ids, types, the beginnings of words and the tags, then the words. */
 static int copy_sentence(struct reader *r, struct example *x, struct err *e)
 {
     const struct sentences *s = &r->sentences;
     const struct encoding *enc = &r->encoding;
     struct arena *mem = &r->data->mem;
-    size_t ints = enc->n * sizeof(int32_t), bytes = bytes_of(s->owner);
+    size_t bytes = bytes_of(s->owner);
 
     for (size_t i = 0; i < s->n; i++)
         bytes += bytes_of(s->word[i]);
     struct sentence *own = arena_alloc(mem, sizeof *own + s->n * sizeof *own->word);
-    int32_t *block = arena_alloc(mem, 3 * ints + s->n * sizeof *block);
+    int32_t *ints = arena_alloc(mem, (3 * enc->n + s->n) * sizeof *ints);
     char *at = arena_alloc(mem, bytes);
-    if (!own || !block || !at)
+    if (!own || !ints || !at)
         return no_memory(r, e);
     const char **word = (const char **)(own + 1);
-    int32_t *tag = memcpy(block + 3 * enc->n, r->tag.v, s->n * sizeof *tag);
-    *own = (struct sentence){.word = word, .tag = tag, .n = (int32_t)s->n};
     x->sentence = own;
-    x->id = memcpy(block, enc->id, ints);
-    x->type = memcpy(block + enc->n, enc->type, ints);
-    x->word = memcpy(block + 2 * enc->n, enc->word, ints);
+    x->id = append_ints(&ints, enc->id, enc->n);
+    x->type = append_ints(&ints, enc->type, enc->n);
+    x->word = append_ints(&ints, enc->word, enc->n);
+    const int32_t *tag = append_ints(&ints, r->tag.v, s->n);
+    *own = (struct sentence){.word = word, .tag = tag, .n = (int32_t)s->n};
     x->n_tokens = (int32_t)enc->n;
     for (size_t i = 0; i < s->n; i++)
         at = append(at, s->word[i], &word[i]);

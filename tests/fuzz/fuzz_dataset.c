@@ -3,7 +3,7 @@
 
 #include "text/dataset.h"
 
-enum { MAX_LENGTH = 32, KINDS = 6 };
+enum { MAX_LENGTH = 32, KINDS = 8 };
 
 /* A word list of one's own: the reader matters here, not the tokenizer. */
 static struct tokenizer *open_tokenizer(void)
@@ -22,10 +22,10 @@ static struct tokenizer *open_tokenizer(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static char text[] = "text", pair[] = "pair", label[] = "label", yes[] = "yes", no[] = "no";
-    static char sst2[] = "sst2", mrpc[] = "mrpc", rte[] = "rte";
-    static char *labels[] = {no, yes}, *const named[] = {sst2, mrpc, rte};
-    static const char *const file[KINDS] = {"train.csv", "train.tsv", "train.jsonl",
-                                            "train.tsv", "train.tsv", "train.tsv"};
+    static char sst2[] = "sst2", mrpc[] = "mrpc", rte[] = "rte", conll[] = "conll";
+    static char *labels[] = {no, yes}, *const named[] = {sst2, mrpc, rte, conll, conll};
+    static const char *const file[KINDS] = {"train.csv", "train.tsv", "train.jsonl", "train.tsv",
+                                            "train.tsv", "train.tsv", "train.txt",   "train.jsonl"};
     struct dataset *d;
     struct err e = {0};
     if (size < 1)
@@ -43,6 +43,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else {
         task = (struct task_spec){.name = named[kind - 3], .data = scratch_dir};
     }
+    if (data[0] & 0x40)
+        task.splits = SPLITS_PAPER;
     if (dataset_open(&d, &task, SPLIT_TRAIN, t, MAX_LENGTH, NULL, &e) == 0) {
         for (size_t i = 0; i < d->n; i++)
             if (d->example[i].n_tokens < 1 || d->example[i].n_tokens > MAX_LENGTH ||

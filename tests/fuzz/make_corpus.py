@@ -173,6 +173,9 @@ def datasets():
     write("dataset", "sst2", b"\x03sentence\tlabel\na b the\t1\nthe .\t0\n")
     write("dataset", "mrpc", b"\x04Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t1\t2\ta b\tthe\n0\t3\t4\tb\ta\n")
     write("dataset", "rte", b"\x05index\tsentence1\tsentence2\tlabel\n0\ta b\tthe\tentailment\n1\tb\ta\tnot_entailment\n")
+    write("dataset", "conll", b"\x06-DOCSTART- -X- O\n\na NNP B-X\nb NNP I-X\n\nthe DT O\n")
+    write("dataset", "conll_named", b"\x06# global.columns = ID FORM\n1 a\n2 b\n")
+    write("dataset", "conll_jsonl", b'\x47{"tokens": ["a", "b"], "tags": ["O", "B-X"]}\n{"tokens": ["the"], "tags": ["O"]}\n')
 
 
 if __name__ == "__main__":
