@@ -63,9 +63,9 @@ def encoders(scratch: pathlib.Path, pooler: bool = False) -> dict[str, pathlib.P
     return {"all-MiniLM-L6-v2": MINILM} | {f: random_encoder(f, scratch / f, pooler) for f in ("bert", "roberta", "distilbert")}
 
 
-def open_base(model_dir: pathlib.Path, n_labels: int):
+def open_base(model_dir: pathlib.Path, n_labels: int, **options):
     return transformers.AutoModelForSequenceClassification.from_pretrained(
-        model_dir, num_labels=n_labels, dtype=torch.float32)
+        model_dir, num_labels=n_labels, dtype=torch.float32, **options)
 
 
 def torch_logits(model, model_dir: pathlib.Path, texts: list[tuple[str, str]]) -> torch.Tensor:
