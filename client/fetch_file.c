@@ -1,4 +1,5 @@
 #include "client/fetch_file.h"
+#include "base/log.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -27,6 +28,10 @@ static int open_lock(const char *path, int *fd, struct err *e)
         *fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (*fd < 0)
         return err_sys(e, ERR_IO, errno, "cannot open %s", path);
+    if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    if (errno == EWOULDBLOCK)
+        log_info("waiting for another process that fetches the same lock=%s", path);
     while (flock(*fd, LOCK_EX) != 0) {
         if (errno == EINTR)
             continue;

@@ -107,6 +107,11 @@ static void resolve(struct hub *h, const char *name, struct web_answer *a)
         fail(a, 404, "EntryNotFound");
         return;
     }
+    if (!f->large && h->moved) {
+        a->status = 307;
+        snprintf(a->headers, sizeof a->headers, "Location: /cache/%s?etag=1\r\n", name);
+        return;
+    }
     if (!f->large) {
         snprintf(a->headers, sizeof a->headers, "ETag: \"%s\"\r\nX-Repo-Commit: " HUB_COMMIT "\r\n",
                  f->etag);
@@ -121,6 +126,15 @@ static void resolve(struct hub *h, const char *name, struct web_answer *a)
              "X-Linked-Etag: \"%s\"\r\nX-Linked-Size: %zu\r\nETag: \"of the page\"\r\n"
              "Location: %s\r\n",
              f->etag, h->announce ? h->announce : f->len, h->redirect ? h->redirect : to);
+}
+
+static void send_moved(struct hub *h, const char *path, struct web_answer *a)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(path, "?"), path);
+    h->moved = false;
+    resolve(h, name, a);
+    h->moved = true;
 }
 
 static void answer_api(void *ctx, const struct web_request *q, struct web_answer *a)
@@ -142,6 +156,8 @@ static void answer_api(void *ctx, const struct web_request *q, struct web_answer
         resolve(h, strrchr(q->path, '/') + 1, a);
     else if (strncmp(q->path, "/api/models/" HUB_REPO "/", sizeof "/api/models/" HUB_REPO) == 0)
         fail(a, 404, "RevisionNotFound");
+    else if (strncmp(q->path, "/cache/", 7) == 0)
+        send_moved(h, q->path + 7, a);
     else if (strncmp(q->path, "/blobs/", 7) == 0) /* files that are no hub's */
         resolve(h, q->path + 7, a);
     else

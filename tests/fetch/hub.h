@@ -49,6 +49,7 @@ struct hub {
     bool shift_ranges;    /* the store sends another part than asked for */
     size_t announce;      /* the size that the hub tells of large files */
     const char *redirect; /* where the hub sends for large files, instead of the store */
+    bool moved;           /* small files are elsewhere on the API host, by a relative redirect */
     bool silent;          /* the API host answers 503 */
 
     struct hub_log log[HUB_MAX_LOG];

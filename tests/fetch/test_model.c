@@ -162,6 +162,17 @@ Test(fetch_model, gives_no_token_to_another_port_of_the_same_host)
         cr_assert_str_eq(hub.log[i].q.authorization, "");
 }
 
+Test(fetch_model, takes_the_token_along_within_the_hub)
+{
+    hub.moved = true;
+    hub.token = "hf_secret";
+    snprintf(hub.settings.token, sizeof hub.settings.token, "hf_secret");
+    hub_reconnect(&hub, hub.ca);
+    cr_assert_eq(fetch(), 0, "%s", e.text);
+    cr_assert(hub_same(&hub, SNAPSHOT "vocab.txt", "[PAD]\n[UNK]\n", 12));
+    cr_assert_eq(hub_count(&hub, false, "GET", "/cache/vocab.txt?etag=1"), 1);
+}
+
 Test(fetch_model, trusts_no_unknown_ca)
 {
     hub_reconnect(&hub, NULL);
