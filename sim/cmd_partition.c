@@ -11,18 +11,41 @@
 
 enum { SKEW_MAX_CLIENTS = 2000 }; /* the pairwise distance is quadratic in clients */
 
-static json_t *client_json(const struct setup *s, uint32_t k)
+/* How many of a client's examples have each label; empty for tasks without classes. */
+static json_t *labels_json(const struct partition *p, const struct dataset *d, uint32_t k)
 {
-    const struct partition *p = &s->partition;
     json_t *labels = json_array();
-    for (uint32_t l = 0; s->train->label_name && l < s->train->n_labels; l++) {
+    for (uint32_t l = 0; d->head == HEAD_SEQUENCE && d->label_name && l < d->n_labels; l++) {
         size_t n = 0;
         for (size_t i = p->off[k]; i < p->off[k + 1]; i++)
-            n += (uint32_t)s->train->example[p->index[i]].label == l;
+            n += (uint32_t)d->example[p->index[i]].label == l;
         json_array_append_new(labels, json_integer((json_int_t)n));
     }
+    return labels;
+}
+
+static json_t *client_json(const struct partition *p, const struct dataset *d, uint32_t k)
+{
     return json_pack("{s:i, s:I, s:o}", "client", (int)k, "examples",
-                     (json_int_t)(p->off[k + 1] - p->off[k]), "labels", labels);
+                     (json_int_t)(p->off[k + 1] - p->off[k]), "labels", labels_json(p, d, k));
+}
+
+/* Each client's training examples, and its share of the dev set where labels make one. */
+static int clients_json(const struct setup *s, json_t *clients, struct err *e)
+{
+    struct partition shares = {0};
+    bool classes = s->dev->head == HEAD_SEQUENCE && s->dev->n_labels > 1;
+    int rc = classes ? partition_share(&shares, s->dev, &s->partition, s->train,
+                                       s->x.spec.federation.seed, e)
+                     : 0;
+    for (uint32_t k = 0; !rc && k < s->partition.clients; k++) {
+        json_t *client = client_json(&s->partition, s->train, k);
+        if (classes)
+            json_object_set_new(client, "dev", client_json(&shares, s->dev, k));
+        json_array_append_new(clients, client);
+    }
+    partition_close(&shares);
+    return rc;
 }
 
 static int write_overview(const struct setup *s, const char *dir, struct err *e)
@@ -32,11 +55,10 @@ static int write_overview(const struct setup *s, const char *dir, struct err *e)
     if (rc)
         return rc;
     json_t *clients = json_array();
-    for (uint32_t k = 0; k < s->partition.clients; k++)
-        json_array_append_new(clients, client_json(s, k));
+    rc = clients_json(s, clients, e);
     json_t *root = json_pack("{s:I, s:o}", "examples", (json_int_t)s->train->n, "clients", clients);
-    if (s->train->n_labels > 1 && s->partition.clients > 1 &&
-        s->partition.clients <= SKEW_MAX_CLIENTS) {
+    if (!rc && s->train->head == HEAD_SEQUENCE && s->train->n_labels > 1 &&
+        s->partition.clients > 1 && s->partition.clients <= SKEW_MAX_CLIENTS) {
         struct skew skew;
         rc = partition_skew(&s->partition, s->train, &skew, e);
         if (!rc)

@@ -65,8 +65,10 @@ static const struct cli_command commands[] = {
      cmd_report},
     {"partition", "EXPERIMENT.yaml --out DIR [--set KEY=VALUE]...",
      "write each client's share of the data",
-     "DIR gets client-00000.jsonl and so on, dev.jsonl, and partition.json (sizes, label counts, "
-     "skew).\n",
+     "DIR gets client-00000.jsonl and so on, dev.jsonl, and partition.json (sizes and label counts "
+     "of "
+     "each\n"
+     "client, of its share of dev too, and the skew).\n",
      cmd_partition},
     {"config show", "EXPERIMENT.yaml [--set KEY=VALUE]...",
      "print every setting and where it came from", NULL, cmd_config_show},

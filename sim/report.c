@@ -204,9 +204,14 @@ static void print_table(const struct report *r, const struct result_record *resu
     char hash[HASH_HEX];
     hash_hex(&result->hash, hash);
     double payload = 4.0 * (double)r->info.trainable, rounds = r->rounds_done ? r->rounds_done : 1;
-    printf("%-20s %.4f after %s %u (before: %.4f, best: %.4f in %s %u)\n", r->info.metric,
-           result->value, r->info.unit, result->round, r->start_value, r->best_value, r->info.unit,
-           r->best_round);
+    if (result->models.clients)
+        printf("%-20s %.4f, mean of %u clients' own models (worst %.4f, before: %.4f)\n",
+               r->info.metric, result->value, result->models.clients, result->models.worst,
+               r->start_value);
+    else
+        printf("%-20s %.4f after %s %u (before: %.4f, best: %.4f in %s %u)\n", r->info.metric,
+               result->value, r->info.unit, result->round, r->start_value, r->best_value,
+               r->info.unit, r->best_round);
     if (result->clients.clients)
         printf("clients' accuracy    worst %.4f, 10th percentile %.4f, mean %.4f of %u\n",
                result->clients.worst, result->clients.tenth, result->clients.mean,

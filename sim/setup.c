@@ -1,6 +1,21 @@
 #include "sim/setup.h"
 #include <string.h>
 
+/* The validation set, where the task has one. */
+static int open_valid(struct setup *s, struct err *e)
+{
+    const struct run_spec *spec = &s->x.spec;
+    char text[] = "text", label[] = "label";
+    struct task_spec task = spec->task;
+    if (strcmp(task.name, "text") == 0) { /* backbone_read knows the columns that are not named */
+        task.text = task.text ? task.text : text;
+        task.label = task.label ? task.label : label;
+    }
+    return dataset_has_valid(&task) ? backbone_read(&s->backbone, &spec->task, SPLIT_VALID,
+                                                    spec->local.max_length, NULL, &s->valid, e)
+                                    : 0;
+}
+
 static int open_all(struct setup *s, const char *path, const struct cli_list *set, struct err *e)
 {
     int rc = experiment_load(&s->conf, &s->mem, &s->x, path, (char *const *)set->item, set->n, e);
@@ -23,14 +38,14 @@ static int open_all(struct setup *s, const char *path, const struct cli_list *se
     if (!rc)
         rc = backbone_read(&s->backbone, &spec->task, SPLIT_DEV, spec->local.max_length, NULL,
                            &s->dev, e);
-    if (!rc && dataset_has_valid(&spec->task))
-        rc = backbone_read(&s->backbone, &spec->task, SPLIT_VALID, spec->local.max_length, NULL,
-                           &s->valid, e);
+    if (!rc)
+        rc = open_valid(s, e);
     if (!rc && !s->valid && (spec->federation.best || spec->federation.patience))
-        rc = err_set(e, ERR_CONFIG,
-                     "%s: federation.best and patience need a validation set: task.splits: paper "
-                     "cuts one from train",
-                     path);
+        rc =
+            err_set(e, ERR_CONFIG,
+                    "%s: federation.best and patience need a validation set: of GLUE, task.splits: "
+                    "paper cuts one from train; your own data has it in a file valid.*",
+                    path);
     if (rc)
         return rc;
     spec->task.n_labels = s->train->n_labels;
