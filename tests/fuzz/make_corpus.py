@@ -126,6 +126,52 @@ def configurations():
     write("conf", "labels", "task:\n  name: text\n  labels: [\"no\", 'yes']\n  text_pair: \"a \\u00e9\"\n# comment\n")
 
 
+def tensors(**shapes):
+    """A safetensors file of zeros; "__" stands for a dot, since names are keywords here."""
+    header, at = {}, 0
+    for name, shape in sorted(shapes.items()):
+        size = 4
+        for n in shape:
+            size *= n
+        header[name.replace("__", ".")] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + size]}
+        at += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(at)
+
+
+def adapters():
+    """adapter_config.json, head_config.json, fedpet.json and the files of the head and of the values, as fuzz_adapter takes
+    them. For its model: one layer, width 8, 16 between."""
+    def seed(name, values, config, head_config=None, info=None, head=b""):
+        files = [json.dumps(j).encode() if j else b"" for j in (config, head_config, info)] + [head, values]
+        write("adapter", name, b"".join(struct.pack("<I", len(f)) + f for f in files))
+    about = {"format": 1, "task": "text", "labels": ["no", "yes"], "max_length": 16}
+    bert = {"bert__pooler__dense__weight": [8, 8], "bert__pooler__dense__bias": [8], "classifier__weight": [2, 8], "classifier__bias": [2]}
+    wrapped = {"base_model__model__" + k: v for k, v in bert.items()}
+    query = "base_model__model__bert__encoder__layer__0__attention__self__query"
+    seed("peft_lora", tensors(**{query + "__lora_A__weight": [2, 8], query + "__lora_B__weight": [8, 2]}, **wrapped),
+         {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "task_type": "SEQ_CLS"}, info=about)
+    seed("peft_prefix", tensors(prompt_embeddings=[3, 16], **{"base_model__" + k: v for k, v in bert.items()}),
+         {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 3})
+    seed("peft_norms", tensors(base_model__model__bert__embeddings__LayerNorm__ln_tuning_layers__weight=[8], **wrapped),
+         {"peft_type": "LN_TUNING", "target_modules": ["LayerNorm"]})
+    hub = {"model_type": "roberta", "name": "n", "version": "adapters.1.3.0"}
+    flexible = {"config": {"head_type": "classification", "layers": 2, "activation_function": "tanh", "use_pooler": False}}
+    head = tensors(heads__n__1__weight=[8, 8], heads__n__1__bias=[8], heads__n__4__weight=[2, 8], heads__n__4__bias=[2])
+    down = "roberta__encoder__layer__0__output__adapters__n__adapter_"
+    seed("hub_pfeiffer",
+         tensors(**{down + "down__0__weight": [3, 8], down + "down__0__bias": [3], down + "up__weight": [8, 3], down + "up__bias": [8]}),
+         {**hub, "config": {"mh_adapter": False, "output_adapter": True, "original_ln_before": True, "non_linearity": "relu",
+                            "reduction_factor": 2.5, "scaling": 1.0}}, flexible, about, head)
+    prefix = "roberta__prefix_tuning__prefix_tunings__n__self_prefix__"
+    seed("hub_network",
+         tensors(**{prefix + "wte__weight": [3, 8], prefix + "control_trans__0__weight": [2, 8], prefix + "control_trans__0__bias": [2],
+                    prefix + "control_trans__2__weight": [16, 2], prefix + "control_trans__2__bias": [16]}),
+         {**hub, "config": {"architecture": "prefix_tuning", "prefix_length": 3}}, flexible, None, head)
+    seed("fedpet_prompt", tensors(prompt_embeddings=[3, 8], classifier__weight=[2, 8], classifier__bias=[2]),
+         {"peft_type": "FEDPET", "task_type": "TOKEN_CLS", "settings": {"method": "prompt", "norms": False, "length": 3}}, info=about)
+
+
 def safetensors():
     header = json.dumps({"__metadata__": {"format": "pt"},
                          "a": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]},
@@ -184,5 +230,6 @@ if __name__ == "__main__":
     network()
     configurations()
     safetensors()
+    adapters()
     tokenizers()
     datasets()
