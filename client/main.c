@@ -44,16 +44,19 @@ static const struct cli_command commands[] = {
      "Example:\n"
      "  fedpet-client train --config mrpc.yaml --out mrpc --set local.lr=0.002\n",
      cmd_train},
-    {"eval", "--model DIR --adapter DIR --data PATH [--task NAME] [--logits FILE]",
+    {"eval", "--model DIR --adapter DIR --data PATH [--task NAME] [--split NAME] [--logits FILE]",
      "score an adapter on labelled data",
+     "Prints the task's metric, the others that fit, and precision, recall and F1 of each label\n"
+     "and, of tagged words, of each type of entity.\n"
+     "\n"
      "Example:\n"
      "  fedpet-client eval --model models/all-MiniLM-L6-v2 --adapter mrpc/adapter \\\n"
      "      --data data/glue/MRPC\n",
      cmd_eval},
     {"predict", "--model DIR --adapter DIR [TEXT [PAIR]]", "classify texts",
-     "Without TEXT, reads lines `text` or `text<TAB>pair` from standard input. Prints the label "
-     "and\n"
-     "its probability, or the value of a regression.\n"
+     "Without TEXT, reads lines `text` or `text<TAB>pair` from standard input. Prints the label\n"
+     "and its probability, or the value of a regression; or a line for each word, between blanks,\n"
+     "with its tag: _ for one that is beyond the adapter's length.\n"
      "\n"
      "Example:\n"
      "  fedpet-client predict --model models/all-MiniLM-L6-v2 --adapter sst2/adapter \\\n"

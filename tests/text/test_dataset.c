@@ -428,10 +428,10 @@ Test(dataset, every_task_is_complete)
 static void put_rows(struct scratch *s, const char *name, int n)
 {
     static char rows[64 * 1024];
-    size_t len = (size_t)sprintf(rows, "sentence\tlabel\n");
+    size_t len = (size_t)snprintf(rows, sizeof rows, "sentence\tlabel\n");
 
     for (int i = 0; i < n; i++)
-        len += (size_t)sprintf(rows + len, "word %d\t%d\n", i, i % 2);
+        len += (size_t)snprintf(rows + len, sizeof rows - len, "word %d\t%d\n", i, i % 2);
     scratch_put(s, name, rows, len);
 }
 

@@ -268,7 +268,7 @@ Test(conll, limits)
     refuse(&task, NULL, ERR_DATA, "are there blank lines?");
     size_t len = 0;
     for (int i = 0; i <= SENTENCES_MAX_TAGS; i++)
-        len += (size_t)sprintf(big + len, "w T%d\n", i);
+        len += (size_t)snprintf(big + len, 16, "w T%d\n", i);
     scratch_put(&s, "train.txt", big, len);
     refuse(&task, NULL, ERR_DATA, "more than 4096 tags");
     free(big);
