@@ -10,7 +10,7 @@
 #include "model/model.h"
 
 struct peft;
-struct json_t;   /* jansson */
+struct json_t; /* jansson */
 
 /* A method: one file, one const struct, one entry in PEFT_METHODS (method.h). Hooks it does not
  * need are NULL. */
@@ -26,7 +26,8 @@ struct peft_method {
      * bottleneck adapters under AdapterHub's without the adapter's name
      * ("bert.encoder.layer.0.output.adapters.adapter_down.0.weight"); the network of a
      * reparametrised prefix as PEFT's PrefixEncoder calls its modules, below "prefix."
-     * ("prefix.embedding.weight", "prefix.transform.0.weight", "prefix.transform.2.bias"). */
+     * ("prefix.embedding.weight", "prefix.transform.0.weight", "prefix.transform.2.bias"). NULL: it
+     * has none. */
     int (*plan)(struct peft *p, struct err *e);
     /* Does the method train this base tensor? NULL: none. (peft.norms adds the layer norms to any
      * method.) They start from the base model's values. */
