@@ -119,11 +119,10 @@ static int read_target(struct reader *r, const char *s, struct example *x, struc
     return 0;
 }
 
-/* The tags of the present sentence, and the label that stands for them. */
-static int read_tags(struct reader *r, struct example *x, struct err *e)
+/* The tags of the present sentence. */
+static int read_tags(struct reader *r, struct err *e)
 {
     const struct sentences *s = &r->sentences;
-    bool inside = false;
 
     r->tag.n = 0;
     if (!ints_reserve(&r->tag, s->n))
@@ -134,10 +133,6 @@ static int read_tags(struct reader *r, struct example *x, struct err *e)
             return table_fault(&s->table, e,
                                "word %zu: unknown tag \"%.100s\": it is none of the task's %u",
                                i + 1, s->tag[i], r->source.n_labels);
-        bool outside = strcmp(r->source.label[tag], "O") == 0;
-        if (i == 0 || (!inside && !outside))
-            x->label = tag;
-        inside = inside || !outside;
         r->tag.v[r->tag.n++] = tag;
     }
     return 0;
@@ -221,6 +216,7 @@ static int copy_sentence(struct reader *r, struct example *x, struct err *e)
     if (!own || !ints || !at)
         return no_memory(r, e);
     const char **word = (const char **)(own + 1);
+    x->label = -1;
     x->sentence = own;
     x->id = append_ints(&ints, enc->id, enc->n);
     x->type = append_ints(&ints, enc->type, enc->n);
@@ -270,7 +266,7 @@ static int read_row(struct reader *r, struct err *e)
         return table_fault(file_of(r), e, "the file changes while it is read");
     r->row++;
     if (of_tokens(r))
-        rc = read_tags(r, &x, e);
+        rc = read_tags(r, e);
     else if (r->source.regression)
         rc = read_target(r, r->texts.field[COLUMN_LABEL], &x, e);
     else

@@ -31,9 +31,8 @@ struct sentence {
 struct example {
     const int32_t *id, *type; /* n_tokens each */
     int32_t n_tokens;
-    int32_t label; /* class index; -1 for regression; token classification: the first tag that is
-                      not "O", else that of "O": what a partition by labels goes by */
-    float target;  /* regression value; else 0 */
+    int32_t label;                /* class index; -1 for regression and token classification */
+    float target;                 /* regression value; else 0 */
     const char *text, *text_pair; /* UTF-8; text_pair NULL for single sentences; both NULL for token
                                      classification */
     const char *owner;            /* value of the partition column; NULL when none was asked for */
