@@ -71,7 +71,8 @@ static void on_step(const struct train_progress *p, void *ctx)
     const struct schema *schema = peft_schema(s->peft);
     if (c->cancel && atomic_load(c->cancel))
         atomic_store(&c->stop, true);
-    report_progress(c->judge->report, 0, p->step, p->steps);
+    uint32_t each = p->steps / c->epochs; /* steps of an epoch */
+    report_progress(c->judge->report, p->epoch, p->step - p->epoch * each, each);
     if (!p->epoch_end || atomic_load(&c->stop))
         return;
     struct round_record record = {.round = p->epoch + 1,

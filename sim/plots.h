@@ -3,7 +3,7 @@
 #define SIM_PLOTS_H
 
 #include "base/err.h"
-#include "sim/outcomes.h"
+#include "sim/outcome.h"
 #include "sim/sheet.h"
 #include <stddef.h>
 

@@ -1,7 +1,7 @@
 #include "sim/suite_report.h"
 #include "base/file.h"
 #include "model/jsonfile.h"
-#include "sim/outcomes.h"
+#include "sim/outcome.h"
 #include "sim/plots.h"
 #include "sim/suite_tables.h"
 #include <ctype.h>

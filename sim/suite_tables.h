@@ -2,7 +2,7 @@
 #ifndef SIM_SUITE_TABLES_H
 #define SIM_SUITE_TABLES_H
 
-#include "sim/outcomes.h"
+#include "sim/outcome.h"
 #include "sim/sheet.h"
 
 /* Adds every table for which there are cells: for each variant the main table, alpha, local epochs,

@@ -1,6 +1,6 @@
 /* Results of a suite and the report of them, on cells whose runs are made up. */
 #include "grid.h"
-#include "sim/outcomes.h"
+#include "sim/outcome.h"
 #include "sim/published.h"
 #include "sim/suite_report.h"
 #include <ctype.h>

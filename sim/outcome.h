@@ -1,6 +1,6 @@
 /* What the cells of a suite came to, all in memory, and statistics of them. */
-#ifndef SIM_OUTCOMES_H
-#define SIM_OUTCOMES_H
+#ifndef SIM_OUTCOME_H
+#define SIM_OUTCOME_H
 
 #include "base/arena.h"
 #include "base/err.h"

@@ -1,4 +1,4 @@
-#include "sim/outcomes.h"
+#include "sim/outcome.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
