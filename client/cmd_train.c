@@ -17,7 +17,7 @@ struct training {
     struct arena mem;
     struct experiment x;
     struct backbone backbone;
-    struct dataset *train, *dev; /* dev NULL: none */
+    struct dataset *train, *valid, *dev; /* valid, dev NULL: none */
     enum metric metric;
     struct peft *peft;
     struct trainer *trainer;
@@ -38,6 +38,8 @@ static int open_data(struct training *t, struct err *e)
         log_warn("one file of data: nothing to evaluate on data=%s", spec->task.data);
     else if (!rc)
         rc = backbone_read(&t->backbone, &spec->task, SPLIT_DEV, max_length, NULL, &t->dev, e);
+    if (!rc && dataset_has_valid(&spec->task))
+        rc = backbone_read(&t->backbone, &spec->task, SPLIT_VALID, max_length, NULL, &t->valid, e);
     if (!rc)
         rc = task_metric(&spec->task, t->train->n_labels, &t->metric, e);
     return rc;
@@ -75,27 +77,46 @@ static void training_close(struct training *t)
     trainer_close(t->trainer);
     peft_close(t->peft);
     dataset_close(t->dev);
+    dataset_close(t->valid);
     dataset_close(t->train);
     backbone_close(&t->backbone);
     conf_free(t->conf);
     arena_release(&t->mem);
 }
 
-static int evaluate(struct training *t, const struct train_progress *p, struct err *e)
+static int score_on(struct training *t, const struct dataset *d, const float *theta, double *value,
+                    double *loss, struct err *e)
 {
     struct score score;
-    int rc = trainer_eval(t->trainer, t->peft, t->dev, NULL, 0, p->theta, &score, NULL, NULL, e);
+    int rc = trainer_eval(t->trainer, t->peft, d, NULL, 0, theta, &score, NULL, NULL, e);
     if (rc)
         return rc;
-    t->value = score_value(&score, t->metric);
-    t->eval_loss = score.loss_sum / (double)score.n;
+    *value = score_value(&score, t->metric);
+    *loss = score.n ? score.loss_sum / (double)score.n : 0;
     score_close(&score);
+    return 0;
+}
+
+static int evaluate(struct training *t, const struct train_progress *p, struct err *e)
+{
+    double valid = 0, valid_loss = 0;
+    int rc = score_on(t, t->dev, p->theta, &t->value, &t->eval_loss, e);
+    if (!rc && t->valid)
+        rc = score_on(t, t->valid, p->theta, &valid, &valid_loss, e);
+    if (rc)
+        return rc;
     progress_clear(&t->progress);
     log_info("epoch %u  step %u of %u  %s=%.4f eval_loss=%.4f", p->epoch + 1, p->step, p->steps,
              metric_name(t->metric), t->value, t->eval_loss);
-    json_array_append_new(
-        t->epochs, json_pack("{s:I, s:I, s:f, s:f}", "epoch", (json_int_t)p->epoch + 1, "step",
-                             (json_int_t)p->step, "value", t->value, "eval_loss", t->eval_loss));
+    json_t *epoch = json_pack("{s:I, s:I, s:f, s:f}", "epoch", (json_int_t)p->epoch + 1, "step",
+                              (json_int_t)p->step, "value", t->value, "eval_loss", t->eval_loss);
+    if (t->valid) {
+        log_info("epoch %u  validation %s=%.4f loss=%.4f", p->epoch + 1, metric_name(t->metric),
+                 valid, valid_loss);
+        json_object_set_new(epoch, "valid", json_real(valid));
+        json_object_set_new(epoch, "valid_loss", json_real(valid_loss));
+    }
+    json_array_append_new(t->epochs, epoch);
     return 0;
 }
 
