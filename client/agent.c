@@ -52,6 +52,14 @@ void agent_drop_task(struct task *t)
     *t = (struct task){0};
 }
 
+/* What the training has read is needed no more; which task it was still is. */
+static void release_params(struct task *t)
+{
+    free(t->params);
+    t->params = t->control = NULL;
+    t->len = 0;
+}
+
 void agent_drop_kept(struct kept *k)
 {
     free(k->params);
@@ -176,6 +184,14 @@ void agent_disconnected(struct agent *a, const struct err *why, agent_time now)
         return;
     a->why = *why;
     agent_back_off(a, now);
+}
+
+void agent_forget(struct agent *a)
+{
+    if (a->kept.settled)
+        agent_drop_kept(&a->kept);
+    free(a->final);
+    a->final = NULL;
 }
 
 void agent_tick(struct agent *a, agent_time now)
@@ -318,6 +334,7 @@ void agent_trained(struct agent *a, const struct agent_result *r, agent_time now
             training_failed(a, &no_memory, now);
         }
     }
+    release_params(&a->job);
     agent_go_on(a);
 }
 

@@ -82,6 +82,9 @@ void agent_unfit(struct agent *a, enum msg_reason reason, const char *text, agen
  * connection made anew after a back-off. */
 void agent_trained(struct agent *a, const struct agent_result *r, agent_time now);
 void agent_failed(struct agent *a, const struct err *why, agent_time now);
+/* Frees the settled update and the final values. For a shell that knows that nobody will ask for
+ * them again: the simulator, where many agents share one memory. */
+void agent_forget(struct agent *a);
 void agent_tick(struct agent *a, agent_time now);
 /* Says goodbye and ends; AGENT_STOPPED comes when outstanding work has been answered. */
 void agent_stop(struct agent *a, agent_time now);

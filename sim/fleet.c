@@ -126,7 +126,9 @@ static int obey_agent(struct member *m, const struct agent_out *out, struct err 
     case AGENT_TRAIN:
         return start_training(m, out->job, e);
     case AGENT_CANCEL: /* the result comes all the same, and the agent drops it */
+        return 0;
     case AGENT_FINISHED:
+        agent_forget(m->agent);
         return 0;
     case AGENT_STOPPED:
         if (f->finished || !out->why.code)
@@ -174,6 +176,8 @@ static int obey_core(struct fleet *f, const struct core_out *out, struct err *e)
         if (!isnan(score))
             core_scored(f->core, out->commit->round, score);
         f->done = 0;
+        for (uint32_t k = 0; k < f->config->partition->clients; k++)
+            agent_forget(f->member[k].agent);
         core_committed(f->core, f->now);
         return 0;
     case OUT_FINISHED:
