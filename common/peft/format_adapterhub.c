@@ -157,7 +157,7 @@ static enum format_key flexible_key(const struct adapter_dir *a, const char *key
         k--;
     if (!adapterhub_head_of(a, &head))
         return KEY_UNKNOWN;
-    int number = atoi(k);
+    long number = strtol(k, NULL, 10);
     const char *module = number == head.classifier ? head.classifier_module : NULL;
     if (number == head.dense)
         module = head.dense_module;

@@ -254,7 +254,7 @@ bool adapterhub_head_of(const struct adapter_dir *a, struct adapterhub_head *out
     const struct family_names *names = &family_names[f];
     *out = (struct adapterhub_head){.dense = -1, .classifier = 1};
     if (head_kind_of(a) == HEAD_TOKENS) {
-        strcpy(out->classifier_module, "classifier");
+        module_of("classifier.weight", out->classifier_module);
         return layers == 1;
     }
     module_of(names->head[0], out->dense_module);

@@ -95,7 +95,7 @@ static enum format_key fedpet_key(const struct adapter_dir *a, const char *key,
     (void)a;
     if (strlen(key) >= FORMAT_KEY)
         return KEY_UNKNOWN;
-    strcpy(name, key);
+    memcpy(name, key, strlen(key) + 1);
     return KEY_TENSOR;
 }
 
