@@ -88,11 +88,14 @@ static int read_options(const struct jsonfile *f, struct model_config *c, struct
 {
     const char *act = "gelu", *position = "absolute";
     bool decoder = false;
+    c->tied = true;
     int rc = jsonfile_string(f, family_names[c->family].key.act, &act, e);
     if (rc == 0)
         rc = jsonfile_string(f, "position_embedding_type", &position, e);
     if (rc == 0)
         rc = jsonfile_bool(f, "is_decoder", &decoder, e);
+    if (rc == 0)
+        rc = jsonfile_bool(f, "tie_word_embeddings", &c->tied, e);
     if (rc != 0)
         return rc;
     if (!act_parse(act, &c->act))

@@ -70,12 +70,31 @@ static int32_t *text_rows(const struct pass *p)
     return row;
 }
 
+/* Where the tagged ones are, and how many each sequence has. */
+static int32_t *tagged_rows(const struct pass *p, int32_t *off)
+{
+    int32_t *row = tape_alloc(p->t, (size_t)p->text->tokens * sizeof *row);
+    int n = 0;
+    off[0] = 0;
+    for (int s = 0; s < p->text->n; s++) {
+        for (int i = p->text->off[s]; i < p->text->off[s + 1]; i++)
+            if (p->text->tag[i] >= 0)
+                row[n++] = i + (s + 1) * p->virtual;
+        off[s + 1] = n;
+    }
+    return row;
+}
+
 static void choose_output(struct pass *p, enum encoder_output output)
 {
     p->out_off = p->text->off;
     if (output == ENCODER_FIRST) {
         p->out = p->all.off;
         p->out_off = count_up(p->t, p->text->n);
+    } else if (output == ENCODER_TAGGED) {
+        int32_t *off = tape_alloc(p->t, ((size_t)p->text->n + 1) * sizeof *off);
+        p->out = tagged_rows(p, off);
+        p->out_off = off;
     } else if (p->virtual > 0) {
         p->out = text_rows(p);
     }

@@ -2,8 +2,9 @@
 #include "model/site.h"
 #include <string.h>
 
-/* Positions in family_names.head. */
-enum { DENSE, DENSE_BIAS, CLASSIFIER, CLASSIFIER_BIAS };
+/* Positions in family_names.head and .mlm. */
+enum { DENSE, DENSE_BIAS, CLASSIFIER, CLASSIFIER_BIAS, CLASSIFICATION_TENSORS };
+enum { MLM_DENSE, MLM_DENSE_BIAS, MLM_GAIN, MLM_NORM_BIAS, MLM_DECODER_BIAS, MLM_TENSORS };
 
 static bool is_bias(int i)
 {
@@ -33,12 +34,30 @@ static const real *pretrained(const struct model *m, const struct head_tensor *h
     return NULL;
 }
 
+static int mlm_tensors(const struct model *m, struct head_tensor out[HEAD_MAX_TENSORS])
+{
+    const struct family_names *names = &family_names[m->cfg.family];
+    int d = m->cfg.hidden;
+    for (int i = 0; i < MLM_TENSORS; i++) {
+        out[i] = (struct head_tensor){
+            .name = names->mlm[i],
+            .module = names->mlm_module,
+            .ndim = i == MLM_DENSE ? 2 : 1,
+            .dim = {i == MLM_DECODER_BIAS ? m->cfg.vocab : d, i == MLM_DENSE ? d : 0},
+            .gain = i == MLM_GAIN};
+        out[i].pretrained = pretrained(m, &out[i]);
+    }
+    return MLM_TENSORS;
+}
+
 int head_tensors(const struct model *m, enum head_kind kind, int n_labels,
                  struct head_tensor out[HEAD_MAX_TENSORS])
 {
     const struct family_names *names = &family_names[m->cfg.family];
     int n = 0, d = m->cfg.hidden;
-    for (int i = first_tensor(m, kind); i < HEAD_MAX_TENSORS; i++) {
+    if (kind == HEAD_MLM)
+        return mlm_tensors(m, out);
+    for (int i = first_tensor(m, kind); i < CLASSIFICATION_TENSORS; i++) {
         struct head_tensor h = {.name = names->head[i],
                                 .module = names->head_module[i],
                                 .ndim = is_bias(i) ? 1 : 2,
@@ -73,10 +92,23 @@ static struct val *dense(const struct model *m, struct tape *t, struct val *x,
     return op_act(t, op_linear(t, x, W, b), names->head_act);
 }
 
+static struct val *mlm_logits(const struct model *m, struct tape *t, struct val *x,
+                              struct val *const *param, const struct encoder_hooks *h)
+{
+    const struct model_config *c = &m->cfg;
+    x = op_linear(t, x, param[MLM_DENSE], param[MLM_DENSE_BIAS]);
+    x = op_act(t, x, family_names[c->family].mlm_gelu ? ACT_GELU : c->act);
+    x = op_norm(t, x, param[MLM_GAIN], param[MLM_NORM_BIAS], c->norm_eps);
+    struct val *decoder = site_matrix(h, t, m->word, c->vocab, c->hidden);
+    return op_linear(t, x, decoder, param[MLM_DECODER_BIAS]);
+}
+
 struct val *head_logits(const struct model *m, enum head_kind kind, struct tape *t, struct val *x,
                         struct val *const *param, real dropout, const struct encoder_hooks *h)
 {
     struct tape_scope s = tape_enter(t);
+    if (kind == HEAD_MLM)
+        return tape_leave(t, s, mlm_logits(m, t, x, param, h));
     struct val *const *classifier = param + CLASSIFIER - first_tensor(m, kind);
     if (kind == HEAD_SEQUENCE)
         x = dense(m, t, x, param, dropout, h);

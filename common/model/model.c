@@ -158,22 +158,43 @@ static void take_encoder(struct binder *b)
         b->m->pooler = take_linear(b, "", names->pooler, c->hidden, c->hidden);
 }
 
-/* Head tensors in whatever shape they have: whether they fit is known when kind of head and number
- * of labels are. A pooler is no head tensor here: the file's is the encoder's. */
+/* The head tensor of this name, or of the one that a norm's had before 2019. */
+static const struct st_tensor *find_head(struct binder *b, const char *name)
+{
+    const char *norm = strstr(name, "LayerNorm.");
+    char old[NAME_MAX_BYTES];
+    const struct st_tensor *t = find(b, name);
+    if (t != NULL || norm == NULL)
+        return t;
+    const char *part = strchr(norm, '.') + 1;
+    snprintf(old, sizeof old, "%.*s%s", (int)(part - name), name,
+             strcmp(part, "weight") == 0 ? "gamma" : "beta");
+    return find(b, old);
+}
+
+/* A head tensor in whatever shape it has: whether it fits is known when kind of head and number of
+ * labels are. */
+static void take_head_tensor(struct binder *b, const char *name, struct head_tensor *out)
+{
+    const struct st_tensor *t = b->rc == 0 ? find_head(b, name) : NULL;
+    if (t == NULL || t->ndim < 1 || t->ndim > 2 || t->dtype == DTYPE_OTHER)
+        return;
+    *out = (struct head_tensor){.name = name, .ndim = t->ndim};
+    memcpy(out->dim, t->dim, sizeof out->dim);
+    out->pretrained = values(b, t);
+}
+
+/* A pooler is no head tensor here: the file's is the encoder's. */
 static void take_head(struct binder *b)
 {
-    for (int i = 0; i < FILE_HEAD_TENSORS && b->rc == 0; i++) {
-        bool sequence = i < HEAD_MAX_TENSORS;
-        bool is_pooler = b->names->pooler != NULL && i < 2;
-        const char *name = sequence ? b->names->head[i] : names_token_head[i - HEAD_MAX_TENSORS];
-        const struct st_tensor *t = is_pooler ? NULL : find(b, name);
-        if (t == NULL || t->ndim < 1 || t->ndim > 2 || t->dtype == DTYPE_OTHER)
-            continue;
-        struct head_tensor *h = &b->m->file_head[i];
-        *h = (struct head_tensor){.name = name, .ndim = t->ndim};
-        memcpy(h->dim, t->dim, sizeof h->dim);
-        h->pretrained = values(b, t);
-    }
+    const struct family_names *names = b->names;
+    struct head_tensor *next = b->m->file_head;
+    for (int i = names->pooler != NULL ? 2 : 0; i < 4; i++)
+        take_head_tensor(b, names->head[i], next++);
+    for (int i = 0; i < 2; i++)
+        take_head_tensor(b, names_token_head[i], next++);
+    for (int i = 0; i < 5; i++)
+        take_head_tensor(b, names->mlm[i], next++);
 }
 
 static void refuse_extra(struct binder *b)

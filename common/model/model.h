@@ -23,6 +23,7 @@ struct model_config {
     real norm_eps;
     real hidden_dropout, attention_dropout, head_dropout;
     int num_labels; /* as in config.json; 2 when absent */
+    bool tied;      /* the decoder of masked tokens is the table of word embeddings */
 };
 
 /* Frozen weights. Linear weights are [out,in]. */
@@ -38,18 +39,20 @@ struct layer_weights {
     struct norm_weights attn_norm, ffn_norm;
 };
 
-enum head_kind { HEAD_SEQUENCE, HEAD_TOKENS };
+enum head_kind { HEAD_SEQUENCE, HEAD_TOKENS, HEAD_MLM };
 
-/* A tensor of the classification head; strings are static. */
+/* A tensor of the head; strings are static. */
 struct head_tensor {
     const char *name;   /* HF module path, "classifier.weight" */
     const char *module; /* as PEFT's modules_to_save calls its module: "classifier", "pooler" */
     int ndim;
     int64_t dim[2];
-    /* From the model file when it has the tensor in this shape; else NULL: N(0, 0.02), biases 0. */
+    bool gain; /* of a layer norm */
+    /* From the model file when it has the tensor in this shape; else NULL: N(0, 0.02), biases 0,
+     * gains 1. */
     const real *pretrained;
 };
-enum { HEAD_MAX_TENSORS = 4, FILE_HEAD_TENSORS = HEAD_MAX_TENSORS + 2 };
+enum { HEAD_MAX_TENSORS = 5, FILE_HEAD_TENSORS = 4 + 2 + 5 /* of the three kinds */ };
 
 struct model {
     struct model_config cfg;
@@ -60,7 +63,7 @@ struct model {
     struct layer_weights *layer;
     /* BERT; W is NULL when the file has none: then the pooler is trained with the head. */
     struct linear_weights pooler;
-    /* Head tensors of the file, of either kind, in its shapes; name is NULL where it has none. */
+    /* Head tensors of the file, of every kind, in its shapes; name is NULL where it has none. */
     struct head_tensor file_head[FILE_HEAD_TENSORS];
     struct hash hash; /* SHA-256 of model.safetensors: the identity of the base model */
     char *dir, *name; /* directory as given; name: "_name_or_path" of config.json, else dir */
@@ -79,7 +82,8 @@ struct batch {
     const int32_t *off;             /* n + 1 */
     const int32_t *id, *type, *pos; /* tokens each; pos already holds the family's offset */
     const int32_t *label;           /* n, classification; or NULL */
-    const int32_t *tag; /* tokens, token classification: class, or -1: not scored; or NULL */
+    const int32_t *tag; /* tokens, token classification: class, or -1: not scored; masked language
+                           modelling: the token that was there, or -1; or NULL */
     const real *target; /* n, regression; or NULL */
 };
 /* First position id of the family (RoBERTa: pad_id + 1; else 0), and the most tokens an example may
@@ -138,24 +142,28 @@ struct encoder_hooks {
     real hidden_dropout, attention_dropout; /* effective values for this run */
 };
 
-/* Hidden states after the last layer. FIRST: of each sequence's first token, [n, hidden]; the last
- * layer then computes attention output and FFN for those rows only. TOKENS: of every token of the
- * batch, [tokens, hidden], virtual ones left out. */
-enum encoder_output { ENCODER_FIRST, ENCODER_TOKENS };
+/* Hidden states after the last layer, [rows, hidden]. FIRST: of each sequence's first token.
+ * TOKENS: of every token of the batch, virtual ones left out. TAGGED: of those whose tag is not -1,
+ * of which there must be one. The last layer computes attention output and FFN for those rows only.
+ */
+enum encoder_output { ENCODER_FIRST, ENCODER_TOKENS, ENCODER_TAGGED };
 struct val *encoder_hidden(const struct model *m, struct tape *t, const struct batch *b,
                            const struct encoder_hooks *h, enum encoder_output output);
 
 /* The heads as HF defines them for the family. HEAD_SEQUENCE, on first-token states: BERT: (pooler
  * dense, tanh), dropout, classifier; RoBERTa: dropout, classifier.dense, tanh, dropout,
  * classifier.out_proj; DistilBERT: pre_classifier, ReLU, dropout, classifier. HEAD_TOKENS, on the
- * states of all tokens: dropout, classifier, in every family. head_tensors: the trainable tensors
- * for n_labels outputs; returns how many (<= HEAD_MAX_TENSORS). */
+ * states of all tokens: dropout, classifier, in every family. HEAD_MLM, on the states of masked
+ * tokens: dense, activation, layer norm, and the table of word embeddings as decoder, with a bias
+ * of its own; vocab outputs. head_tensors: the trainable tensors for n_labels outputs; returns how
+ * many
+ * (<= HEAD_MAX_TENSORS). */
 int head_tensors(const struct model *m, enum head_kind kind, int n_labels,
                  struct head_tensor out[HEAD_MAX_TENSORS]);
 /* The dropout rate of config.json that a head takes. */
 real head_dropout(const struct model_config *c, enum head_kind kind);
-/* param: one val per head tensor, in that order; dropout: effective value; a frozen pooler is asked
- * for by h->tensor. x [rows,hidden] -> logits [rows,n_labels]. */
+/* param: one val per head tensor, in that order; dropout: effective value; a pooler of the file and
+ * the decoder are asked for by h->tensor. x [rows,hidden] -> logits [rows,n_labels]. */
 struct val *head_logits(const struct model *m, enum head_kind kind, struct tape *t, struct val *x,
                         struct val *const *param, real dropout, const struct encoder_hooks *h);
 

@@ -32,7 +32,12 @@ const struct family_names family_names[FAMILIES] = {
                      .head = {"bert.pooler.dense.weight", "bert.pooler.dense.bias",
                               "classifier.weight", "classifier.bias"},
                      .head_module = {"pooler", "pooler", "classifier", "classifier"},
-                     .head_act = ACT_TANH},
+                     .head_act = ACT_TANH,
+                     .mlm = {"cls.predictions.transform.dense.weight",
+                             "cls.predictions.transform.dense.bias",
+                             "cls.predictions.transform.LayerNorm.weight",
+                             "cls.predictions.transform.LayerNorm.bias", "cls.predictions.bias"},
+                     .mlm_module = "cls"},
 
     [FAMILY_ROBERTA] = {.model_type = "roberta",
                         BERT_KEYS,
@@ -44,7 +49,12 @@ const struct family_names family_names[FAMILIES] = {
                                  "classifier.out_proj.weight", "classifier.out_proj.bias"},
                         .head_module = {"classifier", "classifier", "classifier", "classifier"},
                         .head_act = ACT_TANH,
-                        .head_drops_first = true},
+                        .head_drops_first = true,
+                        .mlm = {"lm_head.dense.weight", "lm_head.dense.bias",
+                                "lm_head.layer_norm.weight", "lm_head.layer_norm.bias",
+                                "lm_head.bias"},
+                        .mlm_module = "lm_head",
+                        .mlm_gelu = true},
 
     [FAMILY_DISTILBERT] = {.model_type = "distilbert",
                            .key = {.layers = "n_layers",
@@ -74,7 +84,11 @@ const struct family_names family_names[FAMILIES] = {
                            .head_module = {"pre_classifier", "pre_classifier", "classifier",
                                            "classifier"},
                            .head_act = ACT_RELU,
-                           .tokens_drop_as_hidden = true},
+                           .tokens_drop_as_hidden = true,
+                           .mlm = {"vocab_transform.weight", "vocab_transform.bias",
+                                   "vocab_layer_norm.weight", "vocab_layer_norm.bias",
+                                   "vocab_projector.bias"},
+                           .mlm_module = "vocab_projector"},
 };
 
 const char *const names_token_head[2] = {"classifier.weight", "classifier.bias"};

@@ -25,11 +25,16 @@ struct family_names {
     const char *lin[LIN_SITES], *attn_norm, *ffn_norm;
     const char *pooler; /* NULL: the head does without */
 
-    const char *head[HEAD_MAX_TENSORS]; /* dense weight and bias, classifier weight and bias */
-    const char *head_module[HEAD_MAX_TENSORS]; /* as struct head_tensor.module */
-    enum act head_act;                         /* between the two */
-    bool head_drops_first;                     /* dropout before the dense layer too */
+    const char *head[4];        /* dense weight and bias, classifier weight and bias */
+    const char *head_module[4]; /* as struct head_tensor.module */
+    enum act head_act;          /* between the two */
+    bool head_drops_first;      /* dropout before the dense layer too */
     bool tokens_drop_as_hidden; /* token classification uses the hidden dropout, not the head's */
+
+    /* Masked language modelling: weight and bias of dense, gain and bias of the norm, the decoder's
+     * bias. */
+    const char *mlm[5], *mlm_module;
+    bool mlm_gelu; /* whatever the encoder's activation */
 };
 
 /* Indexed by enum family. */

@@ -2,6 +2,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 
 enum { PREFIX_BYTES = 8, DATA_ALIGN = 8 };
 
+/* Begins in the order of enum dtype. */
 static const struct {
     const char *name;
     size_t bytes;
@@ -293,6 +295,20 @@ int st_tensor_floats(const struct st_tensor *t, float *out, struct err *e)
     return err_set(e, ERR_MODEL, "tensor \"%.200s\" is not stored as F32, F16 or BF16", t->name);
 }
 
+enum { HALF_INFINITY = 0x7c00 };
+
+/* The nearest, ties to even; infinity from 65520 on. */
+static uint16_t half_of_float(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    uint32_t sign = bits >> 16 & 0x8000u, rest = bits & 0x7fffffffu;
+    if (rest < 0x38800000u) /* subnormal: in units of 2^-24 */
+        return (uint16_t)(sign | (uint32_t)lrintf(fabsf(x) * 0x1p24f));
+    uint32_t rounded = (rest + 0xfffu + (rest >> 13 & 1u) - 0x38000000u) >> 13;
+    return (uint16_t)(sign | (rounded < HALF_INFINITY ? rounded : HALF_INFINITY));
+}
+
 /* --- writing --- */
 
 static int out_by_name(const void *a, const void *b)
@@ -301,12 +317,36 @@ static int out_by_name(const void *a, const void *b)
     return strcmp((*s)->name, (*t)->name);
 }
 
-static size_t out_bytes(const struct st_out *t)
+static size_t out_count(const struct st_out *t)
 {
-    size_t n = sizeof(float);
+    size_t n = 1;
     for (int i = 0; i < t->ndim; i++)
         n *= (size_t)t->dim[i];
     return n;
+}
+
+static size_t out_bytes(const struct st_out *t)
+{
+    return out_count(t) * dtypes[t->dtype].bytes;
+}
+
+/* Writes x as the file has it: out_bytes. `to` may be x. */
+static int encode(const struct st_out *t, const float *x, void *to, struct err *e)
+{
+    unsigned char *at = to;
+    if (t->dtype == DTYPE_F32) {
+        if (to != x)
+            memcpy(to, x, out_bytes(t));
+        return 0;
+    }
+    for (size_t i = 0; i < out_count(t); i++, at += sizeof(uint16_t)) {
+        uint16_t half = half_of_float(x[i]);
+        if ((half & HALF_INFINITY) == HALF_INFINITY)
+            return err_set(e, ERR_MODEL, "tensor \"%.200s\": %g is beyond F16: write F32", t->name,
+                           (double)x[i]);
+        memcpy(at, &half, sizeof half);
+    }
+    return 0;
 }
 
 /* The header object of tensors in file order; NULL without memory. */
@@ -320,8 +360,9 @@ static json_t *header_of(const struct st_out *const *t, size_t n)
         json_t *shape = json_array();
         for (int k = 0; k < t[i]->ndim && !failed; k++)
             failed = json_array_append_new(shape, json_integer(t[i]->dim[k])) != 0;
-        json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", "F32", "shape", shape,
-                                  "data_offsets", (json_int_t)offset, (json_int_t)end);
+        json_t *entry =
+            json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtypes[t[i]->dtype].name, "shape", shape,
+                      "data_offsets", (json_int_t)offset, (json_int_t)end);
         failed |= json_object_set_new(header, t[i]->name, entry) != 0;
         offset = end;
     }
@@ -355,27 +396,32 @@ static unsigned char *file_head(const struct st_out *const *t, size_t n, size_t 
     return head;
 }
 
-/* Lays out a whole file in malloc'ed memory; NULL without memory. */
-static unsigned char *file_image(const struct st_out *const *t, size_t n, size_t *len)
+/* Lays out a whole file in malloc'ed memory. ERR_NOMEM, ERR_MODEL. */
+static int file_image(const struct st_out *const *t, size_t n, unsigned char **out, size_t *len,
+                      struct err *e)
 {
-    size_t head_len;
-    unsigned char *head = file_head(t, n, &head_len);
-    if (head == NULL)
-        return NULL;
-    *len = head_len;
+    size_t at, all;
+    int rc = 0;
+    unsigned char *head = file_head(t, n, &at);
+    all = at;
     for (size_t i = 0; i < n; i++)
-        *len += out_bytes(t[i]);
-    unsigned char *image = realloc(head, *len), *p = image;
+        all += out_bytes(t[i]);
+    unsigned char *image = head != NULL ? realloc(head, all) : NULL;
     if (image == NULL) {
         free(head);
-        return NULL;
+        return err_set(e, ERR_NOMEM, "no memory to write it");
     }
-    p += head_len;
-    for (size_t i = 0; i < n; i++) {
-        memcpy(p, t[i]->x, out_bytes(t[i]));
-        p += out_bytes(t[i]);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        rc = encode(t[i], t[i]->x, image + at, e);
+        at += out_bytes(t[i]);
     }
-    return image;
+    if (rc != 0) {
+        free(image);
+        return rc;
+    }
+    *out = image;
+    *len = all;
+    return 0;
 }
 
 /* Pointers to the tensors by name. malloc'ed; NULL without memory. */
@@ -391,13 +437,15 @@ static const struct st_out **sort_by_name(const struct st_out *t, size_t n)
 
 int safetensors_write(const char *path, const struct st_out *t, size_t n, struct err *e)
 {
-    size_t len;
+    size_t len = 0;
+    unsigned char *image = NULL;
     const struct st_out **sorted = sort_by_name(t, n);
-    unsigned char *image = sorted != NULL ? file_image(sorted, n, &len) : NULL;
+    int rc = sorted != NULL ? file_image(sorted, n, &image, &len, e)
+                            : err_set(e, ERR_NOMEM, "no memory to write it");
     free(sorted);
-    if (image == NULL)
-        return err_set(e, ERR_NOMEM, "%s: no memory to write it", path);
-    int rc = file_write(path, image, len, 0644, e);
+    if (rc != 0)
+        return err_wrap(e, "%s", path);
+    rc = file_write(path, image, len, 0644, e);
     free(image);
     return rc;
 }
@@ -426,6 +474,8 @@ static int stream_all(struct stream *s, const struct st_out *t, const struct st_
     free(head);
     for (size_t i = 0; i < n && rc == 0; i++) {
         rc = s->values(s->ctx, (size_t)(sorted[i] - t), s->x, e);
+        if (rc == 0 && encode(sorted[i], s->x, s->x, e) != 0)
+            rc = err_wrap(e, "%s", s->path);
         if (rc == 0)
             rc = stream_bytes(s, s->x, out_bytes(sorted[i]), e);
     }
@@ -440,10 +490,10 @@ int safetensors_stream(const char *path, const struct st_out *t, size_t n,
     struct stream s = {.path = path, .values = values, .ctx = ctx};
     size_t largest = 1;
     for (size_t i = 0; i < n; i++)
-        if (out_bytes(&t[i]) > largest)
-            largest = out_bytes(&t[i]);
+        if (out_count(&t[i]) > largest)
+            largest = out_count(&t[i]);
     const struct st_out **sorted = sort_by_name(t, n);
-    s.x = malloc(largest);
+    s.x = malloc(largest * sizeof *s.x);
     int rc = sorted == NULL || s.x == NULL
                  ? err_set(e, ERR_NOMEM, "%s: no memory to write it", path)
                  : 0;

@@ -43,17 +43,18 @@ int st_tensor_floats(const struct st_tensor *t, float *out, struct err *e) MUST_
 /* One tensor to write. */
 struct st_out {
     const char *name;
+    enum dtype dtype; /* in the file: F32, or F16, rounded to nearest, ties to even */
     int ndim;
     int64_t dim[SAFETENSORS_MAX_DIMS];
     const float *x;
 };
-/* Writes F32 tensors, names sorted, metadata {"format":"pt"}, data 8-byte aligned; atomic and
- * durable (file_write). ERR_IO, ERR_NOMEM. */
+/* Writes tensors, names sorted, metadata {"format":"pt"}, data 8-byte aligned; atomic and durable
+ * (file_write). ERR_IO, ERR_NOMEM; ERR_MODEL: a value that F16 cannot hold. */
 int safetensors_write(const char *path, const struct st_out *t, size_t n, struct err *e) MUST_CHECK;
 
 /* The same file made with one tensor in memory at a time: `values` fills x with those of t[i], in
  * the order of the names; t[i].x is not used. Durable but not atomic: `path` must be new, and is
- * gone after a failure. ERR_IO, ERR_NOMEM, errors of `values`. */
+ * gone after a failure. Errors as above, and those of `values`. */
 typedef int (*safetensors_values_fn)(void *ctx, size_t i, float *x, struct err *e);
 int safetensors_stream(const char *path, const struct st_out *t, size_t n,
                        safetensors_values_fn values, void *ctx, struct err *e) MUST_CHECK;

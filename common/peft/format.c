@@ -233,8 +233,10 @@ void format_model_class(const struct peft *p, char out[64])
 {
     static const char *const family[FAMILIES] = {
         [FAMILY_BERT] = "Bert", [FAMILY_ROBERTA] = "Roberta", [FAMILY_DISTILBERT] = "DistilBert"};
-    snprintf(out, 64, "%sFor%sClassification", family[p->model->cfg.family],
-             p->head_kind == HEAD_TOKENS ? "Token" : "Sequence");
+    static const char *const head[] = {[HEAD_SEQUENCE] = "SequenceClassification",
+                                       [HEAD_TOKENS] = "TokenClassification",
+                                       [HEAD_MLM] = "MaskedLM"};
+    snprintf(out, 64, "%sFor%s", family[p->model->cfg.family], head[p->head_kind]);
 }
 
 static const char *label_name(const struct adapter_info *info, uint32_t i, char text[24])

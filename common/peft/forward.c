@@ -60,11 +60,25 @@ struct val *peft_logits(const struct peft *p, struct tape *t, const struct batch
     struct val *head[HEAD_MAX_TENSORS];
     if (m->begin != NULL)
         call.begun = m->begin(p, t, theta, grad);
-    struct val *x = encoder_hidden(p->model, t, b, &hooks,
-                                   p->head_kind == HEAD_TOKENS ? ENCODER_TOKENS : ENCODER_FIRST);
+    static const enum encoder_output read_by[] = {[HEAD_SEQUENCE] = ENCODER_FIRST,
+                                                  [HEAD_TOKENS] = ENCODER_TOKENS,
+                                                  [HEAD_MLM] = ENCODER_TAGGED};
+    struct val *x = encoder_hidden(p->model, t, b, &hooks, read_by[p->head_kind]);
     for (int i = 0; i < p->n_head; i++)
         head[i] = peft_param(p, t, p->head + (size_t)i, theta, grad);
     return head_logits(p->model, p->head_kind, t, x, head, p->head_dropout, &hooks);
+}
+
+/* The label of each row of the logits. */
+static const int32_t *labels(const struct peft *p, struct tape *t, const struct batch *b)
+{
+    if (p->head_kind != HEAD_MLM)
+        return p->head_kind == HEAD_TOKENS ? b->tag : b->label;
+    int32_t *tag = tape_alloc(t, (size_t)b->tokens * sizeof *tag);
+    for (int i = 0, n = 0; i < b->tokens; i++)
+        if (b->tag[i] >= 0)
+            tag[n++] = b->tag[i];
+    return tag;
 }
 
 struct val *peft_loss(const struct peft *p, struct tape *t, struct val *logits,
@@ -72,5 +86,5 @@ struct val *peft_loss(const struct peft *p, struct tape *t, struct val *logits,
 {
     if (p->n_labels == 1)
         return op_squared_error(t, logits, b->target, scale);
-    return op_cross_entropy(t, logits, p->head_kind == HEAD_TOKENS ? b->tag : b->label, scale);
+    return op_cross_entropy(t, logits, labels(p, t, b), scale);
 }

@@ -1,7 +1,6 @@
 #include "peft/init.h"
 #include "peft/method.h"
 #include <math.h>
-#include <string.h>
 
 struct rng init_stream(uint64_t seed, size_t tensor)
 {
@@ -9,10 +8,16 @@ struct rng init_stream(uint64_t seed, size_t tensor)
     return rng_child(&all, (uint32_t)tensor);
 }
 
-void init_zero(const struct peft *p, size_t tensor, real *theta)
+void init_constant(const struct peft *p, size_t tensor, real value, real *theta)
 {
     const struct tensor_spec *s = &p->schema.tensor[tensor];
-    memset(theta + s->offset, 0, s->count * sizeof *theta);
+    for (size_t k = 0; k < s->count; k++)
+        theta[s->offset + k] = value;
+}
+
+void init_zero(const struct peft *p, size_t tensor, real *theta)
+{
+    init_constant(p, tensor, 0, theta);
 }
 
 void init_normal(const struct peft *p, uint64_t seed, size_t tensor, double deviation, real *theta)

@@ -7,6 +7,7 @@
 #include "peft/peft.h"
 
 struct rng init_stream(uint64_t seed, size_t tensor);
+void init_constant(const struct peft *p, size_t tensor, real value, real *theta);
 void init_zero(const struct peft *p, size_t tensor, real *theta);
 /* N(0, deviation). */
 void init_normal(const struct peft *p, uint64_t seed, size_t tensor, double deviation, real *theta);

@@ -36,7 +36,7 @@ static bool is_trained(const struct peft *p, const struct base_tensor *t)
     bool norm = t->role == ROLE_NORM_GAIN || t->role == ROLE_NORM_BIAS;
     bool pooler = t->layer < 0 && (t->role == ROLE_WEIGHT || t->role == ROLE_BIAS);
     /* A head over tokens does without the pooler; one that the file lacks is the head's own. */
-    if (pooler && (p->head_kind == HEAD_TOKENS || p->model->pooler.W == NULL))
+    if (pooler && (p->head_kind != HEAD_SEQUENCE || p->model->pooler.W == NULL))
         return false;
     return (norm && p->spec.norms) || (p->method->trains != NULL && p->method->trains(&p->spec, t));
 }
@@ -133,9 +133,16 @@ static int check_positions(const struct peft *p, const struct local_spec *local,
                    local->max_length, shift(p), all, left);
 }
 
-static int check_labels(enum head_kind head, uint32_t n, struct err *e)
+static int check_labels(const struct model *m, enum head_kind head, uint32_t n, struct err *e)
 {
     uint32_t least = head == HEAD_TOKENS ? 2 : 1;
+    if (head == HEAD_MLM && !m->cfg.tied)
+        return err_set(e, ERR_MODEL,
+                       "%s: tie_word_embeddings is false: masked language modelling needs the word "
+                       "embeddings as decoder",
+                       m->dir);
+    if (head == HEAD_MLM)
+        return 0;
     return n >= least && n <= 1u << 16
                ? 0
                : err_set(e, ERR_CONFIG, "number of labels is %u: must be from %u to 65536", n,
@@ -149,7 +156,7 @@ int peft_open(struct peft **out, const struct model *m, const struct peft_spec *
     int rc = find_method(spec, &method, e);
     if (rc != 0)
         return rc;
-    rc = check_labels(head, n_labels, e);
+    rc = check_labels(m, head, n_labels, e);
     if (rc != 0)
         return rc;
     struct peft *p = calloc(1, sizeof *p);
@@ -157,6 +164,8 @@ int peft_open(struct peft **out, const struct model *m, const struct peft_spec *
         return err_set(e, ERR_NOMEM, "no memory for an adapter");
     *p = (struct peft){
         .model = m, .method = method, .spec = *spec, .head_kind = head, .n_labels = n_labels};
+    if (head == HEAD_MLM)
+        p->n_labels = (uint32_t)m->cfg.vocab;
     p->spec.method = NULL; /* borrowed for this call only */
     set_dropouts(p, local);
     arena_init(&p->mem, ARENA_NO_CAP);
@@ -251,7 +260,7 @@ static void init_head(const struct peft *p, uint64_t seed, real *theta)
         else if (h->ndim > 1)
             init_normal(p, seed, tensor, head_init_std, theta);
         else
-            init_zero(p, tensor, theta);
+            init_constant(p, tensor, h->gain ? 1 : 0, theta);
     }
 }
 

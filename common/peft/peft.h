@@ -61,11 +61,12 @@ const struct peft_method *peft_method_find(const char *name);
 int peft_max_tokens(const struct peft *p);
 
 /* model is borrowed; a model without weights (its cfg alone) is enough for the schema.
- * head: sequence or token classification; n_labels 1: regression. local gives model_dropout, which
- * when >= 0 replaces the model's hidden, attention and head dropout, and max_length, which is held
- * against peft_max_tokens; NULL: dropout as config.json says.
- * ERR_CONFIG: an unknown method, a setting out of its range, more tokens than the model has
- * positions for. ERR_MODEL, ERR_NOMEM. */
+ * head: sequence or token classification, of n_labels classes (1: regression), or masked language
+ * modelling (n_labels is not read; the model's word embeddings must be tied). local gives
+ * model_dropout, which when >= 0 replaces the model's hidden, attention and head dropout, and
+ * max_length, which is held against peft_max_tokens; NULL: dropout as config.json says. ERR_CONFIG:
+ * an unknown method, a setting out of its range, more tokens than the model has positions for.
+ * ERR_MODEL, ERR_NOMEM. */
 int peft_open(struct peft **out, const struct model *m, const struct peft_spec *spec,
               const struct local_spec *local, enum head_kind head, uint32_t n_labels,
               struct err *e) MUST_CHECK;
@@ -78,12 +79,13 @@ uint32_t peft_labels(const struct peft *p);
  * trained, and the head's. A pure function of model (with its weights), spec and seed. */
 void peft_init(const struct peft *p, uint64_t seed, real *theta);
 
-/* Logits [n, n_labels] of a micro-batch, or [tokens, n_labels] of token classification. theta:
+/* Logits [n, n_labels] of a micro-batch, or [tokens, n_labels] of token classification, or [masked
+ * tokens, vocab] of masked language modelling, for which b has tags. theta:
  * schema->count; grad: an accumulator of the same shape, NULL when not training. */
 struct val *peft_logits(const struct peft *p, struct tape *t, const struct batch *b,
                         const real *theta, real *grad);
 /* The loss that HF computes (mean cross-entropy; mean squared error when n_labels = 1), as scale *
- * sum over the micro-batch: over examples, or over tagged tokens. */
+ * sum over the micro-batch: over examples, or over tagged or masked tokens. */
 struct val *peft_loss(const struct peft *p, struct tape *t, struct val *logits,
                       const struct batch *b, real scale);
 
@@ -116,6 +118,7 @@ struct adapter_info {
     const char *format;  /* to write; NULL: the first of the list that can hold it */
     const char *weights; /* read only: the file of values */
     enum head_kind head; /* read only */
+    enum dtype dtype;    /* of a merged model's weights: F32 or F16 */
 };
 /* Can p be written in that format (NULL: in any)? ERR_USAGE: there is no such format; ERR_CONFIG:
  * it has no place for what p computes; says which. */
@@ -137,9 +140,9 @@ int peft_read_config(const char *dir, struct arena *mem, struct peft_spec *spec,
                      struct adapter_info *info, struct err *e) MUST_CHECK;
 
 /* A complete HF model directory with the adapter folded in: config.json with the classes,
- * model.safetensors (F32, one tensor in memory at a time), the base model's tokenizer files. It
- * appears whole or not at all. ERR_CONFIG: the method cannot be folded, and why; ERR_IO: dir exists
- * already, ...; ERR_NOMEM. */
+ * model.safetensors (one tensor in memory at a time), the base model's tokenizer files. It appears
+ * whole or not at all. ERR_CONFIG: the method cannot be folded, and why; ERR_MODEL: a value is out
+ * of info->dtype's range; ERR_IO: dir exists already, ...; ERR_NOMEM. */
 int peft_save_merged(const struct peft *p, const real *theta, const struct adapter_info *info,
                      const char *dir, struct err *e) MUST_CHECK;
 

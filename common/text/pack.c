@@ -80,10 +80,10 @@ static bool draft_init(struct draft *f, const struct bin *b, enum head_kind head
         .pos = arena_calloc(mem, t, sizeof *f->pos),
         .label = arena_calloc(mem, n, sizeof *f->label),
         .target = arena_calloc(mem, n, sizeof *f->target),
-        .tag = head == HEAD_TOKENS ? arena_calloc(mem, t, sizeof *f->tag) : NULL,
+        .tag = head != HEAD_SEQUENCE ? arena_calloc(mem, t, sizeof *f->tag) : NULL,
     };
     return f->example && f->off && f->id && f->type && f->pos && f->label && f->target &&
-           (f->tag || head != HEAD_TOKENS);
+           (f->tag || head == HEAD_SEQUENCE);
 }
 
 static void draft_add(struct draft *f, const struct item *item, const struct example *x,
