@@ -93,7 +93,7 @@ def compare(what: str, ours: torch.Tensor, theirs: torch.Tensor) -> bool:
     """Prints one line; true when every logit agrees."""
     worst = (ours - theirs).abs().max().item() if ours.shape == theirs.shape else float("inf")
     spread = theirs.std().item()
-    print(f"{what}: {ours.shape[0]} pairs, logits of spread {spread:.2f} differ by at most {worst:.1e}", flush=True)
+    print(f"{what}: {ours.shape[0]} rows of logits of spread {spread:.2f} differ by at most {worst:.1e}", flush=True)
     return worst <= TOLERANCE
 
 
