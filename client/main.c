@@ -62,6 +62,17 @@ static const struct cli_command commands[] = {
      "  fedpet-client predict --model models/all-MiniLM-L6-v2 --adapter sst2/adapter \\\n"
      "      \"a gorgeous, witty, seductive movie\"\n",
      cmd_predict},
+    {"train-tokenizer", "--data FILE... --out DIR [--vocab-size N] [--lowercase]",
+     "learn a tokenizer from text",
+     "Byte-level BPE with RoBERTa's special tokens: the same merges as Hugging Face's tokenizers\n"
+     "learn from the same text. DIR gets tokenizer.json, vocab.json, merges.txt and\n"
+     "tokenizer_config.json. Files end in .jsonl for JSON lines, and may be compressed (zstd, "
+     "gzip,\n"
+     "xz, bzip2, lz4).\n"
+     "\n"
+     "Example:\n"
+     "  fedpet-client train-tokenizer --out models/tiny --data news.txt wiki.jsonl.zst\n",
+     cmd_train_tokenizer},
     {"tokenize", "--model DIR [--max-length N] [--tokens]", "print token ids of texts",
      "Reads lines `text` or `text<TAB>pair` from standard input; prints a JSON array for each.\n",
      cmd_tokenize},

@@ -8,7 +8,6 @@ BBC news and 20 newsgroups.
     python tests/interop/tokenizer_training_parity.py --client build/release/fedpet-client"""
 
 import argparse
-import io
 import json
 import os
 import random
@@ -18,13 +17,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from tokenizer_torture import torture
 from transformers import AutoTokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("FEDPET_SHARED", ROOT.parent / "shared"))
-SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", AddedToken("<mask>", lstrip=True, normalized=False, special=True)]
 
 
 def reference(texts, size, frequency, lowercase, prefix_space):
@@ -116,7 +115,8 @@ def shared_texts(name, n):
     if not path.exists():
         return []
     raw = subprocess.run(["zstd", "-dc", str(path)], stdout=subprocess.PIPE, check=True).stdout
-    return [json.loads(line)["text"] for line in io.StringIO(raw.decode()) if line.strip()][:n]
+    rows = [json.loads(line) for line in raw.decode().split("\n")[:n] if line.strip()]
+    return [next(row[k] for k in ("text", "article", "document") if k in row) for row in rows]
 
 
 def main():
