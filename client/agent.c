@@ -283,7 +283,6 @@ static bool keep(struct agent *a, const struct agent_result *r)
         return false;
     struct kept *k = &a->kept;
     const struct msg_welcome *w = &a->run.welcome;
-    struct msg_bytes own = {params, r->len};
     k->known = true;
     k->settled = k->sent = false;
     k->params = params;
@@ -292,15 +291,15 @@ static bool keep(struct agent *a, const struct agent_result *r)
         .run_id = w->run_id,
         .round = a->job.round,
         .schema = w->schema,
-        .update_id = msg_update_id(w->run_id, a->job.round, a->name, own),
         .samples = r->samples,
         .steps = r->steps,
         .train_loss = r->train_loss,
         .seconds = r->seconds,
         .n_metrics = r->n_metrics,
-        .params = own,
+        .params = {params, r->len},
         .control = {params + r->len, control},
     };
+    k->update.update_id = msg_update_id(&k->update, a->name);
     for (size_t i = 0; i < r->n_metrics; i++) {
         snprintf(k->metric_name[i], METRIC_NAME_SIZE, "%s", r->metric[i].name);
         k->update.metric[i] = r->metric[i];

@@ -67,13 +67,14 @@ static void feed_text(struct hash_state *h, const char *text)
     hash_feed(h, text, strlen(text));
 }
 
-struct hash msg_update_id(const char *run_id, uint32_t round, const char *client,
-                          struct msg_bytes params)
+struct hash msg_update_id(const struct msg_update *u, const char *client)
 {
     struct hash_state *h = hash_begin();
-    feed_text(h, run_id);
-    feed_u32(h, round);
+    feed_text(h, u->run_id);
+    feed_u32(h, u->round);
     feed_text(h, client);
-    hash_feed(h, params.data, params.len);
+    /* How long these are is fixed by the run. */
+    hash_feed(h, u->params.data, u->params.len);
+    hash_feed(h, u->control.data, u->control.len);
     return hash_end(h);
 }

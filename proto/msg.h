@@ -113,8 +113,7 @@ struct msg_update {
     const char *run_id;
     uint32_t round;
     struct hash schema;
-    struct hash
-        update_id; /* SHA-256 of run id, round, client name, params: makes a repeat recognisable */
+    struct hash update_id; /* of msg_update_id: makes a repeat recognisable */
     uint64_t samples;
     uint64_t steps;
     double train_loss;
@@ -185,8 +184,8 @@ int msg_decode(enum msg_type type, const unsigned char *payload, size_t len, str
  * that is no type. */
 size_t msg_limit(enum msg_type type, size_t packed);
 const char *msg_type_name(enum msg_type t);
-/* The update id as both sides compute it. */
-struct hash msg_update_id(const char *run_id, uint32_t round, const char *client,
-                          struct msg_bytes params);
+/* The id of an update of this client, as both sides compute it: SHA-256 of run id, round, client
+ * name, params and control. */
+struct hash msg_update_id(const struct msg_update *u, const char *client);
 
 #endif

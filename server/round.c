@@ -205,7 +205,7 @@ static enum msg_reason check_content(struct round *r, const struct member *m,
     if (!numbers_ok(u) ||
         tensorset_unpack(&r->wire, u->params.data, u->params.len, r->values, NULL) != 0)
         return REASON_NOT_FINITE;
-    struct hash id = msg_update_id(r->run_id, u->round, m->name, u->params);
+    struct hash id = msg_update_id(u, m->name);
     if (!hash_same(&id, &u->update_id))
         return REASON_IDENTITY;
     return scaffold_check(&r->scaffold, u->control);

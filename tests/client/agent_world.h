@@ -201,8 +201,9 @@ static inline struct hash sent_update(uint32_t round, uint8_t content)
     const struct msg_update *u = &out.msg.update;
     unsigned char params[4 * PACKED];
     memset(params, content, sizeof params);
-    struct hash id =
-        msg_update_id(RUN, round, "client-7", (struct msg_bytes){params, sizeof params});
+    const struct msg_update same = {
+        .run_id = RUN, .round = round, .params = {params, sizeof params}};
+    struct hash id = msg_update_id(&same, "client-7");
     cr_assert_str_eq(u->run_id, RUN);
     cr_assert_eq(u->round, round);
     cr_assert_eq(u->params.len, sizeof params);

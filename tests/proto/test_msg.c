@@ -147,14 +147,20 @@ Test(msg, update_ids_are_fixed_and_tell_everything_apart)
         "f7d7b0bcb3712a45297f9d9b1fb38f870eb26a788a09c5dc5e236e32d72b6e88";
     const struct msg_bytes p = {(const unsigned char *)"\0\0\x80\x3f", 4},
                            q = {(const unsigned char *)"\1\0\x80\x3f", 4};
-    struct hash id = msg_update_id("00112233445566ff", 7, "client-0001", p);
+    const struct msg_update u = {.run_id = "00112233445566ff", .round = 7, .params = p};
+    struct msg_update run = u, round = u, params = u, control = u;
+    struct hash id = msg_update_id(&u, "client-0001");
     char hex[HASH_HEX];
     hash_hex(&id, hex);
     cr_assert_str_eq(hex, expected);
-    const struct hash other[] = {msg_update_id("00112233445566fe", 7, "client-0001", p),
-                                 msg_update_id("00112233445566ff", 8, "client-0001", p),
-                                 msg_update_id("00112233445566ff", 7, "client-0002", p),
-                                 msg_update_id("00112233445566ff", 7, "client-0001", q)};
+    run.run_id = "00112233445566fe";
+    round.round = 8;
+    params.params = q;
+    control.control = q;
+    const struct hash other[] = {
+        msg_update_id(&run, "client-0001"), msg_update_id(&round, "client-0001"),
+        msg_update_id(&params, "client-0001"), msg_update_id(&control, "client-0001"),
+        msg_update_id(&u, "client-0002")};
     for (size_t i = 0; i < sizeof other / sizeof *other; i++)
         cr_assert(!hash_same(&id, &other[i]));
 }

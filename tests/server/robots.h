@@ -171,7 +171,7 @@ static inline void train(struct robot *r, const struct msg_task *task)
         .metric = {{"accuracy", r->score != NULL ? r->score[task->round] : 0.5, 4}},
         .params = {packed, 4 * s->packed},
     };
-    m.update.update_id = msg_update_id(task->run_id, task->round, name, m.update.params);
+    m.update.update_id = msg_update_id(&m.update, name);
     tell(r, &m);
     free(packed);
     free(theta);

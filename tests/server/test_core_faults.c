@@ -16,8 +16,7 @@ static void expect_refused(struct world *w, int k, const struct msg *m, enum msg
 
 static void seal(struct world *w, int k, struct msg *m)
 {
-    m->update.update_id =
-        msg_update_id(m->update.run_id, m->update.round, w->client[k].name, m->update.params);
+    m->update.update_id = msg_update_id(&m->update, w->client[k].name);
 }
 
 Test(core_faults, the_gate_refuses_what_is_wrong_and_the_round_goes_on)

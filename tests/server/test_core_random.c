@@ -14,8 +14,7 @@ static void random_update(struct world *w, int k, struct rng *r)
     switch (rng_below(r, 12)) {
     case 0:
         memcpy(packed + 4 * rng_below(r, (uint32_t)w->schema.packed), &nan, 4);
-        m.update.update_id =
-            msg_update_id(m.update.run_id, round, w->client[k].name, m.update.params);
+        m.update.update_id = msg_update_id(&m.update, w->client[k].name);
         break;
     case 1:
         m.update.samples = 0;

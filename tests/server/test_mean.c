@@ -52,7 +52,7 @@ static void deliver(struct round *r, const struct trial *t, struct roster *who, 
                            .schema = t->schema.hash,
                            .samples = t->samples[k],
                            .params = {packed, 4 * t->n}};
-    u.update_id = msg_update_id(u.run_id, 0, t->name[k], u.params);
+    u.update_id = msg_update_id(&u, t->name[k]);
     cr_assert_eq(round_update(r, m, &u), REASON_NONE);
 }
 

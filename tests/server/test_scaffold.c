@@ -122,6 +122,7 @@ static void deliver(struct world *w, int k, uint32_t round, const float *poison)
         change[0] = *poison;
     tensorset_pack(&w->schema, change, control);
     m.update.control = (struct msg_bytes){control, m.update.params.len};
+    m.update.update_id = msg_update_id(&m.update, w->client[k].name);
     world_say(w, k, &m);
 }
 
@@ -206,6 +207,29 @@ Test(scaffold, an_update_without_a_change_or_with_a_bad_one_leaves_no_trace)
     cr_expect_arr_eq(w.commit[0].state, clean.commit[0].state, 5 * sizeof(double));
     world_close(&w);
     world_close(&clean);
+}
+
+Test(scaffold, the_update_id_seals_the_control_variate)
+{
+    struct world w;
+    struct core_config config;
+    unsigned char params[4 * WORLD_VALUES], control[4 * WORLD_VALUES] = {0};
+    begin(&w, &config, 0);
+    reopen(&w, &config);
+    world_join_all(&w, CLIENTS);
+    int k = 0;
+    while (!holds_task(&w, k, 0))
+        k++;
+    struct msg m = world_update(&w, k, 0, params);
+    m.update.control = (struct msg_bytes){control, m.update.params.len};
+    m.update.update_id = msg_update_id(&m.update, w.client[k].name);
+    control[0] ^= 1;
+    world_say(&w, k, &m);
+    cr_expect_eq(w.client[k].receipt.reason, REASON_IDENTITY);
+    control[0] ^= 1;
+    world_say(&w, k, &m);
+    cr_expect(w.client[k].receipt.accepted);
+    world_close(&w);
 }
 
 /* What was delivered in an attempt that came to nothing is in no sum; nor has it counted. */

@@ -272,7 +272,7 @@ static inline struct msg world_update(struct world *w, int k, uint32_t round,
         .metric = {{"accuracy", w->score != NULL ? w->score[round] : 0.5 + 0.01 * k, 20}},
         .params = {packed, 4 * w->schema.packed},
     };
-    m.update.update_id = msg_update_id(m.update.run_id, round, p->name, m.update.params);
+    m.update.update_id = msg_update_id(&m.update, p->name);
     return m;
 }
 
