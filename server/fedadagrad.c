@@ -14,5 +14,6 @@ const struct fedopt fedopt_fedadagrad = {
     .name = "fedadagrad",
     .what = "per-parameter rates by the sum of squares (Reddi et al. 2021)",
     .vectors = 2,
+    .lr = 0.01,
     .step = step,
 };

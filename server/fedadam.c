@@ -14,5 +14,6 @@ const struct fedopt fedopt_fedadam = {
     .name = "fedadam",
     .what = "per-parameter rates by a mean of squares (Reddi et al. 2021)",
     .vectors = 2,
+    .lr = 0.01,
     .step = step,
 };

@@ -13,5 +13,6 @@ const struct fedopt fedopt_fedavgm = {
     .name = "fedavgm",
     .what = "momentum over rounds (Hsu et al. 2019)",
     .vectors = 1,
+    .lr = 1,
     .step = step,
 };

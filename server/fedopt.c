@@ -29,15 +29,18 @@ int fedopt_step(const struct fedopt *o, const struct federation_spec *f, double 
     if (o->step == NULL)
         return 0;
     const double end = ldexp(1, FIXED_RANGE_BITS);
+    struct federation_spec with = *f;
+    if (with.server_lr == 0)
+        with.server_lr = o->lr;
     double *m = state, *v = o->vectors > 1 ? state + n : NULL;
     for (size_t i = 0; i < n; i++) {
         double delta = (double)mean[i] - (double)now[i];
-        mean[i] = (float)((double)now[i] + o->step(f, delta, &m[i], v != NULL ? &v[i] : NULL));
+        mean[i] = (float)((double)now[i] + o->step(&with, delta, &m[i], v != NULL ? &v[i] : NULL));
         if (!(fabs((double)mean[i]) < end)) /* NaN is not below */
             return err_set(e, ERR_STATE,
                            "federation.optimizer %s has driven a parameter out of range (%g; the "
-                           "limit is 2^%d): start a new run with a lower federation.server_lr",
-                           o->name, (double)mean[i], FIXED_RANGE_BITS);
+                           "limit is 2^%d): start a new run with a federation.server_lr below %g",
+                           o->name, (double)mean[i], FIXED_RANGE_BITS, with.server_lr);
     }
     return 0;
 }

@@ -11,6 +11,7 @@
 struct fedopt {
     const char *name, *what;
     size_t vectors; /* of state, as long as the parameters: 0; 1: m; 2: m and v */
+    double lr;      /* where federation.server_lr is 0 */
     /* What to add to a parameter. delta: the mean of its updates minus it; *m and *v: its state,
      * updated (NULL where there is none). NULL: delta itself, without rounding. */
     double (*step)(const struct federation_spec *f, double delta, double *m, double *v);

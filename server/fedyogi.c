@@ -15,5 +15,6 @@ const struct fedopt fedopt_fedyogi = {
     .name = "fedyogi",
     .what = "FedAdam whose rates change slowly (Reddi et al. 2021)",
     .vectors = 2,
+    .lr = 0.01,
     .step = step,
 };

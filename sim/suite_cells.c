@@ -199,6 +199,14 @@ static const struct setting of_server[] = {
     {"local.carry_optimizer", "false"},
     {0},
 };
+/* What an unused optimiser's settings count as. */
+static const struct setting of_optimizer[] = {
+    {"federation.server_lr", "0.01"},
+    {"federation.server_beta1", "0.9"},
+    {"federation.server_beta2", "0.99"},
+    {"federation.server_tau", "0.001"},
+    {0},
+};
 static const struct setting of_partition[] = {
     {"federation.partition", "iid"},
     {"federation.alpha", "1"},
@@ -215,11 +223,13 @@ static int add_table(struct suite *s, struct overrides *o, const struct setting 
     return rc;
 }
 
-/* Settings that a baseline's result does not depend on get one value. */
+/* Settings that a result does not depend on get one value. */
 static int neutralise(struct suite *s, const struct suite_cell *c, struct overrides *o,
                       struct err *e)
 {
     char epochs[16];
+    if (c->baseline.kind == BASELINE_FEDERATED && c->spec.federation.optimizer == SERVER_FEDAVG)
+        return add_table(s, o, of_optimizer, e);
     if (c->baseline.kind == BASELINE_FEDERATED || (c->spec.local.steps && !c->baseline.epochs))
         return 0;
     snprintf(epochs, sizeof epochs, "%u", baseline_epochs(&c->baseline, &c->spec));

@@ -75,7 +75,7 @@ extern const cyaml_schema_field_t conf_log_fields[];
     "        carry_optimizer: false}\n"                                                            \
     "federation: {clients: 100, per_round: 10, quorum: 0, rounds: 20, deadline_s: 600,\n"          \
     "             partition: dirichlet, alpha: 1, weighted: true, optimizer: fedavg,\n"            \
-    "             server_lr: 0.01, server_beta1: 0.9, server_beta2: 0.99, server_tau: 0.001,\n"    \
+    "             server_lr: 0, server_beta1: 0.9, server_beta2: 0.99, server_tau: 0.001,\n"       \
     "             scaffold: false, best: false, patience: 0, evaluate_every: 1, seed: 42}\n"
 
 /* Ranges of the four parts: the head of a program's own table, { CONF_RUN_RANGES {"port", 0,
@@ -92,7 +92,7 @@ extern const cyaml_schema_field_t conf_log_fields[];
         {"federation.rounds", 0, 1e6}, {"federation.deadline_s", 1, 604800},                       \
         {"federation.alpha", 1e-4, 1e6}, {"peft.bottleneck", 1, 4096},                             \
         {"peft.scaling", 1e-6, 1e6}, {"peft.length", 1, 1024}, {"peft.hidden", 0, 65536},          \
-        {"local.proximal", 0, 1e6}, {"federation.server_lr", 1e-9, 1e6},                           \
+        {"local.proximal", 0, 1e6}, {"federation.server_lr", 0, 1e6},                              \
         {"federation.server_beta1", 0, CONF_BELOW_1},                                              \
         {"federation.server_beta2", 0, CONF_BELOW_1}, {"federation.server_tau", 1e-12, 1e3},       \
         {"federation.patience", 0, 1e6}, {"federation.evaluate_every", 1, 1e6},

@@ -140,7 +140,9 @@ struct federation_spec {
     char *column;                  /* PARTITION_COLUMN: the column that names the owner */
     bool weighted;                 /* FedAvg weights n_k (McMahan et al. 2017); false: uniform */
     enum server_optimizer optimizer;
-    double server_lr, server_beta1, server_beta2, server_tau; /* not for SERVER_FEDAVG */
+    /* Not for SERVER_FEDAVG. A server_lr of 0 is the optimiser's own: 1 for SERVER_FEDAVGM, 0.01
+     * for the others. */
+    double server_lr, server_beta1, server_beta2, server_tau;
     bool scaffold;     /* control variates (Karimireddy et al. 2020) */
     bool best;         /* the run's result is its best round by validation, not its last */
     uint32_t patience; /* rounds without a better one before the run ends; 0: never */

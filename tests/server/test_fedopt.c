@@ -163,6 +163,19 @@ Test(fedopt, the_table_names_each_as_the_configuration_does)
     }
 }
 
+Test(fedopt, a_rate_of_zero_is_the_optimisers_own)
+{
+    static const double own[KINDS] = {0, 1, 0.01, 0.01, 0.01};
+    for (int k = 1; k < KINDS; k++) {
+        struct federation_spec none = settings(kinds[k], 0, 0.5, 0.5, 1),
+                               given = settings(kinds[k], own[k], 0.5, 0.5, 1);
+        float a[2], b[2];
+        two_steps(&none, (float[]){0.25F, -0.5F}, a);
+        two_steps(&given, (float[]){0.25F, -0.5F}, b);
+        cr_expect(a[0] != 0 && a[0] == b[0] && a[1] == b[1], "optimiser %d", k);
+    }
+}
+
 Test(fedopt, fedavg_is_the_mean_to_the_bit)
 {
     struct federation_spec f = settings(SERVER_FEDAVG, 0.01, 0.9, 0.99, 0.001);

@@ -105,6 +105,20 @@ Test(suite, a_centralised_run_does_not_depend_on_the_partition)
     folder_remove(&f);
 }
 
+Test(suite, settings_of_an_optimiser_that_is_not_used_make_no_other_cell)
+{
+    struct folder f = grid_folder();
+    struct suite s = must_open(&f, "base: base.yaml\n"
+                                   "grid:\n"
+                                   "  federation.optimizer: [fedavg, fedadam]\n"
+                                   "  federation.server_lr: [0.01, 1]\n"
+                                   "  federation.server_tau: [0.001, 0.1]\n");
+    cr_expect_eq(s.n_cells, 1 + 4);
+    cr_expect_eq(s.same, 3);
+    suite_close(&s);
+    folder_remove(&f);
+}
+
 Test(suite, identity_is_of_settings_and_content_not_of_names)
 {
     static const char text[] = "base: base.yaml\ngrid: {federation.seed: [1]}\n";
