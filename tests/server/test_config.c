@@ -41,8 +41,15 @@ Test(server_config, the_example_is_valid_and_says_the_defaults)
     cr_assert_eq(example.spec.federation.deadline_s, defaults.spec.federation.deadline_s);
     cr_assert_eq(example.spec.federation.weighted, defaults.spec.federation.weighted);
     cr_assert_eq(example.spec.federation.seed, defaults.spec.federation.seed);
+    cr_assert_eq(example.spec.federation.server_lr, defaults.spec.federation.server_lr);
+    cr_assert_eq(example.spec.federation.server_beta2, defaults.spec.federation.server_beta2);
+    cr_assert_eq(example.spec.federation.server_tau, defaults.spec.federation.server_tau);
+    cr_assert_eq(example.spec.federation.evaluate_every, defaults.spec.federation.evaluate_every);
     cr_assert_eq(example.spec.peft.r, defaults.spec.peft.r);
     cr_assert_eq(example.spec.peft.targets, defaults.spec.peft.targets);
+    cr_assert_eq(example.spec.peft.bottleneck, defaults.spec.peft.bottleneck);
+    cr_assert_eq(example.spec.peft.length, defaults.spec.peft.length);
+    cr_assert_eq(example.spec.peft.shift, defaults.spec.peft.shift);
     cr_assert_arr_eq(&example.spec.local, &defaults.spec.local, sizeof defaults.spec.local);
     folder_remove(&f);
 }
