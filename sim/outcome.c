@@ -278,7 +278,7 @@ double outcome_value(const struct outcome *c)
 
 double outcome_payload(const struct outcome *c)
 {
-    return 4 * c->trainable;
+    return number(c->summary, "payload_bytes");
 }
 
 double outcomes_main_alpha(const struct outcomes *o)

@@ -77,7 +77,8 @@ struct stat outcomes_stat(const struct outcomes *o, const struct pick *p,
 const struct outcome *outcomes_first(const struct outcomes *o, const struct pick *p);
 
 double outcome_value(const struct outcome *c);
-/* 4 bytes for each trainable parameter. */
+/* Bytes of a client's values in a round, one way: 4 for each trainable parameter, twice as many
+ * with SCAFFOLD. */
 double outcome_payload(const struct outcome *c);
 
 /* alpha and epochs of the main table: 1 if there, else the first. */

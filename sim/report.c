@@ -22,7 +22,7 @@ struct report {
     struct progress progress;
     double start_value, best_value, value;
     uint32_t best_round, rounds_done;
-    bool counted;
+    bool counted, finished;
     double sum_up, sum_down; /* of the rounds' means */
 };
 
@@ -66,8 +66,11 @@ void report_close(struct report *r)
 {
     if (!r)
         return;
-    if (r->rounds)
-        fclose(r->rounds);
+    char path[PATH_MAX];
+    fclose(r->rounds);
+    if (r->rounds_done == 0 && !r->finished &&
+        !file_join(path, sizeof path, r->dir, "rounds.jsonl", NULL))
+        unlink(path);
     free(r);
 }
 
@@ -82,6 +85,13 @@ void report_progress(struct report *r, uint32_t round, uint32_t done, uint32_t a
     progress_draw(&r->progress, (uint64_t)round * all + done, (uint64_t)units * all,
                   "%s %u of %u, %u of %u, %s %.4f", r->info.unit, round + 1, units, done, all,
                   r->info.metric, r->value);
+}
+
+/* What a client has to send, or to get, each round: its parameters, and with SCAFFOLD as many
+ * values again. */
+static uint64_t payload_bytes(const struct report *r)
+{
+    return (r->info.spec->federation.scaffold ? 8 : 4) * r->info.trainable;
 }
 
 /* A number, or null where there is none. */
@@ -190,7 +200,7 @@ static json_t *summary_json(const struct report *r, const struct result_record *
         "rounds", (int)r->rounds_done, "labels", labels_json(result), "client_accuracy",
         clients_json(&result->clients), "client_models", clients_json(&result->models),
         "trainable_parameters", (json_int_t)r->info.trainable, "payload_bytes",
-        (json_int_t)(4 * r->info.trainable), "bytes_up_per_client",
+        (json_int_t)payload_bytes(r), "bytes_up_per_client",
         number_if(r->counted, r->sum_up / rounds), "bytes_down_per_client",
         number_if(r->counted, r->sum_down / rounds), "adapter_sha256", hash, "wall_seconds",
         progress_seconds(&r->progress), "peak_rss_bytes", (json_int_t)peak_rss(), "model",
@@ -203,7 +213,7 @@ static void print_table(const struct report *r, const struct result_record *resu
 {
     char hash[HASH_HEX];
     hash_hex(&result->hash, hash);
-    double payload = 4.0 * (double)r->info.trainable, rounds = r->rounds_done ? r->rounds_done : 1;
+    double payload = (double)payload_bytes(r), rounds = r->rounds_done ? r->rounds_done : 1;
     if (result->models.clients)
         printf("%-20s %.4f, mean of %u clients' own models (worst %.4f, before: %.4f)\n",
                r->info.metric, result->value, result->models.clients, result->models.worst,
@@ -216,8 +226,9 @@ static void print_table(const struct report *r, const struct result_record *resu
         printf("clients' accuracy    worst %.4f, 10th percentile %.4f, mean %.4f of %u\n",
                result->clients.worst, result->clients.tenth, result->clients.mean,
                result->clients.clients);
-    printf("trainable parameters %llu (%.0f bytes)\n", (unsigned long long)r->info.trainable,
-           payload);
+    printf("trainable parameters %llu (%.0f bytes a round%s)\n",
+           (unsigned long long)r->info.trainable, payload,
+           r->info.spec->federation.scaffold ? " with control variates" : "");
     if (r->counted)
         printf("bytes per client     up %.0f (%+.2f %%), down %.0f (%+.2f %%)\n",
                r->sum_up / rounds, 100 * (r->sum_up / rounds / payload - 1), r->sum_down / rounds,
@@ -236,6 +247,7 @@ int report_finish(struct report *r, const struct result_record *result, bool jso
         return rc;
     json_t *summary = summary_json(r, result);
     rc = jsonfile_write(summary, DIGITS, path, e);
+    r->finished = !rc;
     if (!rc && json)
         rc = jsonfile_print(summary, DIGITS | JSON_INDENT(2), e);
     else if (!rc)

@@ -60,6 +60,8 @@ struct report;
 /* Makes the folder and opens rounds.jsonl, which must not exist yet. ERR_IO. */
 int report_open(struct report **out, const char *dir, const struct report_info *info,
                 struct err *e) MUST_CHECK;
+/* Also removes a rounds.jsonl that has no line because the run failed, so that the folder can be
+ * used again. */
 void report_close(struct report *r);
 /* Value before the first round. */
 void report_start(struct report *r, double value);

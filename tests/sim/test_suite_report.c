@@ -27,11 +27,11 @@ static void leave_run(const struct folder *f, const char *method, double value, 
         "\"labels\":[{\"label\":\"no\",\"examples\":3,\"recall\":0.25,\"precision\":1},"
         "{\"label\":\"yes\",\"examples\":3,\"recall\":0.75,\"precision\":1}],"
         "\"client_accuracy\":{\"clients\":9,\"worst\":0.125,\"tenth_percentile\":0.25,"
-        "\"mean\":0.5},\"trainable_parameters\":%d,\"bytes_up_per_client\":%s,"
+        "\"mean\":0.5},\"trainable_parameters\":%d,\"payload_bytes\":%d,\"bytes_up_per_client\":%s,"
         "\"bytes_down_per_client\":%s,\"wall_seconds\":10,\"peak_rss_bytes\":5000000,"
         "\"model\":\"/a/model\",\"task\":\"rte\",\"method\":\"%s\"}",
-        value, strcmp(method, "full") == 0 ? 1000 : 100, federated ? "440" : "null",
-        federated ? "420" : "null", method);
+        value, strcmp(method, "full") == 0 ? 1000 : 100, strcmp(method, "full") == 0 ? 4000 : 400,
+        federated ? "440" : "null", federated ? "420" : "null", method);
     grid_write(f, "run/summary.json", text);
     snprintf(
         text, sizeof text,
