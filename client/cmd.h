@@ -9,6 +9,7 @@
 int cmd_enroll(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_run(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_train(const struct cli_command *self, int argc, char **argv, struct err *e);
+int cmd_pretrain(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_eval(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_predict(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_train_tokenizer(const struct cli_command *self, int argc, char **argv, struct err *e);

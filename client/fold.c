@@ -2,9 +2,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { WIDE = 1 << 20 }; /* values: from here on memory counts more than an item that runs late */
+
 int fold_open(struct fold *f, size_t width, unsigned threads, struct err *e)
 {
     size_t slots = threads > 1 ? 2 * (size_t)threads : 1;
+    if (width >= WIDE && threads > 1)
+        slots = (size_t)threads + 1;
     memset(f, 0, sizeof *f);
     f->width = width;
     f->slots = slots;

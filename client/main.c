@@ -73,6 +73,31 @@ static const struct cli_command commands[] = {
      "Example:\n"
      "  fedpet-client train-tokenizer --out models/tiny --data news.txt wiki.jsonl.zst\n",
      cmd_train_tokenizer},
+    {"pretrain", "(--model DIR | --config FILE --tokenizer DIR) --data FILE... --out DIR",
+     "teach a language model to fill in masked words",
+     "Goes on with any BERT, RoBERTa or DistilBERT, or begins one of a config.json. 15 % of the\n"
+     "tokens are masked anew in each epoch; one document in a hundred is held out, and the model\n"
+     "is scored on it. Settings and their defaults:\n"
+     "\n"
+     "  peft.method=full             or lora, bitfit, layernorm, with their own settings; the\n"
+     "                               head is trained too, and all is merged into DIR\n"
+     "  local.epochs=1               local.steps=0 (then by epochs)\n"
+     "  local.batch_size=64          sequences a step\n"
+     "  local.max_length=128         tokens a sequence; longer documents are cut\n"
+     "  local.lr=0.0005              local.warmup=0.06, a linear schedule\n"
+     "  local.weight_decay=0.01      local.beta2=0.98, local.eps=1e-6, local.max_grad_norm=1\n"
+     "  local.model_dropout=-1       as config.json says\n"
+     "  seed=42                      the same bits, for any number of threads\n"
+     "\n"
+     "DIR becomes a complete Hugging Face model with its masked-language-modelling head, and gets\n"
+     "pretraining.json. Until then DIR.work holds a checkpoint: the same command goes on from it\n"
+     "after Ctrl-C or any other end, and arrives at the same model. Pseudo-perplexity is exp of\n"
+     "the mean loss over masked tokens.\n"
+     "\n"
+     "Example:\n"
+     "  fedpet-client pretrain --config config.json --tokenizer models/tiny \\\n"
+     "      --data news.txt wiki.jsonl.zst --out models/mine --set local.epochs=10\n",
+     cmd_pretrain},
     {"tokenize", "--model DIR [--max-length N] [--tokens]", "print token ids of texts",
      "Reads lines `text` or `text<TAB>pair` from standard input; prints a JSON array for each.\n",
      cmd_tokenize},

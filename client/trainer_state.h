@@ -1,4 +1,4 @@
-/* The inside of a trainer, shared by trainer.c and trainer_eval.c. Nobody else includes it. */
+/* The inside of a trainer, shared by trainer*.c and pretrain*.c. Nobody else includes it. */
 #ifndef CLIENT_TRAINER_STATE_H
 #define CLIENT_TRAINER_STATE_H
 

@@ -17,6 +17,7 @@ enum rng_purpose {
     RNG_JITTER = 6, /* reconnect back-off; never touches results */
     RNG_SPLIT = 7,  /* train/validation split */
     RNG_TEST = 8,
+    RNG_MASK = 9, /* tokens that a language model has to guess */
 };
 
 struct rng {

@@ -25,11 +25,11 @@ static int longest_first(const void *a, const void *b)
     return (x->place > y->place) - (x->place < y->place);
 }
 
-/* How many micro-batches: about PACK_TOKENS each, even above one so that two threads share
+/* How many micro-batches: about `aim` tokens each, even above one so that two threads share
  * alike, never an empty one. */
-static size_t count_bins(size_t tokens, size_t sequences)
+static size_t count_bins(size_t tokens, size_t sequences, size_t aim)
 {
-    size_t bins = (tokens + PACK_TOKENS - 1) / PACK_TOKENS;
+    size_t bins = (tokens + aim - 1) / aim;
 
     if (bins > 1)
         bins += bins & 1;
@@ -148,9 +148,9 @@ static bool write_batches(const struct dataset *d, const struct item *item, size
     return true;
 }
 
-int pack_examples(const struct dataset *d, const uint32_t *index, size_t n,
-                  const struct model_config *c, struct arena *mem, struct packing *out,
-                  struct err *e)
+int pack_about(const struct dataset *d, const uint32_t *index, size_t n,
+               const struct model_config *c, size_t aim, struct arena *mem, struct packing *out,
+               struct err *e)
 {
     struct item *item = arena_calloc(mem, n, sizeof *item);
     size_t tokens = 0;
@@ -159,7 +159,7 @@ int pack_examples(const struct dataset *d, const uint32_t *index, size_t n,
         item[i] = (struct item){index[i], i, d->example[index[i]].n_tokens, 0};
         tokens += (size_t)item[i].tokens;
     }
-    size_t bins = count_bins(tokens, n);
+    size_t bins = count_bins(tokens, n, aim);
     struct bin *bin = arena_calloc(mem, bins, sizeof *bin);
     if (!item || !bin)
         return err_set(e, ERR_NOMEM, "no memory to pack %zu examples", n);
@@ -167,6 +167,13 @@ int pack_examples(const struct dataset *d, const uint32_t *index, size_t n,
     if (!write_batches(d, item, n, bin, bins, c, mem, out))
         return err_set(e, ERR_NOMEM, "no memory to pack %zu examples of %zu tokens", n, tokens);
     return 0;
+}
+
+int pack_examples(const struct dataset *d, const uint32_t *index, size_t n,
+                  const struct model_config *c, struct arena *mem, struct packing *out,
+                  struct err *e)
+{
+    return pack_about(d, index, n, c, PACK_TOKENS, mem, out, e);
 }
 
 size_t pack_scored(const struct batch *b)

@@ -26,6 +26,10 @@ struct packing {
 int pack_examples(const struct dataset *d, const uint32_t *index, size_t n,
                   const struct model_config *c, struct arena *mem, struct packing *out,
                   struct err *e) MUST_CHECK;
+/* The same with micro-batches of about `aim` tokens: larger ones pay where gradients are large. */
+int pack_about(const struct dataset *d, const uint32_t *index, size_t n,
+               const struct model_config *c, size_t aim, struct arena *mem, struct packing *out,
+               struct err *e) MUST_CHECK;
 
 /* What the loss of a micro-batch is a sum over: its sequences, or its tokens that have a tag. */
 size_t pack_scored(const struct batch *b);

@@ -1,0 +1,97 @@
+#include "client/pretrain_work.h"
+#include "base/file.h"
+#include "model/create.h"
+#include "model/model_dir.h"
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+int pretrain_work_open(struct pretrain_work *w, const char *out, struct err *e)
+{
+    size_t len = strlen(out);
+    while (len > 1 && out[len - 1] == '/')
+        len--;
+    if (file_exists(out))
+        return err_set(e, ERR_IO, "%s: exists already: choose another --out", out);
+    if (snprintf(w->dir, sizeof w->dir, "%.*s.work", (int)len, out) >= (int)sizeof w->dir)
+        return err_set(e, ERR_IO, "%.60s...: the path is too long", out);
+    int rc = file_join(w->start, sizeof w->start, w->dir, "start", e);
+    if (!rc)
+        rc = file_join(w->tokens, sizeof w->tokens, w->dir, "tokens", e);
+    if (!rc)
+        rc = file_join(w->checkpoint, sizeof w->checkpoint, w->dir, "checkpoint", e);
+    return rc ? rc : file_mkdirs(w->dir, 0755, e);
+}
+
+int pretrain_work_create(const struct pretrain_work *w, const char *config,
+                         const char *tokenizer_dir, uint64_t seed, struct err *e)
+{
+    return file_exists(w->start) ? 0 : model_create(config, tokenizer_dir, seed, w->start, e);
+}
+
+/* The bytes of a file, and how many there are. */
+static int feed_file(struct hash_state *h, const char *path, struct err *e)
+{
+    struct file_map m;
+    int rc = file_map_open(&m, path, e);
+    if (rc)
+        return rc;
+    uint64_t len = m.len;
+    hash_feed(h, &len, sizeof len);
+    hash_feed(h, m.bytes, m.len);
+    file_map_close(&m);
+    return 0;
+}
+
+/* What a tokenizer's ids depend on. */
+static int feed_tokenizer(struct hash_state *h, const char *dir, struct err *e)
+{
+    static const char *const files[] = {"tokenizer.json", "tokenizer_config.json", "vocab.txt",
+                                        "vocab.json", "merges.txt"};
+    char path[PATH_MAX];
+    int rc = 0;
+    for (size_t i = 0; i < sizeof files / sizeof *files && !rc; i++) {
+        rc = file_join(path, sizeof path, dir, files[i], e);
+        hash_feed(h, files[i], strlen(files[i]) + 1);
+        if (!rc && file_exists(path))
+            rc = feed_file(h, path, e);
+    }
+    return rc;
+}
+
+static int identify(const struct corpus_spec *corpus, const char *tokenizer_dir, size_t length,
+                    struct hash *out, struct err *e)
+{
+    struct hash_state *h = hash_begin();
+    const uint64_t settings[] = {length, corpus->unit, corpus->n};
+    const char *field = corpus->field ? corpus->field : "text";
+    hash_feed(h, settings, sizeof settings);
+    hash_feed(h, field, strlen(field) + 1);
+    int rc = feed_tokenizer(h, tokenizer_dir, e);
+    for (size_t i = 0; i < corpus->n && !rc; i++)
+        rc = feed_file(h, corpus->path[i], e);
+    *out = hash_end(h);
+    return rc;
+}
+
+int pretrain_work_tokenise(const struct pretrain_work *w, const struct corpus_spec *corpus,
+                           const struct tokenizer *t, const char *tokenizer_dir, size_t length,
+                           sequences_progress_fn progress, void *ctx, struct hash *identity,
+                           struct err *e)
+{
+    struct hash found;
+    int rc = identify(corpus, tokenizer_dir, length, &found, e);
+    if (!rc && !sequences_exist(w->tokens, &found))
+        rc = sequences_write(w->tokens, corpus, t, length, &found, progress, ctx, e);
+    if (!rc)
+        *identity = found;
+    return rc;
+}
+
+void pretrain_work_remove(const struct pretrain_work *w)
+{
+    model_dir_remove(w->start);
+    unlink(w->tokens);
+    unlink(w->checkpoint);
+    rmdir(w->dir);
+}
