@@ -4,7 +4,7 @@
 Both start from the same initial adapter and head (written by fedpet-client, read by the library), and see the same batches in the same
 order (fedpet's shuffling, remade here); their dropout differs, so single runs differ, and their mean dev accuracies must agree within one
 point. LoRA: peft. BitFit: every bias of the torch model. Adapter (Houlsby's placement): adapters, which needs a venv of its own
-(--hub-python, default $FEDPET_HUB_PYTHON or .cache/venv-hub). Needs a model directory and GLUE folders: --model (default $FEDPET_MODEL),
+(--hub-python, default .cache/venv-adapterhub, which `./dev interop` makes). Needs a model directory and GLUE folders: --model (default $FEDPET_MODEL),
 --glue (default $FEDPET_SHARED/data/glue). Prints a table; exits 1 when a row disagrees, 77 when the data is absent.
 
     ./dev interop tests/interop/learning_compare.py        # takes hours, so plain `./dev interop` leaves it out
@@ -208,7 +208,7 @@ def compare(a, method, task, seed):
 def options():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     shared = pathlib.Path(os.environ.get("FEDPET_SHARED", ROOT.parent / "shared"))
-    hub = os.environ.get("FEDPET_HUB_PYTHON", ROOT / ".cache/venv-hub/bin/python")
+    hub = pathlib.Path(os.environ.get("FEDPET_HUB_VENV", ROOT / ".cache/venv-adapterhub")) / "bin/python"
     p.add_argument("--client", type=pathlib.Path, default=ROOT / "build/release/fedpet-client")
     p.add_argument("--model", type=pathlib.Path, default=os.environ.get("FEDPET_MODEL", ROOT / ".cache/all-MiniLM-L6-v2"))
     p.add_argument("--glue", type=pathlib.Path, default=shared / "data/glue")
