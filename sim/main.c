@@ -1,5 +1,6 @@
 /* fedpet-sim: federated experiments on one machine, with the real server core and real clients. */
 #include "base/log.h"
+#include "sim/apt_lists.h"
 #include "sim/cmd.h"
 
 static const struct cli_command commands[] = {
@@ -70,6 +71,23 @@ static const struct cli_command commands[] = {
      "each\n"
      "client, of its share of dev too, and the skew).\n",
      cmd_partition},
+    {"prepare debian", "--out DIR [--lists PATH] [--clients N] [--classes N]",
+     "make a federated data set of Debian's package descriptions",
+     "The task: tell a package's section (games, science, ...) from its description. The data is "
+     "on\n"
+     "every Debian and Ubuntu machine after `apt-get update`; --lists takes another folder "
+     "like\n" APT_LISTS_DIR ", or a file with what `apt-cache dumpavail` prints. Clients are the\n"
+     "maintainers with the most packages; each of the others joins the client with the fewest, or\n"
+     "is left out. Names of packages, sections and libraries, and versions are removed from the\n"
+     "texts; all packages of one source are either for training or to test.\n"
+     "\n"
+     "DIR gets train.jsonl, test.jsonl, clients/NAME.jsonl, labels.txt, summary.json and\n"
+     "experiment.yaml.\n"
+     "\n"
+     "Example:\n"
+     "  fedpet-sim prepare debian --out debian --model models/all-MiniLM-L6-v2\n"
+     "  fedpet-sim run debian/experiment.yaml --out results\n",
+     cmd_prepare_debian},
     {"config show", "EXPERIMENT.yaml [--set KEY=VALUE]...",
      "print every setting and where it came from", NULL, cmd_config_show},
     {0},
