@@ -27,7 +27,7 @@ static int run_suite(const struct suite *s, const struct suite_options *o, struc
         return rc;
     rc = results_plan(results, s, e);
     if (!rc && s->same)
-        fprintf(stderr, "%zu combinations are another cell again and run once\n", s->same);
+        fprintf(stderr, "combinations that give a cell of the list again: %zu\n", s->same);
     if (!rc && o->dry_run)
         rc = suite_print(s, results, c.jobs, e);
     if (!rc && !o->dry_run) {
@@ -47,7 +47,7 @@ int cmd_suite(const struct cli_command *self, int argc, char **argv, struct err 
     const struct cli_option options[] = {
         {"out", 'o', CLI_STRING, "DIR", "where results go, and are looked for (required)", &o.out},
         {"jobs", 'j', CLI_NUMBER, "N", "cells at a time (default: all cores)", &o.jobs},
-        {"memory-limit", 'm', CLI_MIB, "MIB", "of the training of all cells; default: none",
+        {"memory-limit", 'm', CLI_MIB, "MIB", "of all cells together; default: none",
          &o.memory_limit},
         {"wire", 'w', CLI_STRING, "DEPTH", "none, proto or tls (default proto: counts bytes)",
          &o.wire},

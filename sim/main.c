@@ -31,7 +31,7 @@ static const struct cli_command commands[] = {
      "\n"
      "DIR gets rounds.jsonl (a line a round, epoch or client, as it happens), summary.json and "
      "adapter/\n"
-     "(Hugging Face PEFT).\n",
+     "(in the first of the formats peft, adapterhub and fedpet that can hold it).\n",
      cmd_run},
     {"suite", "SUITE.yaml --out DIR [--jobs N] [--dry-run]", "run a grid of experiments",
      "A suite is an experiment and what varies in it:\n"
@@ -55,7 +55,13 @@ static const struct cli_command commands[] = {
      "Each cell is a process with one thread. DIR gets results.sqlite and cells/ID. The same "
      "command again\n"
      "goes on where it was stopped: cells that are done are not run again, those that failed "
-     "are.\n",
+     "are.\n"
+     "\n"
+     "With --memory-limit a cell starts when the most that a cell of its method has taken fits "
+     "beside\n"
+     "those that run; the first of a method runs alone. Full fine-tuning takes 20 times the "
+     "model's "
+     "size.\n",
      cmd_suite},
     {"report", "DIR [--format FORMAT]", "write the tables and plots of a suite",
      "DIR gets report.md and report.html (one page that needs nothing else): results by method and "

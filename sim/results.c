@@ -164,6 +164,21 @@ int results_states(struct results *r, const struct suite *s, enum cell_state *st
     return rc;
 }
 
+int results_memory(struct results *r, const char *method, enum baseline_kind baseline,
+                   double *bytes, struct err *e)
+{
+    sqlite3_stmt *st =
+        sql_prepare(&r->sql,
+                    "SELECT coalesce(max(json_extract(summary, '$.peak_rss_bytes')), 0) FROM cell"
+                    " WHERE state = ? AND method = ? AND baseline = ?",
+                    "itt", (int64_t)CELL_DONE, method, baseline_name(baseline));
+    int step = st ? sqlite3_step(st) : SQLITE_ERROR;
+    if (step == SQLITE_ROW)
+        *bytes = sqlite3_column_double(st, 0);
+    sqlite3_finalize(st);
+    return step == SQLITE_ROW ? 0 : sql_fail(&r->sql, "reading", e);
+}
+
 /* --- what a run has left --- */
 
 static double number_of(const json_t *o, const char *key, double fallback)

@@ -24,6 +24,9 @@ int results_plan(struct results *r, const struct suite *s, struct err *e) MUST_C
 /* state[i], and seconds[i] of cells that are done, for each cell of a planned suite. */
 int results_states(struct results *r, const struct suite *s, enum cell_state *state,
                    double *seconds, struct err *e) MUST_CHECK;
+/* The most memory that a cell of this method and baseline has taken; 0: none is done. */
+int results_memory(struct results *r, const char *method, enum baseline_kind baseline,
+                   double *bytes, struct err *e) MUST_CHECK;
 /* Fills a cell with what `fedpet-sim run` has left in a folder. ERR_IO, ERR_DATA: the folder lacks
  * a whole result. */
 int results_done(struct results *r, const char *id, const char *dir, struct err *e) MUST_CHECK;

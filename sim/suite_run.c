@@ -24,9 +24,11 @@ struct runner {
     struct job {
         struct child child;
         size_t cell;
+        double bytes; /* that it is expected to take */
         char dir[PATH_MAX];
     } * job; /* config->jobs of them; child.pid 0: free */
     size_t next, busy, failed;
+    bool full;        /* the memory has no room for the next cell until another ends */
     struct err first; /* failure of this call */
     struct eta eta;
 };
@@ -120,6 +122,7 @@ static int end_cell(struct runner *r, struct job *j, struct err *why, struct err
     const struct suite_cell *c = &r->suite->cell[j->cell];
     int rc = 0;
     r->busy--;
+    r->full = false;
     if (j->child.succeeded) {
         *why = (struct err){0};
         rc = results_done(r->results, c->id, j->dir, why);
@@ -152,14 +155,34 @@ static int poll_jobs(struct runner *r, struct err *e)
     return rc;
 }
 
+/* Whether the next cell fits beside those that run: by what cells like it have taken, and alone
+ * where there was none. */
+static int find_room(struct runner *r, struct job *j, struct err *e)
+{
+    const struct suite_cell *c = &r->suite->cell[r->next];
+    double limit = (double)r->config->memory_limit, sum = 0;
+    if (limit == 0)
+        return 0;
+    int rc = results_memory(r->results, c->method, c->baseline.kind, &j->bytes, e);
+    if (j->bytes == 0)
+        j->bytes = limit;
+    for (unsigned i = 0; i < r->config->jobs; i++)
+        sum += r->job[i].child.pid ? r->job[i].bytes : 0;
+    r->full = r->busy > 0 && sum + j->bytes > limit;
+    return rc;
+}
+
 static int fill_jobs(struct runner *r, struct err *e)
 {
     int rc = 0;
-    for (unsigned i = 0; !rc && i < r->config->jobs; i++) {
+    for (unsigned i = 0; !rc && !r->full && i < r->config->jobs; i++) {
         while (r->next < r->suite->n_cells && r->state[r->next] == CELL_DONE)
             r->next++;
         if (r->job[i].child.pid || r->next == r->suite->n_cells)
             continue;
+        rc = find_room(r, &r->job[i], e);
+        if (rc || r->full)
+            return rc;
         rc = start_cell(r, &r->job[i], r->next, e);
         if (!rc)
             eta_start(&r->eta, r->next++);

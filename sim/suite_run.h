@@ -11,11 +11,15 @@
 #include <stdbool.h>
 
 struct suite_run_config {
-    const char *dir;     /* OUT: the cells live in OUT/cells/ID */
-    unsigned jobs;       /* cells at a time */
-    size_t memory_limit; /* bytes of all cells' training together; 0: none */
-    bool keep_adapters;  /* leave each cell's adapter in its folder */
-    const char *wire;    /* sim/wire.h, not process */
+    const char *dir; /* OUT: the cells live in OUT/cells/ID */
+    unsigned jobs;   /* cells at a time */
+    /* Bytes of all cells together; 0: none. A cell starts when what it is expected to take fits
+     * beside the others: the most that a cell of its method and baseline has taken; the first one
+     * runs alone, as does one that takes more than the limit. A cell's training fails beyond its
+     * share, the limit over jobs. */
+    size_t memory_limit;
+    bool keep_adapters; /* leave each cell's adapter in its folder */
+    const char *wire;   /* sim/wire.h, not process */
     const atomic_bool *cancel;
 };
 
