@@ -167,12 +167,18 @@ void round_begin(struct round *r, struct roster *who, core_time now)
     r->state = ROUND_OPEN;
 }
 
+/* Finite, and so small that means over a round are, too. */
+static bool number_ok(double x)
+{
+    return fabs(x) <= 1e30;
+}
+
 static bool numbers_ok(const struct msg_update *u)
 {
-    if (!isfinite(u->train_loss) || !isfinite(u->seconds) || u->n_metrics > MSG_MAX_METRICS)
+    if (!number_ok(u->train_loss) || !number_ok(u->seconds) || u->n_metrics > MSG_MAX_METRICS)
         return false;
     for (size_t i = 0; i < u->n_metrics; i++)
-        if (!isfinite(u->metric[i].value))
+        if (!number_ok(u->metric[i].value) || u->metric[i].weight > MAX_SAMPLES)
             return false;
     return true;
 }

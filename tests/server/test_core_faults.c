@@ -52,6 +52,11 @@ Test(core_faults, the_gate_refuses_what_is_wrong_and_the_round_goes_on)
     m = good;
     m.update.metric[0].value = (double)INFINITY;
     expect_refused(&w, 0, &m, REASON_NOT_FINITE);
+    m.update.metric[0].value = 1e300; /* a mean of such would overflow */
+    expect_refused(&w, 0, &m, REASON_NOT_FINITE);
+    m = good;
+    m.update.metric[0].weight = UINT64_MAX;
+    expect_refused(&w, 0, &m, REASON_NOT_FINITE);
     m = good;
     m.update.update_id = hash_of("forged", 6);
     expect_refused(&w, 0, &m, REASON_IDENTITY);
@@ -64,7 +69,7 @@ Test(core_faults, the_gate_refuses_what_is_wrong_and_the_round_goes_on)
     }
     cr_assert_eq(world_play(&w, 0, forwards, 2), 2);
     cr_assert_eq(w.commits, 1);
-    cr_assert_eq(w.commit[0].refused, 13);
+    cr_assert_eq(w.commit[0].refused, 15);
     cr_assert_eq(w.commit[0].n, 2);
     world_close(&w);
 }
