@@ -100,19 +100,11 @@ static double higher_is_better(const struct outcome *c)
     return strcmp(c->metric, "mse") == 0 ? NAN : c->value;
 }
 
-/* The centralised result that the target is a share of: full fine-tuning's, else the method's
- * own. NAN: none, or not a metric of which 95 % mean anything. */
-static double reference(const struct outcomes *o, const char *variant, const char *task,
-                        const char *method)
+/* The mean of a method's centralised cells; NAN: none, or not a metric of which 95 % mean anything.
+ */
+static double centralised(const struct outcomes *o, const char *variant, const char *task,
+                          const char *method)
 {
-    for (size_t i = 0; i < o->n; i++) {
-        const struct outcome *c = &o->cell[i];
-        if (c->state == CELL_DONE && c->baseline == BASELINE_CENTRALIZED &&
-            strcmp(c->method_name, "full") == 0 && strcmp(c->task, task) == 0) {
-            method = c->method;
-            break;
-        }
-    }
     struct pick p = {.variant = variant,
                      .task = task,
                      .method = method,
@@ -120,6 +112,27 @@ static double reference(const struct outcomes *o, const char *variant, const cha
                      .alpha = NAN};
     struct stat s = outcomes_stat(o, &p, higher_is_better);
     return s.n ? s.mean : NAN;
+}
+
+/* The centralised result that the target is a share of: full fine-tuning's, else the method's
+ * own. Of this variant, else of any: a setting that only a federation has makes no other
+ * centralised cell. */
+static double reference(const struct outcomes *o, const char *variant, const char *task,
+                        const char *method)
+{
+    const char *const where[] = {variant, NULL};
+    for (int w = 0; w < 2; w++) {
+        for (size_t i = 0; i < o->n; i++) {
+            const struct outcome *c = &o->cell[i];
+            if (c->baseline != BASELINE_CENTRALIZED || strcmp(c->method_name, "full") != 0)
+                continue;
+            double mean = centralised(o, where[w], task, c->method);
+            if (!isnan(mean))
+                return mean;
+        }
+    }
+    double own = centralised(o, variant, task, method);
+    return isnan(own) ? centralised(o, NULL, task, method) : own;
 }
 
 static const struct point *reached(const struct outcome *c, double target)

@@ -138,6 +138,41 @@ Test(suite_report, tables_hold_what_the_cells_say)
     folder_remove(&f);
 }
 
+/* A centralised cell stands for every variant that it does not depend on. */
+Test(suite_report, the_target_of_a_variant_may_come_from_another)
+{
+    struct folder f = grid_folder();
+    struct suite s;
+    struct results *r;
+    struct err e = {0};
+    cr_assert_eq(grid_open(&s, &f,
+                           "base: base.yaml\n"
+                           "grid:\n"
+                           "  peft: {lora: {}}\n"
+                           "  baseline: [federated, centralized]\n"
+                           "  federation.scaffold: [false, true]\n",
+                           &e),
+                 0, "%s", e.text);
+    cr_assert_eq(s.n_cells, 3);
+    cr_assert_eq(results_open(&r, f.path, true, &e), 0, "%s", e.text);
+    cr_assert_eq(results_plan(r, &s, &e), 0, "%s", e.text);
+    for (size_t i = 0; i < s.n_cells; i++) {
+        leave_run(&f, "lora", 0.8, s.cell[i].baseline.kind == BASELINE_FEDERATED);
+        cr_assert_eq(results_done(r, s.cell[i].id, folder_file(&f, "run"), &e), 0, "%s", e.text);
+    }
+    results_close(r);
+    suite_close(&s);
+    cr_assert_eq(suite_report(f.path, false, &e), 0, "%s", e.text);
+    char *text = read_text(&f, "report.md");
+    const char *first = strstr(text, "Rounds and bytes to the target: scaffold=false"),
+               *second = strstr(text, "Rounds and bytes to the target: scaffold=true");
+    cr_assert(first && second, "%s", text);
+    expect_line(first, "| lora | 3 rounds, 0.00516 MB |");
+    expect_line(second, "| lora | 3 rounds, 0.00516 MB |");
+    free(text);
+    folder_remove(&f);
+}
+
 /* Every tag is closed in the right order; attributes are quoted; nothing else has a bare < or &. */
 static void expect_well_formed(const char *html)
 {
@@ -237,6 +272,11 @@ Test(results, remember_done_cells_and_unlist_what_a_suite_no_longer_has)
     cr_expect_eq(state[0], CELL_DONE);
     cr_expect_eq(seconds[0], 10);
     cr_expect_eq(state[23], CELL_FAILED);
+    double bytes = 1;
+    cr_assert_eq(results_memory(r, "lora", BASELINE_CENTRALIZED, &bytes, &e), 0, "%s", e.text);
+    cr_expect_eq(bytes, 5000000);
+    cr_assert_eq(results_memory(r, "lora", BASELINE_LOCAL, &bytes, &e), 0, "%s", e.text);
+    cr_expect_eq(bytes, 0);
     suite_close(&s);
     cr_assert_eq(grid_open(&s, &f, "base: base.yaml\ngrid: {federation.seed: [1, 9]}\n", &e), 0);
     cr_assert_eq(results_plan(r, &s, &e), 0);
