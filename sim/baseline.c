@@ -100,7 +100,7 @@ static int settle(const struct central *c, int rc, float *theta, size_t count, s
         return err_set(e, ERR_STATE, "interrupted");
     if (rc && !atomic_load(&c->stop))
         return rc;
-    if (c->best)
+    if (c->best && c->judge->best.any)
         memcpy(theta, c->best, count * sizeof *theta);
     return 0;
 }

@@ -100,6 +100,17 @@ static int write_shards(const struct setup *s, const char *dir, struct err *e)
     return rc;
 }
 
+static void say(const struct partition *p, const char *dir)
+{
+    size_t least = SIZE_MAX, most = 0;
+    for (uint32_t k = 0; k < p->clients; k++) {
+        size_t n = p->off[k + 1] - p->off[k];
+        least = n < least ? n : least;
+        most = n > most ? n : most;
+    }
+    printf("%u clients with %zu to %zu examples: %s/%s\n", p->clients, least, most, dir, OVERVIEW);
+}
+
 /* What an earlier partition left is not overwritten: part of it would stay beside one of fewer
  * clients. */
 static int check_empty(const char *dir, struct err *e)
@@ -137,6 +148,8 @@ int cmd_partition(const struct cli_command *self, int argc, char **argv, struct 
         rc = write_shards(&s, out, e);
     if (!rc)
         rc = write_overview(&s, out, e);
+    if (!rc)
+        say(&s.partition, out);
     setup_close(&s);
     return rc;
 }

@@ -226,9 +226,8 @@ static void print_table(const struct report *r, const struct result_record *resu
         printf("clients' accuracy    worst %.4f, 10th percentile %.4f, mean %.4f of %u\n",
                result->clients.worst, result->clients.tenth, result->clients.mean,
                result->clients.clients);
-    printf("trainable parameters %llu (%.0f bytes a round%s)\n",
-           (unsigned long long)r->info.trainable, payload,
-           r->info.spec->federation.scaffold ? " with control variates" : "");
+    printf("trainable parameters %llu (%.0f bytes%s)\n", (unsigned long long)r->info.trainable,
+           payload, r->info.spec->federation.scaffold ? " with control variates" : "");
     if (r->counted)
         printf("bytes per client     up %.0f (%+.2f %%), down %.0f (%+.2f %%)\n",
                r->sum_up / rounds, 100 * (r->sum_up / rounds / payload - 1), r->sum_down / rounds,

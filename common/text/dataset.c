@@ -22,6 +22,7 @@ struct reader {
     const struct tokenizer *tokenizer;
     size_t max_length;
     struct encoding encoding;
+    bool listed;     /* task.labels names the tags, not the training file */
     struct ints tag; /* of the words of the present sentence */
     struct dataset *data;
     struct example *example; /* grows by doubling; copied into the data set at the end */
@@ -131,8 +132,9 @@ static int read_tags(struct reader *r, struct err *e)
         int32_t tag = find_class(&r->source, s->tag[i]);
         if (tag < 0)
             return table_fault(&s->table, e,
-                               "word %zu: unknown tag \"%.100s\": it is none of the task's %u",
-                               i + 1, s->tag[i], r->source.n_labels);
+                               "word %zu: unknown tag \"%.100s\": it is none of the task's %u%s",
+                               i + 1, s->tag[i], r->source.n_labels,
+                               r->listed ? "" : ", those in train: list all in task.labels");
         r->tag.v[r->tag.n++] = tag;
     }
     return 0;
@@ -409,7 +411,7 @@ static int find_tags(struct reader *r, source_fn source, const struct task_spec 
 int dataset_open(struct dataset **out, const struct task_spec *task, enum split split,
                  const struct tokenizer *tok, size_t max_length, const char *column, struct err *e)
 {
-    struct reader r = {.tokenizer = tok, .max_length = max_length};
+    struct reader r = {.tokenizer = tok, .max_length = max_length, .listed = task->labels != NULL};
     source_fn source;
     int rc = source_find(task->name, &source, e);
 

@@ -24,17 +24,22 @@ static struct dataset *read_ok(const struct task_spec *task, enum split split, s
     return d;
 }
 
-static void refuse(const struct task_spec *task, const char *column, int code, const char *say)
+static void refuse_split(const struct task_spec *task, enum split split, const char *column,
+                         int code, const char *say)
 {
     struct tokenizer *t = golden_tokenizer("wordpiece");
     struct dataset *d = NULL;
     struct err e = {0};
 
-    cr_expect_eq(dataset_open(&d, task, SPLIT_TRAIN, t, 32, column, &e), code, "%d %s", e.code,
-                 e.text);
+    cr_expect_eq(dataset_open(&d, task, split, t, 32, column, &e), code, "%d %s", e.code, e.text);
     cr_expect_null(d);
     cr_expect_not_null(strstr(e.text, say), "\"%s\" lacks \"%s\"", e.text, say);
     tokenizer_close(t);
+}
+
+static void refuse(const struct task_spec *task, const char *column, int code, const char *say)
+{
+    refuse_split(task, SPLIT_TRAIN, column, code, say);
 }
 
 static void expect_sentence(const struct dataset *d, size_t i, int32_t n, const char *const *word,
@@ -212,6 +217,8 @@ Test(conll, tags_are_those_of_train)
     task.splits = SPLITS_PAPER;
     d = read_ok(&task, SPLIT_TRAIN, 32, NULL);
     cr_expect_eq(d->n, 2, "the split that there is stays");
+    scratch_text(&s, "test.txt", "x B-MISC\n");
+    refuse_split(&task, SPLIT_DEV, NULL, ERR_DATA, "those in train: list all in task.labels");
     dataset_close(d);
     task.labels = names;
     task.n_labels = 2;
