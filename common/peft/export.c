@@ -1,6 +1,8 @@
 #include "base/file.h"
 #include "peft/format.h"
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 static int find_format(const char *name, const struct format **out, struct err *e)
 {
@@ -21,6 +23,11 @@ static int choose_format(const struct peft *p, const char *name, const struct fo
                          struct err *e)
 {
     const struct format *const *f = peft_formats;
+    if (p->head_kind == HEAD_MLM)
+        return err_set(e, ERR_CONFIG,
+                       "adapters with a head for masked words have no format: merge the method %s "
+                       "into its base model",
+                       p->method->name);
     if (name == NULL) {
         while ((*f)->lacks(p) != NULL) /* the last lacks nothing */
             f++;
@@ -67,6 +74,17 @@ static int write_info(const struct peft *p, const struct adapter_info *info, con
     return format_write_json(json, dir, ADAPTER_INFO, e);
 }
 
+/* A directory without its configuration is no adapter: whatever comes between, nobody reads half of
+ * the old one and half of the new. */
+static int withdraw(const char *dir, struct err *e)
+{
+    char path[PATH_MAX];
+    int rc = file_join(path, sizeof path, dir, ADAPTER_CONFIG, e);
+    if (rc != 0 || unlink(path) == 0 || errno == ENOENT)
+        return rc;
+    return err_sys(e, ERR_IO, errno, "cannot replace %s", path);
+}
+
 int peft_save(const struct peft *p, const real *theta, const struct adapter_info *info,
               const char *dir, struct err *e)
 {
@@ -74,6 +92,8 @@ int peft_save(const struct peft *p, const real *theta, const struct adapter_info
     int rc = choose_format(p, info->format, &format, e);
     if (rc == 0)
         rc = file_mkdirs(dir, 0755, e);
+    if (rc == 0)
+        rc = withdraw(dir, e);
     if (rc == 0)
         rc = write_info(p, info, dir, e);
     return rc == 0 ? format->save(p, theta, info, dir, e) : rc;

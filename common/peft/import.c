@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "model/names.h"
 #include "peft/format.h"
 #include <stdlib.h>
 #include <string.h>
@@ -103,7 +104,34 @@ static int load_values(const struct peft *p, const struct adapter_dir *a, real *
 
 /* --- opening for a peft --- */
 
-static int check_base(const struct peft *p, const struct adapter_dir *a, struct err *e)
+/* What libraries note of the base model; virtual rows fit many. */
+static int check_shape(const struct peft *p, const struct adapter_dir *a, struct err *e)
+{
+    const struct model_config *c = &p->model->cfg;
+    const struct {
+        const char *key;
+        int mine;
+    } size[] = {{"num_layers", c->layers},
+                {"num_attention_heads", c->heads},
+                {"token_dim", c->hidden},
+                {"hidden_size", c->hidden}};
+    const char *family = family_names[c->family].model_type, *theirs = family;
+    int rc = jsonfile_string(&a->config, "model_type", &theirs, e);
+    if (rc == 0 && strcmp(theirs, family) != 0)
+        rc = err_set(e, ERR_MODEL,
+                     "%s: made for another base model: its model_type is \"%.60s\", not \"%s\"",
+                     a->config_path, theirs, family);
+    for (size_t i = 0; i < sizeof size / sizeof *size && rc == 0; i++) {
+        int have = size[i].mine;
+        rc = jsonfile_int(&a->config, size[i].key, 0, INT_MAX, &have, e);
+        if (rc == 0 && have != size[i].mine)
+            rc = err_set(e, ERR_MODEL, "%s: made for another base model: its %s is %d, not %d",
+                         a->config_path, size[i].key, have, size[i].mine);
+    }
+    return rc;
+}
+
+static int check_hash(const struct peft *p, const struct adapter_dir *a, struct err *e)
 {
     const char *made_for = NULL;
     char mine[HASH_HEX];
@@ -173,7 +201,9 @@ int peft_load(const struct peft *p, const char *dir, real *theta, struct err *e)
     int rc = adapter_dir_open(&a, dir, e);
     if (rc != 0)
         return rc;
-    rc = check_base(p, &a, e);
+    rc = check_hash(p, &a, e);
+    if (rc == 0)
+        rc = check_shape(p, &a, e);
     if (rc == 0)
         rc = check_config(p, &a, e);
     if (rc == 0)

@@ -69,9 +69,12 @@ static bool listed(const char *list, const char *key)
 }
 
 /* With what takes effect where the configuration leaves it open. */
-static struct peft_spec effective(const struct peft_spec *spec)
+static struct peft_spec effective(const struct peft_method *m, const struct peft_spec *spec)
 {
+    static const struct base_tensor norm = {.role = ROLE_NORM_GAIN, .layer = -1, .site = -1};
     struct peft_spec s = *spec;
+    if (m->trains != NULL && m->trains(spec, &norm))
+        s.norms = false; /* the method's own */
     s.activation = adapter_activation(spec);
     if (s.placement != PLACEMENT_PARALLEL)
         s.scaling = 1;
@@ -80,7 +83,7 @@ static struct peft_spec effective(const struct peft_spec *spec)
 
 json_t *peft_settings(const struct peft_method *m, const struct peft_spec *spec)
 {
-    struct peft_spec s = effective(spec);
+    struct peft_spec s = effective(m, spec);
     json_t *json = json_pack("{s:s, s:b}", "method", m->name, "norms", (int)s.norms);
     for (const cyaml_schema_field_t *f = conf_peft_fields; f->key != NULL; f++)
         if (m->settings != NULL && listed(m->settings, f->key))
