@@ -109,6 +109,9 @@ struct base_tensor {
 int model_tensors(const struct model *m, struct arena *mem, struct base_tensor **out, size_t *n,
                   struct err *e) MUST_CHECK;
 
+/* Is it of BERT's pooler, which only a head over sequences reads? */
+bool model_is_pooler(const struct base_tensor *t);
+
 /* The end of a post-LN block: norm(x + dropout(h)), x [T,d] the block's input, h [T,d] the
  * sub-layer's output. */
 enum block_site { BLOCK_ATTENTION, BLOCK_FFN };

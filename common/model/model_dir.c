@@ -73,6 +73,8 @@ int model_dir_begin(struct model_dir *d, const char *dir, struct err *e)
     for (up = len; up > 0 && dir[up - 1] != '/';)
         up--;
     d->dir = dir;
+    if (len == 0)
+        return err_set(e, ERR_IO, "a folder must have a name");
     if (file_exists(dir))
         return err_set(e, ERR_IO, "%s: exists already: choose another folder", dir);
     if (snprintf(d->temp, PATH_MAX, "%.*s.%ld.tmp", (int)len, dir, (long)getpid()) >= PATH_MAX)

@@ -3,6 +3,11 @@
 
 enum { OUTSIDE = 7, PER_LAYER = 2 * LIN_SITES + 4 }; /* most tensors */
 
+bool model_is_pooler(const struct base_tensor *t)
+{
+    return t->layer < 0 && (t->role == ROLE_WEIGHT || t->role == ROLE_BIAS);
+}
+
 /* Lists tensors one by one; `failed` once memory is short. */
 struct list {
     const struct model_config *cfg;

@@ -14,11 +14,6 @@ struct merging {
     real *values; /* room for the largest of base */
 };
 
-static bool is_pooler(const struct base_tensor *t)
-{
-    return t->layer < 0 && (t->role == ROLE_WEIGHT || t->role == ROLE_BIAS);
-}
-
 static int merged_values(void *ctx, size_t i, float *x, struct err *e)
 {
     const struct merging *m = ctx;
@@ -48,7 +43,7 @@ static int list_base(struct merging *m, struct arena *mem, struct err *e)
     m->base = all;
     for (size_t i = 0; i < n; i++) {
         size_t count = (size_t)all[i].dim[0] * (size_t)(all[i].ndim > 1 ? all[i].dim[1] : 1);
-        if (is_pooler(&all[i]) && m->p->head_kind != HEAD_SEQUENCE)
+        if (model_is_pooler(&all[i]) && m->p->head_kind != HEAD_SEQUENCE)
             continue;
         m->base[m->n_base++] = all[i];
         if (count > largest)

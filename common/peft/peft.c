@@ -34,9 +34,8 @@ static void set_dropouts(struct peft *p, const struct local_spec *local)
 static bool is_trained(const struct peft *p, const struct base_tensor *t)
 {
     bool norm = t->role == ROLE_NORM_GAIN || t->role == ROLE_NORM_BIAS;
-    bool pooler = t->layer < 0 && (t->role == ROLE_WEIGHT || t->role == ROLE_BIAS);
-    /* A head over tokens does without the pooler; one that the file lacks is the head's own. */
-    if (pooler && (p->head_kind != HEAD_SEQUENCE || p->model->pooler.W == NULL))
+    /* Only a head over sequences has it; one that the file lacks is the head's own. */
+    if (model_is_pooler(t) && (p->head_kind != HEAD_SEQUENCE || p->model->pooler.W == NULL))
         return false;
     return (norm && p->spec.norms) || (p->method->trains != NULL && p->method->trains(&p->spec, t));
 }

@@ -5,7 +5,7 @@
 #include "peft/init.h"
 #include "peft/method.h"
 
-enum { PREFIX_MAX_LENGTH = 1024, PREFIX_MAX_HIDDEN = 65536 };
+enum { PREFIX_MAX_LENGTH = 1024, PREFIX_MAX_HIDDEN = 4096 };
 /* Tensors of the network; the flat prefix has one. */
 enum { EMBEDDING, DOWN, DOWN_BIAS, UP, UP_BIAS };
 enum { ROWS = 0 };

@@ -138,6 +138,8 @@ Test(merge, a_folder_that_exists_stays_as_it_is)
     cr_expect_eq(peft_save_merged(t.peft, t.theta, &info, dir, &e), ERR_IO);
     cr_expect(strstr(e.text, "exists already") != NULL, "%s", e.text);
     cr_expect_eq(entries(dir), 0);
+    cr_expect_eq(peft_save_merged(t.peft, t.theta, &info, "", &e), ERR_IO);
+    cr_expect(strstr(e.text, "must have a name") != NULL, "%s", e.text);
     tuned_close(&t);
 }
 

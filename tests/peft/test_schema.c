@@ -141,6 +141,10 @@ Test(schema, full_fine_tuning_trains_every_tensor_once)
     cr_assert_eq(peft_open(&p, &bert, &spec, NULL, HEAD_TOKENS, 9, &e), 0, "%s", e.text);
     cr_expect_eq(peft_schema(p)->count, 108891648 + 9 * 769, "a head over tokens needs no pooler");
     peft_close(p);
+    const struct peft_spec bitfit = named("bitfit");
+    cr_assert_eq(peft_open(&p, &bert, &bitfit, NULL, HEAD_TOKENS, 9, &e), 0, "%s", e.text);
+    cr_expect_eq(peft_schema(p)->count, 102144 + 9 * 769, "nor the pooler's bias");
+    peft_close(p);
 
     struct model distil = shaped(FAMILY_DISTILBERT, 6, 768, 3072);
     distil.cfg.vocab = 30522;
@@ -360,8 +364,8 @@ Test(schema, wrong_specs_are_refused)
     bad[n].spec = named("prefix"), bad[n++].because = "peft.length is 0";
     bad[n].spec = named("prefix"), bad[n].spec.length = 1025;
     bad[n++].because = "peft.length is 1025";
-    bad[n].spec = named("prefix"), bad[n].spec.length = 1, bad[n].spec.hidden = 65537;
-    bad[n++].because = "peft.hidden is 65537";
+    bad[n].spec = named("prefix"), bad[n].spec.length = 1, bad[n].spec.hidden = 4097;
+    bad[n++].because = "peft.hidden is 4097";
     bad[n].spec = named("prompt"), bad[n++].because = "peft.length is 0";
     bad[n].spec = named("prompt"), bad[n].spec.length = 1025;
     bad[n++].because = "peft.length is 1025";
