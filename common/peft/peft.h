@@ -123,7 +123,8 @@ struct adapter_info {
 /* Can p be written in that format (NULL: in any)? ERR_USAGE: there is no such format; ERR_CONFIG:
  * it has no place for what p computes; says which. */
 int peft_check_format(const struct peft *p, const char *format, struct err *e) MUST_CHECK;
-/* Creates dir. Errors of peft_check_format; ERR_IO, ERR_NOMEM. */
+/* Creates dir. An adapter that is there already is none any more until this one is whole. Errors of
+ * peft_check_format; ERR_IO, ERR_NOMEM. */
 int peft_save(const struct peft *p, const real *theta, const struct adapter_info *info,
               const char *dir, struct err *e) MUST_CHECK;
 /* Reads values into theta, from any of the formats, by whatever library. ERR_IO; ERR_MODEL naming
