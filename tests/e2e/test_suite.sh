@@ -85,3 +85,29 @@ id=$(suite --dry-run 2>/dev/null | sed -n 's/^done *\([0-9a-f]*\) *peft=lora bas
 grep -q '"client_models": *{' "$tmp/report.json" || fail "the local baseline has no models of clients"
 grep -q '^| lora, centralized | ' "$tmp/out/report.md" || fail "the report lacks the centralised baseline"
 grep -q 'nonesuch' "$tmp/out/report.html" || fail "the report lacks the failure"
+
+# Cells run together, unless the memory has no room for more than one.
+cat >"$tmp/small.yaml" <<EOF
+base: base.yaml
+grid:
+  peft: {head: {peft.method: head}}
+  federation.seed: [1, 2, 3]
+EOF
+
+# most_at_once OUT [OPTION...]: runs small.yaml; $most is how many of its cells were seen at a time.
+most_at_once() {
+    out=$1
+    shift
+    start "$out" "$sim" suite "$tmp/small.yaml" --out "$tmp/$out" --jobs 2 "$@"
+    most=0
+    until grep -q '^3 cells done\|^fedpet-sim:' "$tmp/$out.log"; do
+        n=$(wc -w <"/proc/$pid/task/$pid/children" || true)
+        [ "${n:-0}" -le "$most" ] || most=$n
+        sleep 0.02
+    done
+    ended "$pid" 0
+}
+most_at_once free
+[ "$most" -eq 2 ] || fail "$most cells at a time instead of 2"
+most_at_once limited --memory-limit 12
+[ "$most" -eq 1 ] || fail "$most cells at a time where there is memory for one"
