@@ -3,7 +3,6 @@
 #include "base/arena.h"
 #include "text/normalize.h"
 #include "text/pretokenize.h"
-#include "text/strmap.h"
 #include "text/tokenizer.h"
 #include "text/unicode.h"
 #include "text/wordcount.h"
@@ -24,8 +23,8 @@ struct pair {
     uint32_t places; /* and how many there are of those found since the last flush */
 };
 
-/* An entry of the heap: a pair as it was counted when its words [at, at + n) of `places` were
- * found. */
+/* An entry of the heap: a pair, its words [at, at + n) of `places`, and what its count was when it
+ * was last looked at: it only falls. */
 struct job {
     int64_t count;
     uint32_t pair, n;
@@ -62,7 +61,6 @@ struct bpe_train {
     struct arena mem;
     const char **token;
     size_t n_tokens;
-    struct strmap ids;
     int32_t *symbols;
     struct word *word; /* seen.n */
     uint32_t *slot;    /* of pairs: open addressing, index + 1; 0: free */
@@ -72,8 +70,8 @@ struct bpe_train {
     ARRAY(uint32_t) fresh;  /* the pairs in `find` */
     ARRAY(uint32_t) places; /* words, by job */
     ARRAY(struct job) heap;
-    ARRAY(uint32_t) merged; /* pairs in order, some twice */
     int32_t (*merge)[2];
+    size_t n_merges;
     uint64_t visits;
 };
 
@@ -157,7 +155,6 @@ void bpe_train_close(struct bpe_train *t)
     free(t->fresh.v);
     free(t->places.v);
     free(t->heap.v);
-    free(t->merged.v);
     free(t);
 }
 
@@ -204,40 +201,30 @@ int bpe_train_add(struct bpe_train *t, const char *text, size_t len, struct err 
 
 /* ---- Tokens ---- */
 
-/* The id of a token, which is made when there is none. A negative one: no memory. */
-static int32_t token_id(struct bpe_train *t, const char *left, const char *right)
+/* Makes a token, which has no id yet: what one covers, whatever is around it, was merged by the
+ * same steps wherever it occurs, so that no text becomes a token in two ways. A negative id: no
+ * memory. */
+static int32_t add_token(struct bpe_train *t, const char *left, const char *right)
 {
-    char *token = arena_printf(&t->mem, "%s%s", left, right);
-
-    if (!token)
-        return NONE;
-    size_t len = strlen(token);
-    int32_t id = strmap_find(&t->ids, token, len);
-    if (id >= 0)
-        return id;
-    id = (int32_t)t->n_tokens++;
-    t->token[id] = token;
-    strmap_put(&t->ids, token, len, id);
-    return id;
+    t->token[t->n_tokens] = arena_printf(&t->mem, "%s%s", left, right);
+    return t->token[t->n_tokens] ? (int32_t)t->n_tokens++ : NONE;
 }
 
 static int first_tokens(struct bpe_train *t, struct err *e)
 {
     t->token = arena_calloc(&t->mem, t->spec.vocab_size, sizeof *t->token);
-    if (!t->token)
+    t->merge = arena_calloc(&t->mem, t->spec.vocab_size, sizeof *t->merge);
+    if (!t->token || !t->merge)
         return out_of_memory(t, e);
-    int rc = strmap_init(&t->ids, t->spec.vocab_size, &t->mem, e);
-    if (rc)
-        return rc;
     for (int i = 0; i < BPE_TRAIN_SPECIALS; i++)
-        if (token_id(t, bpe_train_special[i], "") < 0)
+        if (add_token(t, bpe_train_special[i], "") < 0)
             return out_of_memory(t, e);
     for (int32_t c = 0; c < CHARACTERS; c++) {
         char utf8[5] = "";
         if (t->index[c] == NONE)
             continue;
         unicode_encode(c, utf8);
-        if (token_id(t, utf8, "") < 0)
+        if (add_token(t, utf8, "") < 0)
             return out_of_memory(t, e);
     }
     return 0;
@@ -357,8 +344,8 @@ static void sift_down(struct bpe_train *t, size_t i)
     heap[i] = job;
 }
 
-/* Makes jobs of what count_pair has noted. A pair that had been found before gets another job, with
- * its new words only: so does Hugging Face's trainer, and the last of them gives its rank. */
+/* Makes jobs of what count_pair has noted. No pair is found again later: each new one has the token
+ * that has just been made. */
 static bool flush(struct bpe_train *t)
 {
     if (!RESERVE(t->places, t->find.n) || !RESERVE(t->heap, t->fresh.n))
@@ -428,11 +415,12 @@ static bool merge_in_word(struct bpe_train *t, uint32_t word, struct pair pair, 
 static bool do_job(struct bpe_train *t, const struct job *job)
 {
     struct pair pair = t->pair.v[job->pair];
-    int32_t id = token_id(t, t->token[pair.left], t->token[pair.right]);
+    int32_t id = add_token(t, t->token[pair.left], t->token[pair.right]);
 
-    if (id < 0 || !RESERVE(t->merged, 1))
+    if (id < 0)
         return false;
-    t->merged.v[t->merged.n++] = job->pair;
+    t->merge[t->n_merges][0] = pair.left;
+    t->merge[t->n_merges++][1] = pair.right;
     for (uint32_t i = 0; i < job->n; i++)
         if (!merge_in_word(t, t->places.v[job->at + i], pair, id))
             return false;
@@ -460,26 +448,6 @@ static bool do_jobs(struct bpe_train *t)
     return true;
 }
 
-/* The merges without repetitions: the last one of a pair counts. Returns how many; they end the
- * array. */
-static size_t list_merges(struct bpe_train *t)
-{
-    size_t first = t->merged.n;
-
-    t->visits++;
-    for (size_t i = t->merged.n; i-- > 0;) {
-        struct pair *p = &t->pair.v[t->merged.v[i]];
-        if (p->visit == t->visits)
-            continue;
-        p->visit = t->visits;
-        first--;
-        t->merge[first][0] = p->left;
-        t->merge[first][1] = p->right;
-    }
-    t->merge += first;
-    return t->merged.n - first;
-}
-
 int bpe_train_run(struct bpe_train *t, struct bpe_trained *out, struct err *e)
 {
     int rc = first_tokens(t, e);
@@ -490,15 +458,11 @@ int bpe_train_run(struct bpe_train *t, struct bpe_trained *out, struct err *e)
         return rc;
     if (!find_pairs(t) || !do_jobs(t))
         return out_of_memory(t, e);
-    t->merge = arena_calloc(&t->mem, t->merged.n + 1, sizeof *t->merge);
-    if (!t->merge)
-        return out_of_memory(t, e);
-    size_t n = list_merges(t);
     *out = (struct bpe_trained){
         .token = t->token,
         .n_tokens = t->n_tokens,
         .merge = (const int32_t(*)[2])t->merge,
-        .n_merges = n,
+        .n_merges = t->n_merges,
         .words = t->read,
         .different_words = t->seen.n,
     };
