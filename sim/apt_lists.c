@@ -19,6 +19,7 @@ static const char *const fields[] = {"Package",         "Source",      "Section"
 struct found {
     struct package package;
     const char *md5; /* of the description that a translation gives */
+    bool at_length;  /* the description is a long one already */
     size_t place;    /* in the order of reading */
 };
 
@@ -106,14 +107,13 @@ static int add_package(struct reader *r, const struct deb822 *d, struct err *e)
                     arena_strdup(mem, slash ? slash + 1 : section),
                     copy_until(mem, maintainer, "<"), value ? on_one_line(mem, value) : NULL},
         .md5 = md5 ? arena_strdup(mem, md5) : NULL,
+        .at_length = value && strchr(value, '\n'),
         .place = r->n,
     };
     const struct package *p = &f->package;
     if (!p->name || !p->source || !p->section || !p->maintainer || (value && !p->text) ||
         (md5 && !f->md5))
         return no_memory(e);
-    if (value && strchr(value, '\n'))
-        f->md5 = NULL; /* it is long already */
     r->n++;
     return 0;
 }
@@ -226,12 +226,12 @@ static int collect(struct reader *r, struct err *e)
         struct package *p = &l->package[l->n++];
         *p = f->package;
         const struct translation key = {.md5 = f->md5}, *t = NULL;
-        if (f->md5 && r->n_translations)
+        if (f->md5 && !f->at_length && r->n_translations)
             t = bsearch(&key, r->translation, r->n_translations, sizeof key, by_md5);
         if (t)
             p->text = t->text;
         l->described += p->text != NULL;
-        l->at_length += t || (p->text && !f->md5);
+        l->at_length += t || f->at_length;
     }
     return 0;
 }

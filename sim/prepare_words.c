@@ -104,8 +104,8 @@ static bool part_tells(const struct prepare_words *w, const char *s, size_t len)
     return false;
 }
 
-/* Leaves out spaces at the ends, of several, and before punctuation, empty brackets, and what
- * joined the first word that is left to those before. */
+/* Leaves out spaces at the ends, of several, and before punctuation, empty brackets, all but the
+ * last of several punctuation marks, and what joined the first word to those before it. */
 static void tidy(char *text)
 {
     char *to = text;
@@ -115,6 +115,8 @@ static void tidy(char *text)
         if (*s == ' ' && after_space)
             continue;
         if (strchr(",.;:)", *s) && to > text && to[-1] == ' ')
+            to--;
+        if (strchr(",.;:", *s) && to > text && strchr(",;:", to[-1]))
             to--;
         if (*s == ')' && to > text && to[-1] == '(') {
             to--;

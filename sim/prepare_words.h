@@ -21,7 +21,7 @@ struct prepare_words {
  * - names of libraries: what begins with "lib", but not library, libre, liberal and the like;
  * - version numbers: 2.4, v4, 1.0-3, but not 3D or 64.
  *
- * Brackets that are left empty, and spaces that are left over, go, too. */
+ * Punctuation, spaces and empty brackets that are left over go, too. */
 size_t prepare_words_clean(char *text, const struct prepare_words *w);
 
 #endif
