@@ -2,13 +2,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WIDE = 1 << 20 }; /* values: from here on memory counts more than an item that runs late */
+/* Where a thread that is ahead may go on. As many again cost nothing for adapters; of a whole
+ * model's gradients there is one to spare. */
+static size_t count_slots(size_t width, size_t threads)
+{
+    enum { WIDE = 1 << 20 };
+    if (threads == 1)
+        return 1;
+    return threads + (width < WIDE ? threads : 1);
+}
 
 int fold_open(struct fold *f, size_t width, unsigned threads, struct err *e)
 {
-    size_t slots = threads > 1 ? 2 * (size_t)threads : 1;
-    if (width >= WIDE && threads > 1)
-        slots = (size_t)threads + 1;
+    size_t slots = count_slots(width, threads);
     memset(f, 0, sizeof *f);
     f->width = width;
     f->slots = slots;

@@ -88,6 +88,29 @@ Test(fold, adds_in_order_whoever_is_first)
     }
 }
 
+/* Of a whole model's gradients few are kept; more items than that must not wait for ever. */
+Test(fold, adds_wide_items_in_order)
+{
+    enum { WIDE = 1 << 20, ITEMS = 9 };
+    for (unsigned threads = 2; threads <= 3; threads++) {
+        struct crew *crew;
+        struct fold fold;
+        struct err e;
+        real expected[WIDTH] = {0};
+        cr_assert_eq(crew_open(&crew, threads, &e), 0);
+        cr_assert_eq(fold_open(&fold, WIDE, threads, &e), 0);
+        for (size_t i = 0; i < ITEMS; i++)
+            for (size_t k = 0; k < WIDTH; k++)
+                expected[k] += (real)part(i, k);
+        fold_reset(&fold);
+        crew_run(crew, ITEMS, add_part, &fold);
+        cr_expect_arr_eq(fold.sum, expected, sizeof expected, "%u threads", threads);
+        cr_expect_eq(fold.sum[WIDE - 1], 0);
+        fold_close(&fold);
+        crew_close(crew);
+    }
+}
+
 Test(fold, the_order_matters_here)
 {
     real forward = 0, backward = 0;
