@@ -234,6 +234,13 @@ static int prepare(struct runner *r, struct err *e)
     return rc;
 }
 
+/* A cell that has failed before is one to do. */
+static void forget_failure(struct runner *r, size_t cell)
+{
+    if (r->state[cell] == CELL_FAILED)
+        r->state[cell] = CELL_WAITING;
+}
+
 int suite_run(const struct suite *s, struct results *results, const struct suite_run_config *c,
               struct err *e)
 {
@@ -241,6 +248,8 @@ int suite_run(const struct suite *s, struct results *results, const struct suite
     int rc = child_program("fedpet-sim", r.program, sizeof r.program, e);
     if (!rc)
         rc = prepare(&r, e);
+    for (size_t i = 0; !rc && i < s->n_cells; i++)
+        forget_failure(&r, i);
     if (!rc)
         rc = run_all(&r, e);
     if (!rc && r.failed)
@@ -261,6 +270,7 @@ int suite_print(const struct suite *s, struct results *results, unsigned jobs, s
     for (size_t i = 0; !rc && i < s->n_cells; i++) {
         left += r.state[i] != CELL_DONE;
         printf("%-6s  %.*s  %s\n", words[r.state[i]], NAME, s->cell[i].id, s->cell[i].title);
+        forget_failure(&r, i);
     }
     if (!rc && eta_text(&r.eta, when, sizeof when))
         printf("%zu of %zu cells to do, about %s with %u at a time\n", left, s->n_cells, when,
