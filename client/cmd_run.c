@@ -23,8 +23,9 @@ int cmd_run(const struct cli_command *self, int argc, char **argv, struct err *e
     if (rc)
         return rc;
     const struct client_config *c = conf_data(conf);
-    log_setup("fedpet-client", stderr, c->log.level, c->log.json);
-    rc = client_run(c, once, e);
+    rc = log_begin("fedpet-client", &c->log, e);
+    if (!rc)
+        rc = client_run(c, once, e);
     conf_free(conf);
     return rc;
 }

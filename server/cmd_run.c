@@ -19,8 +19,9 @@ int cmd_run(const struct cli_command *self, int argc, char **argv, struct err *e
     if ((rc = server_config_load(&conf, &c, path, &set, NEED_STATE | NEED_IDENTITY | NEED_RUN,
                                  e)) != 0)
         return rc;
-    log_setup("fedpet-server", stderr, c->log.level, c->log.json);
-    rc = server_run(c, e);
+    rc = log_begin("fedpet-server", &c->log, e);
+    if (rc == 0)
+        rc = server_run(c, e);
     conf_free(conf);
     return rc;
 }

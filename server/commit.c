@@ -13,8 +13,12 @@ static void store_round(uv_work_t *work)
 {
     struct server *s = work->data;
     struct committer *k = &s->committer;
+    uint64_t began = uv_hrtime();
     k->rc = store_commit(s->rounds, peft_schema(s->run.peft), k->commit, k->client, k->n_clients,
                          &k->err);
+    k->seconds = (double)(uv_hrtime() - began) * 1e-9;
+    if (k->rc == 0)
+        observe_commit_stored(s, k->commit);
 }
 
 static void log_round(const struct server *s, const struct core_commit *c)
@@ -38,6 +42,12 @@ static void log_round(const struct server *s, const struct core_commit *c)
              4 * peft_schema(s->run.peft)->packed, hash);
 }
 
+const char *commit_trouble(const struct server *s)
+{
+    const struct committer *k = &s->committer;
+    return k->commit != NULL && !k->working && k->rc != 0 ? k->err.text : NULL;
+}
+
 static void on_retry(uv_timer_t *timer)
 {
     attempt(timer->data);
@@ -49,6 +59,7 @@ static void settle(struct server *s)
     const struct core_commit *commit = k->commit;
     free(k->client);
     k->client = NULL;
+    observe_commit(s, commit, k->rc, k->seconds);
     if (k->rc == 0) {
         k->commit = NULL;
         log_round(s, commit);

@@ -27,6 +27,8 @@ static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_MAPPING("log", OPTIONAL, config, log, conf_log_fields),
     CYAML_FIELD_UINT("max_clients", OPTIONAL, config, max_clients),
     CYAML_FIELD_BOOL("exit_when_done", OPTIONAL, config, exit_when_done),
+    TEXT("metrics", metrics),
+    CYAML_FIELD_UINT("drain_s", OPTIONAL, config, drain_s),
     CYAML_FIELD_MAPPING("task", OPTIONAL, config, spec.task, conf_task_fields),
     CYAML_FIELD_MAPPING("peft", OPTIONAL, config, spec.peft, conf_peft_fields),
     CYAML_FIELD_MAPPING("local", OPTIONAL, config, spec.local, conf_local_fields),
@@ -35,13 +37,15 @@ static const cyaml_schema_field_t fields[] = {
 };
 static const cyaml_schema_value_t schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, config, fields)};
-static const struct conf_range ranges[] = {CONF_RUN_RANGES{"max_clients", 1, 1000000}, {0}};
+static const struct conf_range ranges[] = {
+    CONF_RUN_RANGES{"max_clients", 1, 1000000}, {"drain_s", 1, 86400}, {0}};
 
 const struct conf_type server_conf = {
     .schema = &schema,
     .defaults = "listen: 0.0.0.0:8443\n"
                 "enroll: 0.0.0.0:8444\n" CONF_LOG_DEFAULTS "max_clients: 10000\n"
-                "exit_when_done: false\n" CONF_RUN_DEFAULTS,
+                "exit_when_done: false\n"
+                "drain_s: 30\n" CONF_RUN_DEFAULTS,
     .range = ranges,
 };
 
@@ -91,5 +95,8 @@ int server_config_load(struct conf **conf, struct server_config **out, const cha
     }
     *conf = c;
     *out = conf_data(c);
+    (*out)->conf = c;
+    (*out)->path = path;
+    (*out)->set = *set;
     return 0;
 }

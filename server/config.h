@@ -24,7 +24,15 @@ struct server_config {
     struct log_settings log;
     uint32_t max_clients; /* connections at a time */
     bool exit_when_done;  /* end after the last round; else stay and hand out the result */
+    char *metrics;        /* "host:port" of /metrics and /healthz; NULL: they are not served */
+    uint32_t drain_s;     /* SIGTERM's patience */
     struct run_spec spec;
+
+    /* Where all this came from, to be read again: no keys. The strings are server_config_load's
+     * caller's. */
+    const struct conf *conf;
+    const char *path;
+    struct cli_list set;
 };
 extern const struct conf_type server_conf;
 

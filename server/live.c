@@ -31,10 +31,12 @@ static char *describe(struct server *s)
 {
     char state[512];
     core_status(s->core, (core_time)uv_now(&s->loop), state, sizeof state);
-    json_t *j =
-        json_pack("{s:i, s:s, s:b, s:i, s:i, s:i, s:o}", "pid", (int)getpid(), "state", state,
-                  "finished", core_finished(s->core), "connections", (int)s->peers.n, "port",
-                  (int)s->port, "enroll_port", (int)s->enroll_port, "refusals", refusals(s->core));
+    json_t *j = json_pack("{s:i, s:s, s:b, s:i, s:i, s:i, s:o, s:b, s:s?, s:i}", "pid",
+                          (int)getpid(), "state", state, "finished", core_finished(s->core),
+                          "connections", (int)s->peers.n, "port", (int)s->port, "enroll_port",
+                          (int)s->enroll_port, "refusals", refusals(s->core), "draining",
+                          s->stopping, "trouble", commit_trouble(s), "metrics_port",
+                          s->observe.http != NULL ? (int)http_port(s->observe.http) : 0);
     char *text = j != NULL ? json_dumps(j, JSON_COMPACT) : NULL;
     json_decref(j);
     return text;

@@ -65,6 +65,14 @@ static void report_traffic(struct peer *q)
     core_traffic(q->server->core, q->number, link_bytes_in(q->link), link_bytes_out(q->link));
 }
 
+static void *add_device(struct link *l, const char *address, void *ctx)
+{
+    struct peer *q = add(l, address, ctx);
+    if (q != NULL)
+        q->port = METRICS_ENROLMENT;
+    return q;
+}
+
 /* --- sending --- */
 
 /* The connection is given up when a message cannot be queued: its peer does not read, or memory is
@@ -90,6 +98,7 @@ static void post(struct peer *q, const struct msg *m)
 
 static void say(struct peer *q, const struct msg *m)
 {
+    observe_said(q, m);
     if (m->type == MSG_RECEIPT && !m->receipt.accepted)
         log_warn("update refused client=%s round=%u reason=%s", q->name, m->receipt.round + 1,
                  msg_reason_name(m->receipt.reason));
@@ -180,11 +189,11 @@ static void client_up(struct link *l, const char *name, void *ctx)
     struct server *s = q->server;
     struct err e = {0};
     bool revoked = false;
+    observe_up(q);
     if (!identity_name_ok(name) || store_revoked(s->people, name, &revoked, &e) != 0 || revoked) {
-        log_warn("client turned away client=%s address=%s reason=\"%s\"", name, q->address,
-                 revoked       ? "revoked"
-                 : e.code != 0 ? e.text
-                               : "bad name");
+        const char *reason = revoked ? "revoked" : e.code != 0 ? e.text : "bad name";
+        log_warn("client turned away client=%s address=%s reason=\"%s\"", name, q->address, reason);
+        observe_refused(q, name, reason);
         link_close(l);
         return;
     }
@@ -208,7 +217,10 @@ static int client_frame(struct link *l, const struct frame *f, void *ctx, struct
     if (rc == 0) {
         log_debug("receive client=%s message=%s bytes=%zu", q->name, msg_type_name(m.type), f->len);
         report_traffic(q);
+        uint64_t began = uv_hrtime();
         core_message(s->core, q->number, &m, now(s));
+        if (m.type == MSG_UPDATE)
+            observe_aggregated(s, (double)(uv_hrtime() - began) * 1e-9);
     }
     arena_release(&mem);
     if (rc == 0)
@@ -227,6 +239,7 @@ static void client_down(struct link *l, const struct err *e, void *ctx)
     struct peer *q = ctx;
     struct server *s = q->server;
     (void)l;
+    observe_down(q, e);
     if (e->code != 0)
         log_warn("connection lost client=%s address=%s reason=\"%s\"", q->name, q->address,
                  e->text);
@@ -248,7 +261,7 @@ static void device_up(struct link *l, const char *name, void *ctx)
 {
     (void)l;
     (void)name;
-    (void)ctx;
+    observe_up(ctx);
 }
 
 static int device_frame(struct link *l, const struct frame *f, void *ctx, struct err *e)
@@ -261,6 +274,7 @@ static int device_frame(struct link *l, const struct frame *f, void *ctx, struct
     int rc = msg_decode((enum msg_type)f->type, f->payload, f->len, &mem, &request, e);
     if (rc == 0) {
         enroll_answer(&s->enroll, &request.enroll, (int64_t)time(NULL), &mem, &answer);
+        observe_enrolment(q, &answer);
         post(q, &answer);
         link_close(l);
     }
@@ -279,6 +293,7 @@ static void device_down(struct link *l, const struct err *e, void *ctx)
     struct peer *q = ctx;
     struct server *s = q->server;
     (void)l;
+    observe_down(q, e);
     if (e->code != 0)
         log_warn("enrolment connection lost address=%s reason=\"%s\"", q->address, e->text);
     drop(q);
@@ -300,7 +315,7 @@ int peers_listen(struct server *s, struct err *e)
         return err_wrap(e, "listen");
     s->port = listener_port(s->listener);
     rc = listener_open(&s->enroll_listener, &s->loop, c->enroll, s->enroll_tls, ENROLL_MAX_LINKS,
-                       &device_events, add, s, e);
+                       &device_events, add_device, s, e);
     if (rc != 0)
         return err_wrap(e, "enroll");
     s->enroll_port = listener_port(s->enroll_listener);

@@ -196,22 +196,27 @@ static int open_core(struct server *s, struct err *e)
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct server *s = handle->data;
-    if (number == SIGHUP) {
+    if (number == SIGHUP && !s->stopping) {
+        reload_settings(s);
         reload(s);
-        return;
     }
+    if (number == SIGHUP)
+        return;
+    if (s->stopping)
+        drain_now(s, number);
     log_info("stopping signal=%s", number == SIGTERM ? "TERM" : "INT");
     server_stop(s);
 }
 
 static void open_handles(struct server *s)
 {
-    static const int number[] = {SIGTERM, SIGINT, SIGHUP};
+    static const int number[SERVER_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
     uv_timer_init(&s->loop, &s->timer);
+    uv_timer_init(&s->loop, &s->drain);
     uv_timer_init(&s->loop, &s->committer.retry);
     uv_pipe_init(&s->loop, &s->status, 0);
-    s->timer.data = s->committer.retry.data = s->status.data = s;
-    for (int i = 0; i < 3; i++) {
+    s->timer.data = s->drain.data = s->committer.retry.data = s->status.data = s;
+    for (int i = 0; i < SERVER_SIGNALS; i++) {
         uv_signal_init(&s->loop, &s->signal[i]);
         s->signal[i].data = s;
         uv_signal_start(&s->signal[i], on_signal, number[i]);
@@ -223,10 +228,12 @@ static void end(struct server *s)
     if (s->ended)
         return;
     s->ended = true;
+    observe_page_close(s);
     uv_close((uv_handle_t *)&s->timer, NULL);
+    uv_close((uv_handle_t *)&s->drain, NULL);
     uv_close((uv_handle_t *)&s->committer.retry, NULL);
     uv_close((uv_handle_t *)&s->status, NULL);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < SERVER_SIGNALS; i++)
         uv_close((uv_handle_t *)&s->signal[i], NULL);
 }
 
@@ -241,6 +248,7 @@ void server_stop(struct server *s)
     if (s->stopping)
         return;
     s->stopping = true;
+    drain_begin(s);
     if (s->listener != NULL)
         listener_close(s->listener);
     if (s->enroll_listener != NULL)
@@ -270,6 +278,8 @@ static int open_all(struct server *s, struct err *e)
     if (rc == 0)
         rc = open_core(s, e);
     if (rc == 0)
+        rc = observe_open(s, e);
+    if (rc == 0)
         rc = peers_listen(s, e);
     if (rc != 0)
         return rc;
@@ -280,6 +290,7 @@ static int open_all(struct server *s, struct err *e)
 
 static void close_all(struct server *s)
 {
+    observe_release(s);
     core_close(s->core);
     peers_release(s);
     tls_context_close(s->tls);
@@ -288,13 +299,14 @@ static void close_all(struct server *s)
     store_close(s->people);
     store_close(s->rounds);
     run_close(&s->run);
+    conf_free(s->fresh);
     if (s->lock >= 0)
         close(s->lock);
 }
 
 int server_run(const struct server_config *c, struct err *e)
 {
-    struct server s = {.config = c, .lock = -1};
+    struct server s = {.config = c, .live = c, .lock = -1};
     signal(SIGPIPE, SIG_IGN); /* a peer that is gone shows as an error of the write ... */
     signal(SIGXFSZ, SIG_IGN); /* ... and so does a limit on the size of files */
     int rc = uv_loop_init(&s.loop);

@@ -1,5 +1,6 @@
 /* The inside of the server process, shared by its files: server.c (birth, signals, death), peers.c
- * (connections), commit.c (the disk), live.c (status questions). All of it runs on the loop's
+ * (connections), commit.c (the disk), live.c (status questions), observe.c (counters, audit log),
+ * reload.c (SIGHUP), drain.c (SIGTERM). All of it runs on the loop's
  * thread, but for the one function in commit.c that stores a round. */
 #ifndef SERVER_SERVER_STATE_H
 #define SERVER_SERVER_STATE_H
@@ -8,9 +9,12 @@
 #include "net/link.h"
 #include "server/core.h"
 #include "server/enroll.h"
+#include "server/observe.h"
 #include "server/run.h"
 #include "server/store.h"
 #include <uv.h>
+
+enum { SERVER_SIGNALS = 3 };
 
 struct server;
 
@@ -18,7 +22,9 @@ struct server;
 struct peer {
     struct server *server;
     struct link *link;
-    uint64_t number;                  /* the core's conn */
+    uint64_t number; /* the core's conn */
+    enum metrics_port port;
+    bool up;                          /* TLS is */
     bool known;                       /* to the core: it is up, and no device that enrols */
     char name[IDENTITY_MAX_NAME + 1]; /* from the certificate */
     char address[64];
@@ -40,11 +46,14 @@ struct committer {
     const char **client;
     size_t n_clients;
     int rc;
+    double seconds; /* that the last attempt took */
     struct err err;
 };
 
 struct server {
     const struct server_config *config;
+    const struct server_config *live; /* the same, or read anew: log, metrics, drain_s */
+    struct conf *fresh;               /* owns what was read anew; NULL: nothing was */
     struct run run;
     struct store_run stored;
     uv_loop_t loop;
@@ -55,11 +64,12 @@ struct server {
     struct tls_context *tls, *enroll_tls;
     struct listener *listener, *enroll_listener;
     uint16_t port, enroll_port;
-    uv_timer_t timer;
-    uv_signal_t signal[3];
+    uv_timer_t timer, drain;
+    uv_signal_t signal[SERVER_SIGNALS];
     uv_pipe_t status;
     struct peers peers;
     struct committer committer;
+    struct observe observe;
     int lock; /* file descriptor; -1: none */
     bool stopping, ended;
     struct err failure;
@@ -77,10 +87,19 @@ void peers_release(struct server *s);
 void commit_begin(struct server *s, const struct core_commit *commit);
 /* Gives up a commit that failed and waits to be tried again. */
 void commit_abandon(struct server *s);
+/* Why the last attempt failed, while the next is waited for; NULL: there is no trouble. */
+const char *commit_trouble(const struct server *s);
 
 /* live.c: the Unix-domain socket that `fedpet-server status` asks. Failure is logged; the server
  * goes on without. */
 void live_open(struct server *s);
+
+/* reload.c: takes over what of the configuration can be changed in a running server. */
+void reload_settings(struct server *s);
+
+/* drain.c: a stopping server is given live->drain_s seconds; or none, by a second signal. */
+void drain_begin(struct server *s);
+void drain_now(struct server *s, int number);
 
 /* server.c */
 void server_stop(struct server *s);

@@ -147,6 +147,7 @@ static const cyaml_strval_t level_words[] = {
 const cyaml_schema_field_t conf_log_fields[] = {
     WORD(struct log_settings, level, level_words),
     BOOL(struct log_settings, json),
+    TEXT("file", struct log_settings, file),
     CYAML_FIELD_END,
 };
 

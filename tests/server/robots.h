@@ -23,6 +23,7 @@ enum { PATIENCE_MS = 30000, STEP_MS = 20, ROBOTS = 3, ROUNDS = 3 };
 
 struct deployment {
     struct folder folder;
+    char model[256];
     struct conf *conf;
     struct server_config *config;
     struct run run; /* the same model and method as the server's: for schema and initial values */
@@ -34,12 +35,11 @@ static inline void deployment_make(struct deployment *d, const char *const *more
 {
     struct err e = {0};
     struct cli_list set = {0};
-    char model[256];
     *d = (struct deployment){.folder = folder_make()};
     const char *const host = "127.0.0.1";
     cr_assert_eq(init_folder(d->folder.path, &host, 1, &e), 0, "%s", e.text);
-    snprintf(model, sizeof model, "model=%s/model/golden/bert", FEDPET_TEST_DIR);
-    const char *const common[] = {model,
+    snprintf(d->model, sizeof d->model, "model=%s/model/golden/bert", FEDPET_TEST_DIR);
+    const char *const common[] = {d->model,
                                   "task.name=sst2",
                                   "listen=127.0.0.1:0",
                                   "enroll=127.0.0.1:0",
@@ -273,8 +273,9 @@ static inline struct tls_context *certify(struct deployment *d, const char *name
         file_write(folder_file(&d->folder, key_file), device.key, strlen(device.key), 0600, NULL),
         0);
     cr_assert_eq(file_write(folder_file(&d->folder, cert_file), cert, strlen(cert), 0600, NULL), 0);
-    const struct tls_files files = {d->config->identity.ca, folder_file(&d->folder, cert_file),
-                                    folder_file(&d->folder, key_file), NULL};
+    const struct tls_files files = {.ca = d->config->identity.ca,
+                                    .cert = folder_file(&d->folder, cert_file),
+                                    .key = folder_file(&d->folder, key_file)};
     cr_assert_eq(tls_context_open(&tls, TLS_CLIENT, &files, &e), 0, "%s", e.text);
     free(cert);
     identity_release(&device);
