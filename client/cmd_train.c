@@ -251,7 +251,7 @@ int cmd_train(const struct cli_command *self, int argc, char **argv, struct err 
         {"out", 'o', CLI_STRING, "DIR", "folder for adapter/ and summary.json", &out},
         {"as", 0, CLI_STRING, "FORMAT", "of the adapter: see `export`", &as},
         {"threads", 't', CLI_NUMBER, "N", "default: as many as there are cores", &threads},
-        {"memory-limit", 0, CLI_MIB, "MIB", "of training; default: none", &memory_limit},
+        {"memory-limit", 0, CLI_MIB, "MIB", "of activations; default: none", &memory_limit},
         {"format", 0, CLI_FORMAT, "FORMAT", "text, or json: prints the summary", &json},
         {0},
     };
