@@ -162,7 +162,7 @@ int cmd_run(const struct cli_command *self, int argc, char **argv, struct err *e
         {"clients", 0, CLI_NUMBER, "N", "of --baseline local: the first N only", &o.clients},
         {"no-adapter", 0, CLI_FLAG, NULL, "do not save DIR/adapter", &o.no_adapter},
         {"threads", 't', CLI_NUMBER, "N", "threads (default: all cores)", &o.threads},
-        {"memory-limit", 'm', CLI_MIB, "MIB", "of training; default: none", &o.memory_limit},
+        {"memory-limit", 'm', CLI_MIB, "MIB", "of activations; default: none", &o.memory_limit},
         {"format", 'f', CLI_FORMAT, "FORMAT", "text or json: how the summary is printed", &o.json},
         {0},
     };
