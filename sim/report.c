@@ -178,8 +178,9 @@ static json_t *labels_json(const struct result_record *result)
 
 static json_t *clients_json(const struct client_scores *c)
 {
-    return c->clients ? json_pack("{s:i, s:f, s:f, s:f}", "clients", (int)c->clients, "worst",
-                                  c->worst, "tenth_percentile", c->tenth, "mean", c->mean)
+    return c->clients ? json_pack("{s:i, s:o, s:o, s:o}", "clients", (int)c->clients, "worst",
+                                  number_if(true, c->worst), "tenth_percentile",
+                                  number_if(true, c->tenth), "mean", number_if(true, c->mean))
                       : json_null();
 }
 
@@ -190,18 +191,18 @@ static json_t *summary_json(const struct report *r, const struct result_record *
     const struct run_spec *s = r->info.spec;
     double rounds = r->rounds_done ? r->rounds_done : 1;
     return json_pack(
-        "{s:s, s:s, s:o, s:o, s:o, s:f, s:f, s:i, s:i, s:i, s:o, s:o, s:o, s:I, s:I, s:o, s:o, "
+        "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:i, s:o, s:o, s:o, s:I, s:I, s:o, s:o, "
         "s:s, "
         "s:f, s:I, s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:i}",
         "baseline", r->info.baseline, "metric", r->info.metric, "value",
         number_if(true, result->value), "loss", number_if(true, result->loss), "valid",
-        number_if(result->validated, result->valid), "value_before", r->start_value, "best_value",
-        r->best_value, "best_round", (int)r->best_round, "result_round", (int)result->round,
-        "rounds", (int)r->rounds_done, "labels", labels_json(result), "client_accuracy",
-        clients_json(&result->clients), "client_models", clients_json(&result->models),
-        "trainable_parameters", (json_int_t)r->info.trainable, "payload_bytes",
-        (json_int_t)payload_bytes(r), "bytes_up_per_client",
-        number_if(r->counted, r->sum_up / rounds), "bytes_down_per_client",
+        number_if(result->validated, result->valid), "value_before",
+        number_if(true, r->start_value), "best_value", number_if(true, r->best_value), "best_round",
+        (int)r->best_round, "result_round", (int)result->round, "rounds", (int)r->rounds_done,
+        "labels", labels_json(result), "client_accuracy", clients_json(&result->clients),
+        "client_models", clients_json(&result->models), "trainable_parameters",
+        (json_int_t)r->info.trainable, "payload_bytes", (json_int_t)payload_bytes(r),
+        "bytes_up_per_client", number_if(r->counted, r->sum_up / rounds), "bytes_down_per_client",
         number_if(r->counted, r->sum_down / rounds), "adapter_sha256", hash, "wall_seconds",
         progress_seconds(&r->progress), "peak_rss_bytes", (json_int_t)peak_rss(), "model",
         r->info.model, "task", s->task.name, "method", s->peft.method, "wire", r->info.wire,

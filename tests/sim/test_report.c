@@ -2,6 +2,7 @@
 #include "sim/report.h"
 #include "tests/server/folder.h"
 #include <criterion/criterion.h>
+#include <math.h>
 #include <string.h>
 
 static struct report *must_open(const struct folder *f, const struct run_spec *spec)
@@ -67,6 +68,27 @@ Test(report, the_payload_counts_the_control_variates)
         json_decref(summary);
         folder_remove(&f);
     }
+}
+
+/* A regression that diverges has squared errors without end. */
+Test(report, what_is_no_number_is_null)
+{
+    char task[] = "stsb", method[] = "lora";
+    struct folder f = folder_make();
+    struct run_spec spec = {.task.name = task, .peft.method = method};
+    struct report *r = must_open(&f, &spec);
+    const struct result_record result = {
+        .value = INFINITY, .loss = NAN, .models = {.clients = 2, .worst = INFINITY, .mean = NAN}};
+    struct err e;
+    report_start(r, INFINITY);
+    cr_assert_eq(report_finish(r, &result, false, &e), 0, "%s", e.text);
+    report_close(r);
+    json_t *summary = json_load_file(folder_file(&f, "out/summary.json"), 0, NULL);
+    cr_expect(json_is_null(json_object_get(summary, "value")));
+    cr_expect(json_is_null(json_object_get(summary, "value_before")));
+    cr_expect(json_is_null(json_object_get(json_object_get(summary, "client_models"), "worst")));
+    json_decref(summary);
+    folder_remove(&f);
 }
 
 Test(report, a_run_that_came_to_nothing_leaves_the_folder_free)
