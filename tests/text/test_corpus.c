@@ -245,7 +245,8 @@ static int documents(const struct sample *file, enum corpus_unit unit, const cha
             put_compressed(&s, file[spec.n].name, "zstd", text, strlen(text));
         else
             scratch_text(&s, file[spec.n].name, text);
-        path[spec.n] = strcpy(name[spec.n], scratch_path(&s, file[spec.n].name));
+        snprintf(name[spec.n], sizeof name[0], "%s", scratch_path(&s, file[spec.n].name));
+        path[spec.n] = name[spec.n];
     }
     int rc = documents_of(&spec, out, size, e);
     scratch_close(&s);
