@@ -1,12 +1,10 @@
-#include "net/identity.h"
-
-#include "net/x509.h"
+#include "net/identity_state.h"
 
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SERIAL_BITS = 127, BACKDATE_S = 3600, DAY_S = 86400, MAX_HOST = 253, MAX_PEM = 1 << 16 };
+enum { SERIAL_BITS = 127, MAX_HOST = 253 };
 
 void identity_release(struct identity *id)
 {
@@ -36,7 +34,7 @@ static int check_name(const char *name, struct err *e)
         IDENTITY_MAX_NAME);
 }
 
-static int check_days(unsigned days, struct err *e)
+int identity_check_days(unsigned days, struct err *e)
 {
     if (days >= 1 && days <= IDENTITY_MAX_DAYS)
         return 0;
@@ -44,81 +42,9 @@ static int check_days(unsigned days, struct err *e)
                    days);
 }
 
-static int failed(struct err *e, const char *what)
+int identity_failed(struct err *e, const char *what)
 {
     return err_set(e, ERR_TLS, "cannot make %s (%s)", what, x509_reason());
-}
-
-/* ---- PEM text ------------------------------------------------------------------------------ */
-
-static int bio_text(char **out, BIO *bio, struct err *e)
-{
-    const char *bytes = NULL;
-    long len = BIO_get_mem_data(bio, &bytes);
-    char *text = malloc((size_t)len + 1);
-    if (!text)
-        return err_set(e, ERR_NOMEM, "no memory for %ld bytes of PEM", len);
-    memcpy(text, bytes, (size_t)len);
-    text[len] = '\0';
-    *out = text;
-    return 0;
-}
-
-/* Exactly one of the three is given; the BIO's memory is the secure kind, wiped when freed. */
-static int write_pem(char **out, EVP_PKEY *key, X509 *cert, X509_REQ *request, struct err *e)
-{
-    BIO *bio = BIO_new(BIO_s_secmem());
-    bool ok = bio && (key    ? PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL)
-                      : cert ? PEM_write_bio_X509(bio, cert)
-                             : PEM_write_bio_X509_REQ(bio, request));
-    int rc = ok ? bio_text(out, bio, e) : failed(e, "PEM text");
-    BIO_free(bio);
-    return rc;
-}
-
-static int write_identity(struct identity *out, EVP_PKEY *key, X509 *cert, X509_REQ *request,
-                          struct err *e)
-{
-    struct identity id = {0};
-    int rc = write_pem(&id.key, key, NULL, NULL, e);
-    if (!rc)
-        rc = write_pem(&id.cert, NULL, cert, request, e);
-    if (rc)
-        identity_release(&id);
-    else
-        *out = id;
-    return rc;
-}
-
-static BIO *text_bio(const char *pem)
-{
-    size_t len = strnlen(pem, MAX_PEM);
-    return BIO_new_mem_buf(pem, (int)len);
-}
-
-static int read_cert(X509 **out, const char *pem, struct err *e)
-{
-    STACK_OF(X509) *chain = NULL;
-    BIO *bio = text_bio(pem);
-    int rc = bio ? x509_read_chain(&chain, bio, "certificate", e)
-                 : err_set(e, ERR_NOMEM, "no memory for a certificate");
-    BIO_free(bio);
-    if (rc)
-        return rc;
-    *out = sk_X509_shift(chain);
-    sk_X509_pop_free(chain, X509_free);
-    return 0;
-}
-
-static int read_key(EVP_PKEY **out, const char *pem, struct err *e)
-{
-    BIO *bio = text_bio(pem);
-    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, x509_no_passphrase, NULL) : NULL;
-    BIO_free(bio);
-    if (!key)
-        return err_set(e, ERR_TLS, "no unencrypted PEM private key (%s)", x509_reason());
-    *out = key;
-    return 0;
 }
 
 /* ---- certificates -------------------------------------------------------------------------- */
@@ -179,7 +105,7 @@ static X509 *draft(EVP_PKEY *key, const char *name, X509 *issuer, const struct p
     bool ok = cert && X509_set_version(cert, X509_VERSION_3) && set_serial(cert) &&
               set_name(X509_get_subject_name(cert), name) &&
               X509_set_issuer_name(cert, X509_get_subject_name(issuer ? issuer : cert)) &&
-              X509_time_adj_ex(X509_getm_notBefore(cert), 0, -BACKDATE_S, &start) &&
+              X509_time_adj_ex(X509_getm_notBefore(cert), 0, -IDENTITY_BACKDATE_S, &start) &&
               X509_time_adj_ex(X509_getm_notAfter(cert), (int)days, 0, &start) &&
               X509_set_pubkey(cert, key) && add_profile(cert, issuer ? issuer : cert, p);
     if (ok)
@@ -193,36 +119,30 @@ int identity_make_ca(struct identity *out, const char *name, int64_t now, unsign
 {
     int rc = check_name(name, e);
     if (!rc)
-        rc = check_days(days, e);
+        rc = identity_check_days(days, e);
     if (rc)
         return rc;
     EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *cert = key ? draft(key, name, NULL, &ca_profile, now, days) : NULL;
-    rc = cert && X509_sign(cert, key, EVP_sha256()) ? write_identity(out, key, cert, NULL, e)
-                                                    : failed(e, "a CA");
+    rc = cert && X509_sign(cert, key, EVP_sha256()) ? identity_write(out, key, cert, NULL, e)
+                                                    : identity_failed(e, "a CA");
     X509_free(cert);
     EVP_PKEY_free(key);
     return rc;
 }
 
-/* The CA as OpenSSL objects. */
-struct signer {
-    X509 *cert;
-    EVP_PKEY *key;
-};
-
-static void signer_release(struct signer *s)
+void identity_signer_release(struct signer *s)
 {
     X509_free(s->cert);
     EVP_PKEY_free(s->key);
 }
 
-static int signer_init(struct signer *s, const struct identity *ca, struct err *e)
+int identity_signer(struct signer *s, const struct identity *ca, struct err *e)
 {
     struct signer r = {0};
-    int rc = read_cert(&r.cert, ca->cert, e);
+    int rc = identity_read_cert(&r.cert, ca->cert, e);
     if (!rc)
-        rc = read_key(&r.key, ca->key, e);
+        rc = identity_read_key(&r.key, ca->key, e);
     if (!rc && !X509_check_private_key(r.cert, r.key))
         rc = err_set(e, ERR_TLS, "the CA's key does not belong to its certificate");
     if (!rc && X509_check_ca(r.cert) != 1)
@@ -230,7 +150,7 @@ static int signer_init(struct signer *s, const struct identity *ca, struct err *
     ERR_clear_error();
     if (rc) {
         err_wrap(e, "CA");
-        signer_release(&r);
+        identity_signer_release(&r);
     } else {
         *s = r;
     }
@@ -284,7 +204,7 @@ static int add_hosts(X509 *cert, const char *const *host, size_t n, struct err *
     for (size_t i = 0; i < n && !rc; i++)
         rc = add_host(names, host[i], e);
     if (!rc && X509_add1_ext_i2d(cert, NID_subject_alt_name, names, 0, 0) != 1)
-        rc = failed(e, "a list of host names");
+        rc = identity_failed(e, "a list of host names");
     GENERAL_NAMES_free(names);
     return rc;
 }
@@ -293,24 +213,62 @@ int identity_make_server(struct identity *out, const struct identity *ca, const 
                          size_t n, int64_t now, unsigned days, struct err *e)
 {
     struct signer s;
-    int rc = check_days(days, e);
+    int rc = identity_check_days(days, e);
     if (!rc && (n < 1 || n > IDENTITY_MAX_HOSTS))
         rc = err_set(e, ERR_CONFIG, "a server needs 1 to %d host names, not %zu",
                      IDENTITY_MAX_HOSTS, n);
     if (!rc)
-        rc = signer_init(&s, ca, e);
+        rc = identity_signer(&s, ca, e);
     if (rc)
         return rc;
     const char *name = identity_name_ok(host[0]) ? host[0] : "fedpet-server";
     EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *cert = key ? draft(key, name, s.cert, &server_profile, now, days) : NULL;
-    rc = cert ? add_hosts(cert, host, n, e) : failed(e, "a server certificate");
+    rc = cert ? add_hosts(cert, host, n, e) : identity_failed(e, "a server certificate");
     if (!rc)
-        rc = X509_sign(cert, s.key, EVP_sha256()) ? write_identity(out, key, cert, NULL, e)
-                                                  : failed(e, "a server certificate");
+        rc = X509_sign(cert, s.key, EVP_sha256()) ? identity_write(out, key, cert, NULL, e)
+                                                  : identity_failed(e, "a server certificate");
     X509_free(cert);
     EVP_PKEY_free(key);
-    signer_release(&s);
+    identity_signer_release(&s);
+    return rc;
+}
+
+/* The names of a server's certificate, as it has them. */
+static bool copy_hosts(X509 *to, const X509 *from)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(from, NID_subject_alt_name, NULL, NULL);
+    bool ok = names && X509_add1_ext_i2d(to, NID_subject_alt_name, names, 0, 0) == 1;
+    GENERAL_NAMES_free(names);
+    return ok;
+}
+
+int identity_renew_server(struct identity *out, const struct identity *ca, const char *old_cert,
+                          int64_t now, unsigned days, struct err *e)
+{
+    struct signer s = {0};
+    X509 *old = NULL, *cert = NULL;
+    EVP_PKEY *key = NULL;
+    char name[IDENTITY_MAX_NAME + 1];
+    int rc = identity_check_days(days, e);
+    if (!rc)
+        rc = identity_read_cert(&old, old_cert, e);
+    if (!rc)
+        rc = x509_common_name(X509_get_subject_name(old), name, e);
+    if (!rc)
+        rc = identity_signer(&s, ca, e);
+    if (rc)
+        goto out;
+    key = EVP_EC_gen("P-256");
+    cert = key ? draft(key, name, s.cert, &server_profile, now, days) : NULL;
+    rc = cert && copy_hosts(cert, old) && X509_sign(cert, s.key, EVP_sha256())
+             ? identity_write(out, key, cert, NULL, e)
+             : identity_failed(e, "a server certificate");
+out:
+    X509_free(cert);
+    X509_free(old);
+    EVP_PKEY_free(key);
+    identity_signer_release(&s);
     return rc;
 }
 
@@ -326,7 +284,7 @@ int identity_make_csr(struct identity *out, const char *name, struct err *e)
     bool ok = request && X509_REQ_set_version(request, X509_REQ_VERSION_1) &&
               set_name(X509_REQ_get_subject_name(request), name) &&
               X509_REQ_set_pubkey(request, key) && X509_REQ_sign(request, key, EVP_sha256());
-    rc = ok ? write_identity(out, key, NULL, request, e) : failed(e, "a signing request");
+    rc = ok ? identity_write(out, key, NULL, request, e) : identity_failed(e, "a signing request");
     X509_REQ_free(request);
     EVP_PKEY_free(key);
     return rc;
@@ -359,7 +317,7 @@ static int requested_key(EVP_PKEY **out, X509_REQ *request, struct err *e)
 
 static int read_request(X509_REQ **out, const char *pem, struct err *e)
 {
-    BIO *bio = text_bio(pem);
+    BIO *bio = identity_bio(pem);
     X509_REQ *request = bio ? PEM_read_bio_X509_REQ(bio, NULL, x509_no_passphrase, NULL) : NULL;
     BIO_free(bio);
     if (!request)
@@ -377,45 +335,22 @@ int identity_sign_csr(char **cert, const struct identity *ca, const char *csr_pe
     X509 *made = NULL;
     int rc = check_name(name, e);
     if (!rc)
-        rc = check_days(days, e);
+        rc = identity_check_days(days, e);
     if (!rc)
         rc = read_request(&request, csr_pem, e);
     if (!rc)
         rc = requested_key(&key, request, e);
     if (!rc)
-        rc = signer_init(&s, ca, e);
+        rc = identity_signer(&s, ca, e);
     if (rc)
         goto out;
     made = draft(key, name, s.cert, &device_profile, now, days);
-    rc = made && X509_sign(made, s.key, EVP_sha256()) ? write_pem(cert, NULL, made, NULL, e)
-                                                      : failed(e, "a device certificate");
+    rc = made && X509_sign(made, s.key, EVP_sha256()) ? identity_pem(cert, NULL, made, NULL, e)
+                                                      : identity_failed(e, "a device certificate");
 out:
     X509_free(made);
     X509_REQ_free(request);
-    signer_release(&s);
-    return rc;
-}
-
-/* ---- reading ------------------------------------------------------------------------------- */
-
-int identity_fingerprint(const char *cert_pem, struct hash *out, struct err *e)
-{
-    X509 *cert = NULL;
-    int rc = read_cert(&cert, cert_pem, e);
-    if (rc)
-        return rc;
-    *out = x509_fingerprint(cert);
-    X509_free(cert);
-    return 0;
-}
-
-int identity_common_name(const char *cert_pem, char out[IDENTITY_MAX_NAME + 1], struct err *e)
-{
-    X509 *cert = NULL;
-    int rc = read_cert(&cert, cert_pem, e);
-    if (!rc)
-        rc = x509_common_name(X509_get_subject_name(cert), out, e);
-    X509_free(cert);
+    identity_signer_release(&s);
     return rc;
 }
 
@@ -426,22 +361,5 @@ int identity_csr_name(const char *csr_pem, char out[IDENTITY_MAX_NAME + 1], stru
     if (!rc && (rc = x509_common_name(X509_REQ_get_subject_name(request), out, e)))
         err_wrap(e, "signing request");
     X509_REQ_free(request);
-    return rc;
-}
-
-int identity_expiry(const char *cert_pem, int64_t *out, struct err *e)
-{
-    X509 *cert = NULL;
-    int days = 0, seconds = 0;
-    int rc = read_cert(&cert, cert_pem, e);
-    if (rc)
-        return rc;
-    ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
-    if (!epoch || !ASN1_TIME_diff(&days, &seconds, epoch, X509_get0_notAfter(cert)))
-        rc = err_set(e, ERR_TLS, "the certificate has no readable last day");
-    else
-        *out = (int64_t)days * DAY_S + seconds;
-    ASN1_TIME_free(epoch);
-    X509_free(cert);
     return rc;
 }

@@ -17,7 +17,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { IDENTITY_MAX_NAME = 64, IDENTITY_MAX_HOSTS = 64, IDENTITY_MAX_DAYS = 36500 };
+enum {
+    IDENTITY_MAX_NAME = 64,
+    IDENTITY_MAX_HOSTS = 64,
+    IDENTITY_MAX_DAYS = 36500,
+    IDENTITY_SERIAL = 41, /* 20 bytes in hexadecimal (RFC 5280, 4.1.2.2), with the NUL */
+};
 
 /* A private key and what speaks for it. Both are NUL-terminated PEM; zero-initialise, free with
  * identity_release. */
@@ -41,6 +46,10 @@ int identity_make_ca(struct identity *out, const char *name, int64_t now, unsign
  * not its own. */
 int identity_make_server(struct identity *out, const struct identity *ca, const char *const *host,
                          size_t n, int64_t now, unsigned days, struct err *e) MUST_CHECK;
+/* A new key and certificate for the server that `old_cert` names: same common name and hosts. No
+ * check of who issued that. ERR_CONFIG: days; ERR_TLS: broken CA or certificate. */
+int identity_renew_server(struct identity *out, const struct identity *ca, const char *old_cert,
+                          int64_t now, unsigned days, struct err *e) MUST_CHECK;
 /* A device's key and PKCS #10 request (RFC 2986) for `name`. ERR_CONFIG, ERR_TLS. */
 int identity_make_csr(struct identity *out, const char *name, struct err *e) MUST_CHECK;
 /* The certificate of a device. Only the public key is taken from the request, after its signature
@@ -61,5 +70,39 @@ int identity_csr_name(const char *csr_pem, char out[IDENTITY_MAX_NAME + 1],
                       struct err *e) MUST_CHECK;
 /* Unix seconds of a certificate's last valid moment. ERR_TLS. */
 int identity_expiry(const char *cert_pem, int64_t *out, struct err *e) MUST_CHECK;
+/* Its serial number in upper-case hexadecimal, as `openssl x509 -serial` prints it. ERR_TLS. */
+int identity_serial(const char *cert_pem, char out[IDENTITY_SERIAL], struct err *e) MUST_CHECK;
+/* Whether a text could be one. */
+bool identity_serial_ok(const char *text);
+
+/* --- several CAs at a time ---
+ *
+ * While a federation moves from one CA to the next, it trusts both: `cert` of its CA is then a
+ * bundle, the CA that signs first, and `key` has the keys of all, the same one first. */
+
+/* A bundle: `next` in front of what `ca` holds. ERR_NOMEM. */
+int identity_bundle(struct identity *out, const struct identity *next, const struct identity *ca,
+                    struct err *e) MUST_CHECK;
+/* The first CA alone. ERR_TLS. */
+int identity_first(struct identity *out, const struct identity *ca, struct err *e) MUST_CHECK;
+/* How many CAs a bundle has. ERR_TLS. */
+int identity_count(const char *ca_pem, size_t *n, struct err *e) MUST_CHECK;
+/* Whether one of the bundle has this fingerprint. */
+bool identity_has(const char *ca_pem, const struct hash *fingerprint);
+/* Which of the bundle signed the first certificate of `cert_pem`: its place and, unless NULL, its
+ * fingerprint. ERR_TLS: none. */
+int identity_issuer(const char *cert_pem, const char *ca_pem, size_t *place,
+                    struct hash *fingerprint, struct err *e) MUST_CHECK;
+
+struct identity_revocation {
+    const char *serial; /* identity_serial_ok */
+    int64_t at;         /* Unix seconds */
+};
+/* Certificate revocation lists (RFC 5280, 5), one signed by each CA whose key is there, as PEM
+ * text. All name the same n serials: these are random, and one that its CA never gave harms nobody.
+ * A list is good for as long as its CA: it never travels, so nobody can pass off an old one as the
+ * present one. ERR_TLS. */
+int identity_make_crl(char **out, const struct identity *ca, const struct identity_revocation *list,
+                      size_t n, int64_t now, struct err *e) MUST_CHECK;
 
 #endif

@@ -1,55 +1,15 @@
-#include "net/link.h"
+#include "net/link_state.h"
 
-#include "net/link_accept.h"
+#include "base/log.h"
 
+#include <errno.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { READ_SIZE = 64 << 10, KEEPALIVE_S = 60, PORT_TEXT = 6 };
+enum { READ_SIZE = 64 << 10, KEEPALIVE_S = 60 };
 
-enum link_state {
-    DIALLING, /* resolving and connecting */
-    SHAKING,  /* TCP is up, TLS not yet */
-    UP,
-    ENDING,    /* close_notify is queued: write what is left, discard what comes */
-    LINGERING, /* all is written and our half of TCP shut: wait for the peer's */
-    CLOSING,   /* libuv lets go of the handles; then `down` */
-};
-
-struct link {
-    uv_loop_t *loop;
-    uv_tcp_t tcp;
-    uv_timer_t timer;
-    uv_write_t write;
-    uv_connect_t connect;
-    uv_shutdown_t shutdown;
-    uv_getaddrinfo_t resolve;
-    struct addrinfo *address, *next; /* dialled: all of them, and the next to try */
-    char host[LINK_MAX_HOST];        /* dialled: for messages */
-    uint16_t port;
-
-    unsigned held; /* things that libuv still holds: timer, tcp, resolve */
-    enum link_state state;
-    bool tcp_open, resolving, reading, writing;
-    bool peer_ended; /* close_notify came */
-    bool peer_done;  /* TCP's end came */
-
-    struct tls *tls;
-    struct buf plain;          /* decrypted, not yet a whole frame */
-    struct buf out, in_flight; /* ciphertext: waiting, and under way in `write` */
-    unsigned waiting;          /* frames in `out` */
-    uint64_t bytes_in, bytes_written;
-
-    const struct link_events *events;
-    void *ctx;
-    bool announced;             /* the caller knows the link, so it is told of its end */
-    void (*freed)(void *owner); /* accepted links only, as is owner */
-    void *owner;
-    struct err why;
-};
-
-static void dial_next(struct link *l);
 static void deliver(struct link *l);
 static void pump(struct link *l);
 
@@ -57,8 +17,8 @@ static void pump(struct link *l);
 
 static void link_free(struct link *l)
 {
-    if (l->freed)
-        l->freed(l->owner);
+    if (l->owner)
+        l->host_of->freed(l->owner);
     uv_freeaddrinfo(l->address);
     tls_close(l->tls);
     buf_release(&l->plain);
@@ -68,7 +28,7 @@ static void link_free(struct link *l)
 }
 
 /* libuv has let go of one thing; with the last one the link ends. */
-static void unhold(struct link *l)
+void link_unhold(struct link *l)
 {
     if (--l->held > 0)
         return;
@@ -79,15 +39,25 @@ static void unhold(struct link *l)
 
 static void on_closed(uv_handle_t *h)
 {
-    unhold(h->data);
+    link_unhold(h->data);
+}
+
+/* The listener counts those that have not shown who they are. */
+static void leave_handshake(struct link *l)
+{
+    if (l->owner)
+        l->host_of->shaken(l->owner);
 }
 
 /* Requests under way on the handles are called back first, with UV_ECANCELED. */
-static void destroy(struct link *l)
+void link_destroy(struct link *l)
 {
     if (l->state == CLOSING)
         return;
+    enum link_state before = l->state;
     l->state = CLOSING;
+    if (before == SHAKING)
+        leave_handshake(l);
     if (l->resolving)
         uv_cancel((uv_req_t *)&l->resolve);
     if (l->tcp_open)
@@ -97,30 +67,30 @@ static void destroy(struct link *l)
 }
 
 /* The first fault is the cause; what follows from it is noise. */
-static void blame(struct link *l, const struct err *e)
+static void link_blame(struct link *l, const struct err *e)
 {
     if (!l->why.code)
         l->why = *e;
 }
 
-static void cut(struct link *l, const char *what, int status)
+void link_cut(struct link *l, const char *what, int status)
 {
     struct err e;
     err_set(&e, ERR_NET, "%s: %s", what, uv_strerror(status));
-    blame(l, &e);
-    destroy(l);
+    link_blame(l, &e);
+    link_destroy(l);
 }
 
 static void on_timer(uv_timer_t *t);
 
-static void arm(struct link *l, uint64_t ms)
+void link_arm(struct link *l, uint64_t ms)
 {
     uv_timer_start(&l->timer, on_timer, ms, 0);
 }
 
 /* A link without socket. What a peer sends is bounded by frame_next, what we send by our callers,
  * so that the buffers themselves need no limit. */
-static struct link *link_new(uv_loop_t *loop, const struct link_events *events)
+struct link *link_new(uv_loop_t *loop, const struct link_events *events)
 {
     struct link *l = calloc(1, sizeof *l);
     if (!l)
@@ -136,7 +106,7 @@ static struct link *link_new(uv_loop_t *loop, const struct link_events *events)
     return l;
 }
 
-static void open_tcp(struct link *l)
+void link_open_tcp(struct link *l)
 {
     uv_tcp_init(l->loop, &l->tcp);
     l->tcp.data = l;
@@ -150,18 +120,21 @@ static void open_tcp(struct link *l)
 static void end(struct link *l)
 {
     if (l->state == DIALLING) {
-        destroy(l);
+        link_destroy(l);
     } else if (l->state == SHAKING || l->state == UP) {
+        enum link_state before = l->state;
         l->state = ENDING;
+        if (before == SHAKING)
+            leave_handshake(l);
         tls_end(l->tls, &l->out);
-        arm(l, LINK_CLOSE_MS);
+        link_arm(l, LINK_CLOSE_MS);
         pump(l);
     }
 }
 
-static void fail(struct link *l, const struct err *e)
+void link_fail(struct link *l, const struct err *e)
 {
-    blame(l, e);
+    link_blame(l, e);
     end(l);
 }
 
@@ -175,7 +148,7 @@ static void on_written(uv_write_t *w, int status)
     if (l->state == CLOSING)
         return;
     if (status < 0) {
-        cut(l, "cannot send", status);
+        link_cut(l, "cannot send", status);
         return;
     }
     deliver(l);
@@ -198,7 +171,7 @@ static void write_out(struct link *l)
     int status = uv_write(&l->write, (uv_stream_t *)&l->tcp, &bytes, 1, on_written);
     if (status < 0) {
         l->writing = false;
-        cut(l, "cannot send", status);
+        link_cut(l, "cannot send", status);
     }
 }
 
@@ -206,7 +179,7 @@ static void on_shutdown(uv_shutdown_t *s, int status)
 {
     struct link *l = s->data;
     if (status < 0)
-        destroy(l);
+        link_destroy(l);
 }
 
 /* When the last byte is written: waits for the peer's end, unless it has come already. */
@@ -217,7 +190,7 @@ static void linger(struct link *l)
     l->state = LINGERING;
     l->shutdown.data = l;
     if (l->peer_done || uv_shutdown(&l->shutdown, (uv_stream_t *)&l->tcp, on_shutdown) < 0)
-        destroy(l);
+        link_destroy(l);
 }
 
 /* ---- reading ------------------------------------------------------------------------------- */
@@ -244,7 +217,7 @@ static void take_end(struct link *l)
         end(l);
     } else {
         err_set(&e, ERR_PROTO, "the peer ended the connection inside a frame");
-        fail(l, &e);
+        link_fail(l, &e);
     }
 }
 
@@ -253,18 +226,23 @@ static void deliver(struct link *l)
 {
     struct err e = {0};
     bool ready = true;
+    uint64_t before = l->frames;
     while (l->state == UP && ready && !congested(l)) {
         struct frame f;
         int rc = frame_next(&l->plain, l->events->limit, l->ctx, &f, &ready, &e);
         if (!rc && ready)
+            rc = link_pace_frame(l, &e);
+        if (!rc && ready)
             rc = l->events->frame(l, &f, l->ctx, &e);
         if (rc) {
-            fail(l, &e);
+            link_fail(l, &e);
             return;
         }
         if (ready)
             buf_consume(&l->plain, FRAME_HEADER + f.len);
     }
+    if (l->frames != before && buf_size(&l->plain) == 0)
+        l->settled = l->bytes_in;
     /* A server with a thousand links must not keep a thousand buffers of the size of an update. */
     if (buf_size(&l->plain) == 0 && l->plain.cap > 2 * READ_SIZE)
         buf_release(&l->plain);
@@ -277,13 +255,15 @@ static void feed(struct link *l, const void *bytes, size_t n)
     struct err e = {0};
     bool ended;
     if (tls_feed(l->tls, bytes, n, &l->plain, &l->out, &ended, &e)) {
-        fail(l, &e);
+        link_fail(l, &e);
         return;
     }
     l->peer_ended |= ended;
     if (l->state == SHAKING && tls_ready(l->tls)) {
         l->state = UP;
         uv_timer_stop(&l->timer);
+        link_pace_begin(l);
+        leave_handshake(l);
         l->events->up(l, tls_peer(l->tls), l->ctx);
     }
     deliver(l);
@@ -292,14 +272,14 @@ static void feed(struct link *l, const void *bytes, size_t n)
 static void on_end_of_stream(struct link *l, int status)
 {
     if (l->state == LINGERING || (l->state == ENDING && status != UV_EOF)) {
-        destroy(l);
+        link_destroy(l);
     } else if (l->state == ENDING) {
         l->peer_done = true;
         linger(l);
     } else {
         /* TLS ends with close_notify: without it, somebody may have cut the stream (RFC 8446, 6.1).
          */
-        cut(l, "the connection was cut", status);
+        link_cut(l, "the connection was cut", status);
     }
 }
 
@@ -328,7 +308,7 @@ static void gate_input(struct link *l)
     int status = want ? uv_read_start((uv_stream_t *)&l->tcp, on_alloc, on_read)
                       : uv_read_stop((uv_stream_t *)&l->tcp);
     if (status < 0)
-        cut(l, "cannot receive", status);
+        link_cut(l, "cannot receive", status);
 }
 
 /* Brings the socket up to date with the state; called after anything that may have changed it. */
@@ -341,151 +321,71 @@ static void pump(struct link *l)
     gate_input(l);
 }
 
-/* ---- dialling ------------------------------------------------------------------------------ */
+/* ---- time ---------------------------------------------------------------------------------- */
 
-static void begin_tls(struct link *l)
+/* A peer whose machine or network is gone answers nothing at all: TCP itself would send for a
+ * quarter of an hour before it says so (RFC 5482). */
+static void give_up_on_silence(struct link *l)
+{
+    const unsigned ms = LINK_SILENCE_MS;
+    uv_os_fd_t fd;
+    if (uv_fileno((uv_handle_t *)&l->tcp, &fd) == 0 &&
+        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms) != 0)
+        log_debug("no limit on a silent peer reason=\"%s\"", strerror(errno));
+}
+
+void link_begin_tls(struct link *l)
 {
     struct err e = {0};
     l->state = SHAKING;
     l->why = (struct err){0}; /* earlier addresses that failed no longer matter */
     uv_tcp_nodelay(&l->tcp, 1);
     uv_tcp_keepalive(&l->tcp, 1, KEEPALIVE_S);
-    arm(l, LINK_HANDSHAKE_MS);
+    give_up_on_silence(l);
+    link_arm(l, l->owner ? l->limits.handshake_ms : LINK_HANDSHAKE_MS);
     if (tls_start(l->tls, &l->out, &e))
-        fail(l, &e);
+        link_fail(l, &e);
     pump(l);
-}
-
-static void on_address_closed(uv_handle_t *h)
-{
-    struct link *l = h->data;
-    if (l->state == DIALLING) {
-        l->held--; /* not the last: the timer lives */
-        dial_next(l);
-    } else {
-        unhold(l);
-    }
-}
-
-static void dial_failed(struct link *l, int status)
-{
-    err_set(&l->why, ERR_NET, "cannot connect to %s:%u: %s%s", l->host, l->port,
-            uv_strerror(status),
-            status == UV_ECONNREFUSED ? "; is the server running, and is this its port?" : "");
-    l->tcp_open = false;
-    uv_timer_stop(&l->timer);
-    uv_close((uv_handle_t *)&l->tcp, on_address_closed);
-}
-
-static void on_connect(uv_connect_t *c, int status)
-{
-    struct link *l = c->data;
-    if (!l->tcp_open || l->state != DIALLING)
-        return;
-    if (status < 0)
-        dial_failed(l, status);
-    else
-        begin_tls(l);
-}
-
-static void dial_next(struct link *l)
-{
-    const struct addrinfo *a = l->next;
-    if (!a) {
-        destroy(l);
-        return;
-    }
-    l->next = a->ai_next;
-    open_tcp(l);
-    arm(l, LINK_HANDSHAKE_MS);
-    l->connect.data = l;
-    int status = uv_tcp_connect(&l->connect, &l->tcp, a->ai_addr, on_connect);
-    if (status < 0)
-        dial_failed(l, status);
-}
-
-static void on_resolved(uv_getaddrinfo_t *r, int status, struct addrinfo *address)
-{
-    struct link *l = r->data;
-    l->resolving = false;
-    l->address = l->next = address;
-    if (l->state == CLOSING) {
-        unhold(l);
-        return;
-    }
-    l->held--; /* not the last: the timer lives */
-    if (status < 0)
-        err_set(&l->why, ERR_NET, "cannot find %s: %s", l->host, uv_strerror(status));
-    dial_next(l);
-}
-
-static int start_resolving(struct link *l, struct err *e)
-{
-    char port[PORT_TEXT];
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    snprintf(port, sizeof port, "%u", l->port);
-    l->resolve.data = l;
-    int status = uv_getaddrinfo(l->loop, &l->resolve, on_resolved, l->host, port, &hints);
-    if (status < 0)
-        return err_set(e, ERR_NET, "cannot look up %s: %s", l->host, uv_strerror(status));
-    l->resolving = true;
-    l->held++;
-    return 0;
 }
 
 static void on_timer(uv_timer_t *t)
 {
     struct link *l = t->data;
-    if (l->state == DIALLING && l->tcp_open)
-        dial_failed(l, UV_ETIMEDOUT);
-    else if (l->state == SHAKING)
-        cut(l, "no TLS handshake", UV_ETIMEDOUT);
-    else
-        destroy(l);
-}
-
-int link_connect(struct link **out, uv_loop_t *loop, const char *host, uint16_t port,
-                 struct tls_context *tls, const struct link_events *events, void *ctx,
-                 struct err *e)
-{
-    if (strlen(host) >= LINK_MAX_HOST)
-        return err_set(e, ERR_NET, "host name longer than %d characters", LINK_MAX_HOST - 1);
-    struct link *l = link_new(loop, events);
-    if (!l)
-        return err_set(e, ERR_NOMEM, "no memory for a connection");
-    memcpy(l->host, host, strlen(host) + 1);
-    l->port = port;
-    int rc = tls_open(&l->tls, tls, host, e);
-    if (!rc)
-        rc = start_resolving(l, e);
-    if (rc) {
-        destroy(l);
-        return rc;
+    struct err e;
+    if (l->state == DIALLING && l->tcp_open) {
+        link_dial_timed_out(l);
+    } else if (l->state == SHAKING) {
+        link_cut(l, "no TLS handshake", UV_ETIMEDOUT);
+    } else if (l->state == UP) {
+        if (link_pace_tick(l, &e))
+            link_fail(l, &e);
+        else
+            link_arm(l, l->limits.pace_ms);
+        pump(l);
+    } else {
+        link_destroy(l);
     }
-    l->ctx = ctx;
-    l->announced = true;
-    *out = l;
-    return 0;
 }
 
 /* ---- accepting ----------------------------------------------------------------------------- */
 
 int link_accept(struct link **out, uv_stream_t *server, struct tls_context *tls,
-                const struct link_events *events, void (*freed)(void *owner), void *owner,
-                struct err *e)
+                const struct link_events *events, const struct link_limits *limits,
+                const struct link_host *host, void *owner, struct err *e)
 {
     struct link *l = link_new(server->loop, events);
     if (!l)
         return err_set(e, ERR_NOMEM, "no memory for a connection");
-    open_tcp(l);
+    link_open_tcp(l);
     int status = uv_accept(server, (uv_stream_t *)&l->tcp);
     int rc = status < 0 ? err_set(e, ERR_NET, "cannot accept: %s", uv_strerror(status))
                         : tls_open(&l->tls, tls, NULL, e);
     if (rc) {
-        destroy(l);
+        link_destroy(l);
         return rc;
     }
-    l->freed = freed;
+    l->limits = *limits;
+    l->host_of = host;
     l->owner = owner;
     *out = l;
     return 0;
@@ -495,27 +395,18 @@ void link_begin(struct link *l, void *ctx)
 {
     l->ctx = ctx;
     l->announced = true;
-    begin_tls(l);
+    link_begin_tls(l);
 }
 
 void link_refuse(struct link *l)
 {
-    destroy(l);
+    link_destroy(l);
 }
 
-void link_address(const struct link *l, char text[LINK_ADDRESS_TEXT])
+bool link_sockaddr(const struct link *l, struct sockaddr_storage *out)
 {
-    struct sockaddr_storage peer;
-    int len = sizeof peer;
-    char host[LINK_ADDRESS_TEXT - PORT_TEXT - 2] = "unknown";
-    unsigned port = 0;
-    if (uv_tcp_getpeername(&l->tcp, (struct sockaddr *)&peer, &len) == 0) {
-        uv_ip_name((struct sockaddr *)&peer, host, sizeof host);
-        port = ntohs(peer.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&peer)->sin6_port
-                                                : ((struct sockaddr_in *)&peer)->sin_port);
-    }
-    const char *fmt = strchr(host, ':') ? "[%s]:%u" : "%s:%u";
-    snprintf(text, LINK_ADDRESS_TEXT, fmt, host, port);
+    int len = sizeof *out;
+    return uv_tcp_getpeername(&l->tcp, (struct sockaddr *)out, &len) == 0;
 }
 
 /* ---- for callers --------------------------------------------------------------------------- */
@@ -546,7 +437,7 @@ int link_send(struct link *l, uint8_t type, const void *payload, size_t len, str
         /* Half a frame may be in the stream: nothing after it would make sense. */
         if (e)
             *e = why;
-        fail(l, &why);
+        link_fail(l, &why);
         return rc;
     }
     l->waiting++;
@@ -559,6 +450,11 @@ void link_close(struct link *l)
     if (l->state == DIALLING)
         l->why = (struct err){0}; /* of addresses that failed; the caller wants no others tried */
     end(l);
+}
+
+int link_recheck(const struct link *l, struct tls_context *tls, struct err *e)
+{
+    return l->state == UP ? tls_recheck(l->tls, tls, e) : 0;
 }
 
 uint64_t link_bytes_in(const struct link *l)

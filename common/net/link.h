@@ -19,7 +19,8 @@ enum {
     LINK_MAX_WAITING = 4096,   /* frames */
     LINK_HANDSHAKE_MS = 10000, /* from TCP's connection to TLS's; to each address before that */
     LINK_CLOSE_MS = 5000,
-    LINK_MAX_HOST = 256, /* with the NUL */
+    LINK_SILENCE_MS = 120000, /* without a sign of life from the peer's TCP */
+    LINK_MAX_HOST = 256,      /* with the NUL */
 };
 
 /* "host:port" or "[v6]:port" -> its parts. ERR_NET naming the address. */
@@ -48,6 +49,21 @@ int link_connect(struct link **out, uv_loop_t *loop, const char *host, uint16_t 
                  struct tls_context *tls, const struct link_events *events, void *ctx,
                  struct err *e) MUST_CHECK;
 
+/* What a listener asks of the peers that it accepts. Times in ms. */
+struct link_limits {
+    unsigned per_address;         /* connections at a time of one address; IPv6: of one /64 */
+    unsigned shaking_per_address; /* of these, in their handshake; more are dropped */
+    unsigned shaking; /* of all addresses; more wait in the kernel's queue until others are done */
+    unsigned handshake_ms;
+    /* Of a frame that has begun, pace_bytes must come every pace_ms, and of what waits to be
+     * written the peer must take as many: slow lorises are cut, slow radio links are not. */
+    unsigned pace_ms, pace_bytes;
+    unsigned idle_ms; /* without a whole frame; 0: for ever. Checked every pace_ms */
+    /* Frames that may come at once, and a second on average. */
+    unsigned frames, frames_per_s;
+};
+extern const struct link_limits link_limits_default;
+
 struct listener;
 /* Called for each accepted TCP connection; returns the ctx for its events, NULL to drop it (then no
  * event comes). Connections above max_links are dropped before. */
@@ -57,6 +73,8 @@ typedef void *(*link_accept_fn)(struct link *l, const char *address, void *ctx);
 int listener_open(struct listener **out, uv_loop_t *loop, const char *address,
                   struct tls_context *tls, unsigned max_links, const struct link_events *events,
                   link_accept_fn accept, void *ctx, struct err *e) MUST_CHECK;
+/* For connections to come; until then link_limits_default. */
+void listener_set_limits(struct listener *s, const struct link_limits *limits);
 uint16_t listener_port(const struct listener *s);
 /* Replaces keys and trust for connections to come; the old ones may be closed at once. */
 void listener_set_tls(struct listener *s, struct tls_context *tls);
@@ -71,6 +89,9 @@ int link_send(struct link *l, uint8_t type, const void *payload, size_t len,
 /* Ends the link after what is queued has been written and the peer has seen the end (at most
  * LINK_CLOSE_MS); `down` follows, and nothing else. Harmless when repeated. */
 void link_close(struct link *l);
+/* Whether the peer's certificate would be accepted now, by these keys and trust (tls_recheck): 0
+ * before up. */
+int link_recheck(const struct link *l, struct tls_context *tls, struct err *e) MUST_CHECK;
 /* Bytes of the TLS stream, handshake included, both ways since the connection began. */
 uint64_t link_bytes_in(const struct link *l);
 uint64_t link_bytes_out(const struct link *l);

@@ -1,12 +1,13 @@
 #include "net/link_accept.h"
 
 #include "base/log.h"
+#include "net/census.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PORT_TEXT = 6 };
+enum { PORT_TEXT = 6, ADDRESS_TEXT = 64 };
 
 struct listener {
     uv_tcp_t tcp;
@@ -14,9 +15,20 @@ struct listener {
     const struct link_events *events;
     link_accept_fn accept;
     void *ctx;
-    unsigned links, max_links;
+    struct link_limits limits;
+    struct census census;
+    unsigned links, max_links, shaking;
     bool full;          /* said so in the log, until there is room again */
+    bool crowded;       /* said so of an address, until no handshake is under way */
+    bool waiting;       /* a connection is left in the kernel's queue until handshakes end */
     bool closing, gone; /* gone: libuv has let go of tcp */
+};
+
+/* A link's place: what its listener must remember of it. */
+struct seat {
+    struct listener *listener;
+    struct census_key key;
+    bool counted, shaking;
 };
 
 static int bad_address(const char *address, struct err *e)
@@ -60,50 +72,146 @@ int link_parse_address(const char *address, char host[LINK_MAX_HOST], uint16_t *
 
 /* ---- accepting ----------------------------------------------------------------------------- */
 
+static void accept_one(struct listener *s);
+
 static void free_if_unused(struct listener *s)
 {
-    if (s->gone && s->links == 0)
-        free(s);
+    if (!s->gone || s->links > 0)
+        return;
+    census_release(&s->census);
+    free(s);
+}
+
+/* Handshakes have ended: takes what waits in the kernel's queue. libuv goes on by itself once the
+ * connection that it holds has been accepted. */
+static void accept_waiting(struct listener *s)
+{
+    if (!s->waiting || s->closing || s->shaking >= s->limits.shaking)
+        return;
+    s->waiting = false;
+    accept_one(s);
+}
+
+static void stop_shaking(struct seat *seat)
+{
+    struct listener *s = seat->listener;
+    if (!seat->shaking)
+        return;
+    seat->shaking = false;
+    s->shaking--;
+    s->crowded &= s->shaking > 0;
+    census_find(&s->census, &seat->key)->shaking--;
+}
+
+static void on_shaken(void *owner)
+{
+    struct seat *seat = owner;
+    stop_shaking(seat);
+    accept_waiting(seat->listener);
 }
 
 static void on_link_freed(void *owner)
 {
-    struct listener *s = owner;
+    struct seat *seat = owner;
+    struct listener *s = seat->listener;
+    stop_shaking(seat);
+    if (seat->counted) {
+        struct census_entry *e = census_find(&s->census, &seat->key);
+        if (--e->links == 0)
+            census_drop(&s->census, e);
+    }
+    free(seat);
     s->links--;
+    accept_waiting(s);
     free_if_unused(s);
 }
 
-static void admit(struct listener *s, struct link *l)
+static const struct link_host hosting = {on_shaken, on_link_freed};
+
+/* "host:port", for logs. */
+static void describe(const struct sockaddr_storage *peer, char text[ADDRESS_TEXT])
 {
-    char address[LINK_ADDRESS_TEXT];
-    link_address(l, address);
+    char name[ADDRESS_TEXT - PORT_TEXT - 2] = "unknown";
+    uv_ip_name((const struct sockaddr *)peer, name, sizeof name);
+    unsigned port =
+        ntohs(peer->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)peer)->sin6_port
+                                          : ((const struct sockaddr_in *)peer)->sin_port);
+    snprintf(text, ADDRESS_TEXT, strchr(name, ':') ? "[%s]:%u" : "%s:%u", name, port);
+}
+
+/* Counts the link at its address; false when that has too many. */
+static bool seat_at(struct seat *seat, const struct sockaddr_storage *peer, const char *address)
+{
+    struct listener *s = seat->listener;
+    seat->key = census_key((const struct sockaddr *)peer);
+    struct census_entry *e = census_enter(&s->census, &seat->key);
+    if (!e)
+        return false;
+    e->links++;
+    e->shaking++;
+    s->shaking++;
+    seat->counted = seat->shaking = true;
+    bool crowd = e->links > s->limits.per_address || e->shaking > s->limits.shaking_per_address;
+    if (crowd && !s->crowded)
+        log_warn("too many connections from one address, more are dropped address=%s "
+                 "connections=%u handshakes=%u",
+                 address, e->links, e->shaking);
+    s->crowded |= crowd;
+    return !crowd;
+}
+
+static void admit(struct seat *seat, struct link *l)
+{
+    struct listener *s = seat->listener;
+    struct sockaddr_storage peer;
+    char address[ADDRESS_TEXT];
+    if (!link_sockaddr(l, &peer)) { /* it has gone already */
+        link_refuse(l);
+        return;
+    }
+    describe(&peer, address);
     bool full = s->links > s->max_links;
     if (full && !s->full)
         log_warn("connections are turned away until others end max=%u address=%s", s->max_links,
                  address);
     s->full = full;
-    void *ctx = full ? NULL : s->accept(l, address, s->ctx);
+    bool fits = !full && seat_at(seat, &peer, address);
+    void *ctx = fits ? s->accept(l, address, s->ctx) : NULL;
     if (ctx)
         link_begin(l, ctx);
     else
         link_refuse(l);
 }
 
-static void on_connection(uv_stream_t *server, int status)
+static void accept_one(struct listener *s)
 {
-    struct listener *s = server->data;
     struct link *l;
     struct err e;
-    if (status < 0) {
-        log_warn("a connection could not be accepted reason=\"%s\"", uv_strerror(status));
+    struct seat *seat = calloc(1, sizeof *seat);
+    if (!seat) {
+        s->waiting = true;
         return;
     }
-    if (link_accept(&l, server, s->tls, s->events, on_link_freed, s, &e)) {
+    seat->listener = s;
+    if (link_accept(&l, (uv_stream_t *)&s->tcp, s->tls, s->events, &s->limits, &hosting, seat,
+                    &e)) {
         log_warn("a connection was dropped reason=\"%s\"", e.text);
+        free(seat);
         return;
     }
     s->links++;
-    admit(s, l);
+    admit(seat, l);
+}
+
+static void on_connection(uv_stream_t *server, int status)
+{
+    struct listener *s = server->data;
+    if (status < 0)
+        log_warn("a connection could not be accepted reason=\"%s\"", uv_strerror(status));
+    else if (s->shaking >= s->limits.shaking)
+        s->waiting = true;
+    else
+        accept_one(s);
 }
 
 /* ---- opening ------------------------------------------------------------------------------- */
@@ -175,6 +283,7 @@ int listener_open(struct listener **out, uv_loop_t *loop, const char *address,
     s->accept = accept;
     s->ctx = ctx;
     s->max_links = max_links;
+    s->limits = link_limits_default;
     *out = s;
     return 0;
 }
@@ -187,6 +296,11 @@ uint16_t listener_port(const struct listener *s)
         return 0;
     return ntohs(here.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&here)->sin6_port
                                             : ((struct sockaddr_in *)&here)->sin_port);
+}
+
+void listener_set_limits(struct listener *s, const struct link_limits *limits)
+{
+    s->limits = *limits;
 }
 
 void listener_set_tls(struct listener *s, struct tls_context *tls)

@@ -99,14 +99,21 @@ static int use_cert(struct tls_context *c, const char *path, struct err *e)
     return ok ? 0 : err_set(e, ERR_TLS, "%s: cannot be used (%s)", path, x509_reason());
 }
 
+static void warn_of_mode(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && st.st_mode & (S_IRWXG | S_IRWXO))
+        log_warn(
+            "private key is open to other users than its owner; use mode 600 path=%s mode=%03o",
+            path, (unsigned)st.st_mode & 0777);
+}
+
 static int use_key(struct tls_context *c, const char *path, const char *cert, struct err *e)
 {
     BIO *bio = open_pem(path, e);
     if (!bio)
         return ERR_IO;
-    struct stat st;
-    if (stat(path, &st) == 0 && st.st_mode & S_IROTH)
-        log_warn("private key is readable by every user; use mode 600 path=%s", path);
+    warn_of_mode(path);
     EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, x509_no_passphrase, NULL);
     BIO_free(bio);
     if (!key)
@@ -116,6 +123,41 @@ static int use_key(struct tls_context *c, const char *path, const char *cert, st
     EVP_PKEY_free(key);
     ERR_clear_error();
     return ok ? 0 : err_set(e, ERR_TLS, "%s: is not the key of %s", path, cert);
+}
+
+static int use_one_crl(X509_STORE *store, X509_CRL *crl, const char *path, struct err *e)
+{
+    const ASN1_TIME *until = X509_CRL_get0_nextUpdate(crl);
+    if (until && X509_cmp_current_time(until) < 0)
+        return err_set(e, ERR_TLS, "%s: revocation list out of date; make a new one", path);
+    return X509_STORE_add_crl(store, crl)
+               ? 0
+               : err_set(e, ERR_TLS, "%s: revocation list cannot be used (%s)", path,
+                         x509_reason());
+}
+
+/* From now on every certificate needs a list of its issuer that does not name it. */
+static int use_crl(struct tls_context *c, const char *path, struct err *e)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(c->ssl);
+    X509_CRL *crl;
+    int rc = 0, n = 0;
+    BIO *bio = open_pem(path, e);
+    if (!bio)
+        return ERR_IO;
+    while (!rc && (crl = PEM_read_bio_X509_CRL(bio, NULL, x509_no_passphrase, NULL))) {
+        rc = use_one_crl(store, crl, path, e);
+        X509_CRL_free(crl);
+        n++;
+    }
+    if (!rc && (n == 0 || !x509_at_end()))
+        rc = err_set(e, ERR_TLS, "%s: no PEM revocation list, or a broken one (%s)", path,
+                     x509_reason());
+    ERR_clear_error();
+    BIO_free(bio);
+    if (!rc)
+        X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+    return rc;
 }
 
 static bool parse_hex(const char *text, struct hash *out)
@@ -201,6 +243,8 @@ static int use_files(struct tls_context *c, const struct tls_files *f, struct er
     int rc = use_cert(c, f->cert, e);
     if (!rc)
         rc = use_ca(c, f->ca, e);
+    if (!rc && f->crl)
+        rc = use_crl(c, f->crl, e);
     if (!rc)
         rc = use_key(c, f->key, f->cert, e);
     return rc;
@@ -440,4 +484,25 @@ bool tls_ready(const struct tls *t)
 const char *tls_peer(const struct tls *t)
 {
     return t->peer;
+}
+
+int tls_recheck(const struct tls *t, struct tls_context *c, struct err *e)
+{
+    X509 *cert = SSL_get0_peer_certificate(t->ssl);
+    if (!cert)
+        return 0;
+    X509_STORE_CTX *store = X509_STORE_CTX_new();
+    bool made = store &&
+                X509_STORE_CTX_init(store, SSL_CTX_get_cert_store(c->ssl), cert,
+                                    SSL_get_peer_cert_chain(t->ssl)) &&
+                X509_STORE_CTX_set_default(store, dials(t) ? "ssl_server" : "ssl_client");
+    int rc = 0;
+    if (!made)
+        rc = err_set(e, ERR_NOMEM, "no memory to check a certificate");
+    else if (X509_verify_cert(store) != 1)
+        rc = err_set(e, ERR_TLS, "%s",
+                     X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)));
+    X509_STORE_CTX_free(store);
+    ERR_clear_error();
+    return rc;
 }

@@ -22,11 +22,13 @@ enum tls_role {
 struct tls_files {
     const char *ca, *cert, *key; /* PEM paths; NULL where the role has none. `ca` may hold several
                                   * certificates, `cert` its own and then those that lead to ca */
-    const char *ca_sha256;       /* TLS_ENROLL_CLIENT: hex fingerprint (of the DER) of the CA */
+    const char *crl; /* NULL, or revocation lists of every CA in `ca` (identity_make_crl): then no
+                      * revoked certificate of a peer is accepted */
+    const char *ca_sha256; /* TLS_ENROLL_CLIENT: hex fingerprint (of the DER) of the CA */
 };
 /* TLS 1.3 only, no compression, no early data, no renegotiation, no session tickets. ERR_TLS naming
- * file and fault (expired, not yet valid, key does not match); ERR_IO. A key file readable by
- * others is warned about. */
+ * file and fault (expired, not yet valid, key does not match); ERR_IO. A key file that its
+ * group or others may read or write is warned about. */
 int tls_context_open(struct tls_context **out, enum tls_role role, const struct tls_files *f,
                      struct err *e) MUST_CHECK;
 
@@ -57,6 +59,9 @@ int tls_send(struct tls *t, const void *bytes, size_t n, struct buf *cipher,
 void tls_end(struct tls *t, struct buf *cipher);
 
 bool tls_ready(const struct tls *t);
+/* Whether the peer's certificate would still be accepted by these keys and trust, and now: 0, or
+ * ERR_TLS saying why not (revoked, expired, its CA no longer trusted). Peers without one pass. */
+int tls_recheck(const struct tls *t, struct tls_context *c, struct err *e) MUST_CHECK;
 /* Common name of the verified peer certificate (identity_name_ok); "" before tls_ready, for clients
  * without certificate and for servers whose name is no such name. Valid while t lives. */
 const char *tls_peer(const struct tls *t);

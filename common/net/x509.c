@@ -17,9 +17,7 @@ int x509_no_passphrase(char *out, int size, int writing, void *ctx)
     return -1;
 }
 
-/* PEM has no count: reading ends at the first failure, and only "no further block" is a good end.
- */
-static bool at_end(void)
+bool x509_at_end(void)
 {
     unsigned long code = ERR_peek_last_error();
     return ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
@@ -39,7 +37,7 @@ int x509_read_chain(STACK_OF(X509) * *out, BIO *bio, const char *what, struct er
             rc = err_set(e, ERR_TLS, "%s: more than %d certificates", what, X509_MAX_CHAIN);
         }
     }
-    if (!rc && !at_end())
+    if (!rc && !x509_at_end())
         rc = err_set(e, ERR_TLS, "%s: broken certificate (%s)", what, x509_reason());
     if (!rc && sk_X509_num(chain) == 0)
         rc = err_set(e, ERR_TLS, "%s: no PEM certificate in it", what);

@@ -12,6 +12,9 @@ enum { X509_MAX_CHAIN = 8 };
 
 /* The oldest of OpenSSL's queued errors in words (a static string); empties the queue. */
 const char *x509_reason(void);
+/* PEM has no count: reading ends at the first failure, and only "no further block" is a good end.
+ */
+bool x509_at_end(void);
 /* All certificates of PEM text from `bio`, 1 to X509_MAX_CHAIN; `what` names it in messages. Free
  * with sk_X509_pop_free(chain, X509_free). ERR_TLS: none, too many, or broken. */
 int x509_read_chain(STACK_OF(X509) * *out, BIO *bio, const char *what, struct err *e) MUST_CHECK;
