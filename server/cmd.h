@@ -17,6 +17,7 @@ int cmd_revoke(const struct cli_command *self, int argc, char **argv, struct err
 int cmd_run(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_status(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_export(const struct cli_command *self, int argc, char **argv, struct err *e);
+int cmd_replay(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_config_show(const struct cli_command *self, int argc, char **argv, struct err *e);
 
 #endif

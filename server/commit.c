@@ -5,19 +5,22 @@
 
 enum { RETRY_MS = 10 * 1000 };
 
-static void attempt(struct server *s);
+static void store(struct server *s);
 
 /* On a worker thread: a disk that is slow to sync must not hold up the loop. The core does not
- * touch the commit meanwhile. */
-static void store_round(uv_work_t *work)
+ * touch what is stored meanwhile. */
+static void at_work(uv_work_t *work)
 {
     struct server *s = work->data;
     struct committer *k = &s->committer;
     uint64_t began = uv_hrtime();
-    k->rc = store_commit(s->rounds, peft_schema(s->run.peft), k->commit, k->client, k->n_clients,
-                         &k->err);
+    if (k->attempt != NULL)
+        k->rc = store_attempt(s->rounds, k->attempt, k->client, k->n_clients, &k->err);
+    else
+        k->rc = store_commit(s->rounds, peft_schema(s->run.peft), k->commit, k->client,
+                             k->n_clients, &k->err);
     k->seconds = (double)(uv_hrtime() - began) * 1e-9;
-    if (k->rc == 0)
+    if (k->rc == 0 && k->commit != NULL)
         observe_commit_stored(s, k->commit);
 }
 
@@ -45,31 +48,49 @@ static void log_round(const struct server *s, const struct core_commit *c)
 const char *commit_trouble(const struct server *s)
 {
     const struct committer *k = &s->committer;
-    return k->commit != NULL && !k->working && k->rc != 0 ? k->err.text : NULL;
+    return !commit_idle(s) && !k->working && k->rc != 0 ? k->err.text : NULL;
 }
 
 static void on_retry(uv_timer_t *timer)
 {
-    attempt(timer->data);
+    store(timer->data);
+}
+
+static void report(struct server *s)
+{
+    struct committer *k = &s->committer;
+    const struct core_commit *commit = k->commit;
+    core_time now = (core_time)uv_now(&s->loop);
+    bool begun = k->attempt != NULL;
+    k->attempt = NULL;
+    k->commit = NULL;
+    if (begun) {
+        core_begun(s->core, now);
+    } else {
+        log_round(s, commit);
+        core_committed(s->core, now);
+    }
+    peers_pump(s);
 }
 
 static void settle(struct server *s)
 {
     struct committer *k = &s->committer;
-    const struct core_commit *commit = k->commit;
     free(k->client);
     k->client = NULL;
-    observe_commit(s, commit, k->rc, k->seconds);
+    if (k->commit != NULL)
+        observe_commit(s, k->commit, k->rc, k->seconds);
     if (k->rc == 0) {
-        k->commit = NULL;
-        log_round(s, commit);
-        core_committed(s->core, (core_time)uv_now(&s->loop));
-        peers_pump(s);
+        k->failing = false;
+        report(s);
     } else if (s->stopping) {
         commit_abandon(s);
     } else {
-        log_error("round not stored, trying again in %d s round=%u reason=\"%s\"", RETRY_MS / 1000,
-                  commit->round + 1, k->err.text);
+        if (!k->failing)
+            log_error("%s cannot be stored, trying again every %d s round=%u reason=\"%s\"",
+                      k->attempt != NULL ? "a selection" : "a round", RETRY_MS / 1000,
+                      core_round(s->core) + 1, k->err.text);
+        k->failing = true;
         uv_timer_start(&k->retry, on_retry, RETRY_MS, 0);
     }
     server_end_if_idle(s);
@@ -83,7 +104,7 @@ static void stored(uv_work_t *work, int status)
     settle(s);
 }
 
-static void attempt(struct server *s)
+static void store(struct server *s)
 {
     struct committer *k = &s->committer;
     k->err = (struct err){0};
@@ -97,21 +118,33 @@ static void attempt(struct server *s)
     core_clients(s->core, k->client, k->n_clients);
     k->work.data = s;
     k->working = true;
-    uv_queue_work(&s->loop, &k->work, store_round, stored);
+    uv_queue_work(&s->loop, &k->work, at_work, stored);
 }
 
-void commit_begin(struct server *s, const struct core_commit *commit)
+void commit_round(struct server *s, const struct core_commit *commit)
 {
     s->committer.commit = commit;
-    attempt(s);
+    store(s);
+}
+
+void commit_attempt(struct server *s, const struct core_attempt *attempt)
+{
+    s->committer.attempt = attempt;
+    store(s);
+}
+
+bool commit_idle(const struct server *s)
+{
+    return s->committer.commit == NULL && s->committer.attempt == NULL;
 }
 
 void commit_abandon(struct server *s)
 {
     struct committer *k = &s->committer;
-    if (k->commit == NULL || k->working)
+    if (commit_idle(s) || k->working)
         return;
     s->failure = k->err;
-    err_wrap(&s->failure, "round %u is not stored and will be repeated", k->commit->round + 1);
+    err_wrap(&s->failure, "round %u is not stored and will be repeated", core_round(s->core) + 1);
     k->commit = NULL;
+    k->attempt = NULL;
 }

@@ -22,6 +22,8 @@ static const cyaml_schema_field_t fields[] = {
     TEXT("enroll", enroll),
     CYAML_FIELD_MAPPING("identity", OPTIONAL, config, identity, identity_fields),
     TEXT("state", state),
+    CYAML_FIELD_UINT("journal_rounds", OPTIONAL, config, journal_rounds),
+    CYAML_FIELD_UINT("keep_rounds", OPTIONAL, config, keep_rounds),
     TEXT("model", model),
     TEXT("adapter", adapter),
     CYAML_FIELD_MAPPING("log", OPTIONAL, config, log, conf_log_fields),
@@ -37,13 +39,18 @@ static const cyaml_schema_field_t fields[] = {
 };
 static const cyaml_schema_value_t schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, config, fields)};
-static const struct conf_range ranges[] = {
-    CONF_RUN_RANGES{"max_clients", 1, 1000000}, {"drain_s", 1, 86400}, {0}};
+static const struct conf_range ranges[] = {CONF_RUN_RANGES{"max_clients", 1, 1000000},
+                                           {"journal_rounds", 0, 1e6},
+                                           {"keep_rounds", 0, 1e6},
+                                           {"drain_s", 1, 86400},
+                                           {0}};
 
 const struct conf_type server_conf = {
     .schema = &schema,
     .defaults = "listen: 0.0.0.0:8443\n"
                 "enroll: 0.0.0.0:8444\n" CONF_LOG_DEFAULTS "max_clients: 10000\n"
+                "journal_rounds: 2\n"
+                "keep_rounds: 0\n"
                 "exit_when_done: false\n"
                 "drain_s: 30\n" CONF_RUN_DEFAULTS,
     .range = ranges,

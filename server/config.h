@@ -18,8 +18,10 @@ struct server_config {
     struct {
         char *ca, *ca_key, *cert, *key; /* PEM files, as `init` makes them */
     } identity;
-    char *state;   /* folder of the database, made if need be */
-    char *model;   /* a Hugging Face directory */
+    char *state;             /* folder of the database, made if need be */
+    uint32_t journal_rounds; /* committed rounds whose updates are kept, to be replayed */
+    uint32_t keep_rounds;    /* committed rounds whose parameters are kept; 0: all */
+    char *model;             /* a Hugging Face directory */
     char *adapter; /* an adapter directory to begin with; NULL: the method's own initial values */
     struct log_settings log;
     uint32_t max_clients; /* connections at a time */

@@ -1,7 +1,4 @@
-#include "server/core.h"
-#include "server/round.h"
-#include <stdarg.h>
-#include <stdio.h>
+#include "server/core_state.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,15 +7,6 @@ enum {
     PREPARE_MS = 30 * 60 * 1000, /* a small device reads its model and data */
     RETRY_S = 60,                /* when a fault may pass */
     RESTART_S = 10,              /* when the server is going to be back */
-};
-
-struct core {
-    struct core_config config;
-    struct round round;
-    struct roster who;
-    core_time now; /* of the last event */
-    bool draining, commit_due, commit_out, finish_due;
-    uint64_t refusals[REASONS];
 };
 
 /* What a person reads about a refusal. */
@@ -110,8 +98,7 @@ static void begin_if_possible(struct core *c)
     if (r->state != ROUND_GATHERING || c->draining || roster_ready(&c->who) < round_needs(r))
         return;
     round_begin(r, &c->who, c->now);
-    for (size_t i = 0; i < r->n; i++)
-        give_task(c, r->slot[i].member);
+    c->begin_due = true;
 }
 
 static void close_round(struct core *c)
@@ -125,7 +112,7 @@ static void close_round(struct core *c)
 static void deadline(struct core *c)
 {
     struct round *r = &c->round;
-    if (r->state != ROUND_OPEN || c->draining || c->now < r->deadline)
+    if (r->state != ROUND_OPEN || c->draining || c->now < r->deadline || r->waiting > 0)
         return;
     if (r->delivered >= round_quorum(r)) {
         close_round(c);
@@ -168,14 +155,9 @@ static void on_ready(struct core *c, struct session *s, const struct msg *m)
     }
 }
 
-static void on_update(struct core *c, struct session *s, const struct msg *m)
+static void acknowledge(struct core *c, struct session *s, const struct msg_update *u,
+                        enum msg_reason reason)
 {
-    const struct msg_update *u = &m->update;
-    enum msg_reason reason = round_update(&c->round, s->member, u);
-    if (reason != REASON_NONE)
-        c->refusals[reason]++;
-    if (s->member->slot != NULL && s->member->slot->delivered)
-        s->due &= ~(unsigned)DUE_TASK; /* a kept update may come before the task is sent again */
     s->receipt = (struct msg_receipt){
         .round = u->round,
         .update_id = u->update_id,
@@ -184,6 +166,23 @@ static void on_update(struct core *c, struct session *s, const struct msg *m)
         .text = reason_text[reason],
     };
     roster_due(&c->who, s, DUE_RECEIPT);
+}
+
+static void on_update(struct core *c, struct session *s, const struct msg *m)
+{
+    const struct msg_update *u = &m->update;
+    const struct slot *slot = s->member->slot;
+    enum msg_reason reason = round_update(&c->round, s->member, u, s->conn);
+    if (reason == REASON_INTERNAL) { /* unsettled: it comes again */
+        refuse(c, s, reason, RETRY_S);
+        return;
+    }
+    if (reason != REASON_NONE)
+        c->refusals[reason]++;
+    if (slot != NULL && (slot->delivered || slot->pending != NULL))
+        s->due &= ~(unsigned)DUE_TASK; /* a kept update may come before the task is sent again */
+    if (reason != REASON_NONE || slot == NULL || slot->pending == NULL)
+        acknowledge(c, s, u, reason);
     if (round_complete(&c->round))
         close_round(c);
 }
@@ -261,6 +260,33 @@ int core_open(struct core **out, const struct core_config *config, core_time now
     return 0;
 }
 
+int core_resume(struct core *c, const struct core_attempt *a, core_time now, struct err *e)
+{
+    c->now = now;
+    int rc = round_resume(&c->round, &c->who, a, now, e);
+    if (rc == 0)
+        round_open(&c->round, now);
+    return rc;
+}
+
+enum msg_reason core_refeed(struct core *c, const struct core_update *u, core_time now)
+{
+    c->now = now;
+    struct member *m = roster_member(&c->who, u->client);
+    if (m == NULL)
+        return REASON_INTERNAL;
+    enum msg_reason reason = round_update(&c->round, m, u->update, 0);
+    if (reason != REASON_NONE || m->slot == NULL || m->slot->pending == NULL)
+        return reason;
+    m->slot->record.bytes_up = u->bytes_up;
+    m->slot->record.bytes_down = u->bytes_down;
+    if (round_next_update(&c->round) != NULL)
+        round_stored(&c->round, m->slot, true);
+    if (round_complete(&c->round))
+        close_round(c);
+    return REASON_NONE;
+}
+
 void core_close(struct core *c)
 {
     if (c == NULL)
@@ -309,6 +335,39 @@ void core_disconnected(struct core *c, uint64_t conn, core_time now)
     struct session *s = roster_find(&c->who, conn);
     if (s != NULL)
         roster_close(&c->who, s);
+}
+
+void core_begun(struct core *c, core_time now)
+{
+    struct round *r = &c->round;
+    c->now = now;
+    if (r->state != ROUND_SELECTED || !c->begin_out)
+        return;
+    c->begin_out = false;
+    round_open(r, now);
+    for (size_t i = 0; i < r->n; i++)
+        give_task(c, r->slot[i].member);
+}
+
+void core_stored(struct core *c, const char *client, bool stored, core_time now)
+{
+    c->now = now;
+    const struct member *m = roster_known(&c->who, client);
+    const struct pending *p = m != NULL && m->slot != NULL ? m->slot->pending : NULL;
+    if (p == NULL || !p->handed)
+        return;
+    struct session *s = roster_find(&c->who, p->conn);
+    if (s != NULL && s->state != SESSION_READY)
+        s = NULL;
+    if (s != NULL && stored)
+        acknowledge(c, s, &p->update, REASON_NONE);
+    else if (s != NULL)
+        refuse(c, s, REASON_INTERNAL, RETRY_S);
+    round_stored(&c->round, m->slot, stored);
+    if (round_complete(&c->round))
+        close_round(c);
+    else
+        deadline(c);
 }
 
 void core_committed(struct core *c, core_time now)
@@ -435,8 +494,15 @@ bool core_next(struct core *c, struct core_out *out)
 {
     enum due due;
     const struct session *s = roster_next(&c->who, &due);
+    const struct core_update *update = s == NULL ? round_next_update(&c->round) : NULL;
     if (s != NULL) {
         say(c, s, due, out);
+    } else if (update != NULL) {
+        *out = (struct core_out){.kind = OUT_STORE, .update = update};
+    } else if (c->begin_due) {
+        c->begin_due = false;
+        c->begin_out = true;
+        *out = (struct core_out){.kind = OUT_BEGIN, .attempt = &c->round.start};
     } else if (c->commit_due) { /* after the receipts, whose bytes belong to the round */
         c->commit_due = false;
         c->commit_out = true;
@@ -455,7 +521,10 @@ bool core_next(struct core *c, struct core_out *out)
 
 core_time core_deadline(const struct core *c)
 {
-    core_time t = c->round.state == ROUND_OPEN && !c->draining ? c->round.deadline : CORE_NEVER;
+    const struct round *r = &c->round;
+    bool runs = r->state == ROUND_OPEN && !c->draining;
+    bool waits = r->waiting > 0 && r->deadline <= c->now; /* for the disk, then acts at once */
+    core_time t = runs && !waits ? r->deadline : CORE_NEVER;
     for (size_t i = 0; i < c->who.sessions; i++)
         if (c->who.session[i]->expires < t)
             t = c->who.session[i]->expires;
@@ -469,77 +538,6 @@ size_t core_limit(const struct core *c, uint64_t conn, uint8_t type)
         return 0;
     size_t control = scaffold_control(&c->round.scaffold).len / sizeof(float);
     return msg_limit((enum msg_type)type, c->round.wire.count + control);
-}
-
-/* Appends to a text of fixed size; what does not fit is cut. */
-static void append(char *text, size_t size, const char *fmt, ...) PRINTF_LIKE(3, 4);
-static void append(char *text, size_t size, const char *fmt, ...)
-{
-    size_t len = strlen(text);
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(text + len, size - len, fmt, args);
-    va_end(args);
-}
-
-static void name_missing(const struct round *r, char *text, size_t size)
-{
-    enum { SHOWN = 3 };
-    size_t missing = 0;
-    for (size_t i = 0; i < r->n; i++) {
-        const struct slot *s = &r->slot[i];
-        if (s->delivered || missing++ >= SHOWN)
-            continue;
-        const struct session *at = s->member->session;
-        bool here = at != NULL && at->state == SESSION_READY;
-        append(text, size, "%s %s%s", missing == 1 ? "; waits for" : ",", s->member->name,
-               s->failed ? " (refused)"
-               : here    ? ""
-                         : " (away)");
-    }
-    if (missing > SHOWN)
-        append(text, size, " and %zu more", missing - SHOWN);
-}
-
-static void say_round(const struct core *c, core_time now, char *text, size_t size)
-{
-    const struct round *r = &c->round;
-    append(text, size, "round %u of %u", r->number + 1, r->spec->rounds);
-    if (r->attempt > 0)
-        append(text, size, ", attempt %u", r->attempt + 1);
-    if (r->state == ROUND_GATHERING) {
-        append(text, size, ": waiting for clients: %zu of %zu ready", roster_ready(&c->who),
-               round_needs(r));
-    } else if (r->state == ROUND_CLOSED) {
-        append(text, size, ": storing the result");
-    } else {
-        core_time left = r->deadline > now ? (r->deadline - now + 999) / 1000 : 0;
-        append(text, size, ": %zu of %zu updates, %lld s left", r->delivered, r->n,
-               (long long)left);
-        name_missing(r, text, size);
-    }
-}
-
-void core_status(const struct core *c, core_time now, char *text, size_t size)
-{
-    const struct round *r = &c->round;
-    if (size == 0)
-        return;
-    text[0] = '\0';
-    if (c->draining)
-        append(text, size, "stopping; ");
-    if (r->state == ROUND_OVER && r->number < r->spec->rounds)
-        append(text, size, "ended early, after %u of %u rounds: %u brought none better", r->number,
-               r->spec->rounds, r->best.since);
-    else if (r->state == ROUND_OVER)
-        append(text, size, "all %u rounds are done", r->spec->rounds);
-    else if (r->state == ROUND_FAILED)
-        append(text, size, "failed: %s", r->failure.text);
-    else
-        say_round(c, now, text, size);
-    if (r->best.any)
-        append(text, size, "; best so far: round %u (%s%s%.4f)", r->best.round + 1,
-               r->metric != NULL ? r->metric : "", r->metric != NULL ? " " : "", r->best.score);
 }
 
 const float *core_params(const struct core *c)

@@ -3,9 +3,16 @@
  * shells around it: they report events by calls, then drain core_next().
  *
  * A run: wait for enough ready clients; select per_round of them; send the task; fold each accepted
- * update into the aggregate as it arrives; at all updates, or at the deadline with quorum, close
- * the round: the shell commits it durably (OUT_COMMIT), reports core_committed, and the next round
- * begins.
+ * update into the aggregate; at all updates, or at the deadline with quorum, close the round; begin
+ * the next.
+ *
+ * Durability. What a restart must find again is stored before anybody acts on it. The shell stores
+ * and reports: who is selected (OUT_BEGIN, core_begun) before tasks go out; an update that passed
+ * the gate (OUT_STORE, core_stored) before it counts and is acknowledged; a round (OUT_COMMIT,
+ * core_committed) before the next begins. A deadline waits for updates that are being stored. An
+ * update that cannot be stored is not acknowledged: its client is told to come back with it. A run
+ * that was interrupted in a round goes on in it by core_resume and core_refeed. A shell without a
+ * disk reports at once.
  *
  * Determinism. The first round waits until federation.clients are ready, so that all shells select
  * from the same population, whoever connected first. The selection is a pure function of (seed,
@@ -28,8 +35,9 @@
  * with federation.best its result is the best round's parameters, and not the last one's. A run of
  * which no round was scored ends with the last.
  *
- * Memory is bounded by the members, the connections, per_round and the parameters. Outputs are
- * derived from the state when they are asked for; the shell drains core_next() after each event. */
+ * Memory is bounded by the members, the connections, per_round and the parameters; copies of
+ * updates that wait to be stored, by CORE_MAX_WAITING bytes or one update. Outputs are derived from
+ * the state when they are asked for; the shell drains core_next() after each event. */
 #ifndef SERVER_CORE_H
 #define SERVER_CORE_H
 
@@ -100,19 +108,38 @@ struct core_commit {
     core_time started, ended;
 };
 
+/* A round is begun, or begun anew after a deadline without quorum. */
+struct core_attempt {
+    uint32_t round, attempt;
+    size_t n; /* selected clients, sorted by name */
+    const char *const *client;
+};
+/* An update that passed the gate. */
+struct core_update {
+    const char *client;
+    uint32_t attempt;
+    uint64_t bytes_up, bytes_down; /* of its client in this round so far */
+    const struct msg_update *update;
+};
+#define CORE_MAX_WAITING ((size_t)256 << 20)
+
 enum core_out_kind {
     OUT_SEND,   /* msg to conn; params inside point into core memory, valid until the next call but
                    core_next */
     OUT_CLOSE,  /* end conn after what was sent */
-    OUT_COMMIT, /* store this round durably, then core_committed(); the commit does not change until
-                   then */
+    OUT_BEGIN,  /* store this attempt durably, then core_begun() */
+    OUT_STORE,  /* store this update durably, then core_stored(); several may be under way */
+    OUT_COMMIT, /* store this round durably, then core_committed(). What is to be stored does not
+                   change until the shell has reported. */
     OUT_FINISHED, /* the run is over: all rounds done, or ended early, or failed */
 };
 struct core_out {
     enum core_out_kind kind;
     uint64_t conn;
     struct msg msg;
-    const struct core_commit *commit;
+    const struct core_attempt *attempt; /* OUT_BEGIN */
+    const struct core_update *update;   /* OUT_STORE */
+    const struct core_commit *commit;   /* OUT_COMMIT */
     /* OUT_FINISHED: NULL, or why the run cannot go on: the server's step led out of the range of
      * parameters. The round is not committed, and the shell should end. */
     const struct err *failure;
@@ -125,12 +152,23 @@ struct core;
 int core_open(struct core **out, const struct core_config *c, core_time now,
               struct err *e) MUST_CHECK;
 void core_close(struct core *c);
+/* The round that a stored run was in: goes on with the attempt that was stored last. Between
+ * core_open and the first event; no OUT_BEGIN follows, and the deadline begins anew. ERR_STATE: not
+ * an attempt of the next round of this run; ERR_NOMEM. */
+int core_resume(struct core *c, const struct core_attempt *a, core_time now,
+                struct err *e) MUST_CHECK;
+/* An update that was stored in that attempt. It passes the gate once more, and counts at once.
+ * REASON_NONE, or why it does not: the client is then asked again. */
+enum msg_reason core_refeed(struct core *c, const struct core_update *u, core_time now);
 
 /* Events. `conn` is the shell's number for a connection, never reused; `client` the certificate's
  * name. */
 void core_connected(struct core *c, uint64_t conn, const char *client, core_time now);
 void core_message(struct core *c, uint64_t conn, const struct msg *m, core_time now);
 void core_disconnected(struct core *c, uint64_t conn, core_time now);
+void core_begun(struct core *c, core_time now);
+/* OUT_STORE's answer for the update of `client`: on disk, or it could not be stored. */
+void core_stored(struct core *c, const char *client, bool stored, core_time now);
 void core_committed(struct core *c, core_time now);
 /* The shell's score of the parameters after `round` (from 0): of the round being committed, before
  * core_committed, or of the one before it. Others are ignored, and so is a run that is over. */

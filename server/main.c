@@ -18,8 +18,9 @@ static const struct cli_command commands[] = {
      "  fedpet-server token --config server.yaml --name client-0007 --ttl 1h\n",
      cmd_token},
     {"run", "--config FILE [--set KEY=VALUE]...", "run the federation",
-     "Listens for clients and for devices that enrol, runs the rounds, and stores each before the\n"
-     "next begins: started again, it goes on where it was. SIGTERM and SIGINT end it in good\n"
+     "Listens for clients and for devices that enrol, runs the rounds, and stores each update\n"
+     "before it is acknowledged and each round before the next begins: started again, it goes on\n"
+     "where it was, in the middle of a round too. SIGTERM and SIGINT end it in good\n"
      "order, SIGHUP reads its certificates anew.\n\n"
      "Examples:\n"
      "  fedpet-server run --config server.yaml\n"
@@ -36,6 +37,13 @@ static const struct cli_command commands[] = {
      "the latest. The configuration must be the run's, since it says what the parameters mean.\n\n"
      "Example:\n  fedpet-server export --config server.yaml --out adapter\n",
      cmd_export},
+    {"replay", "--config FILE [--round N]",
+     "compute a round once more from its updates, and compare",
+     "The updates of the last `journal_rounds` rounds are kept. Status 0: they give the "
+     "parameters\n"
+     "that were committed; 1: they do not; 6: what is stored is damaged.\n\n"
+     "Example:\n  fedpet-server replay --config server.yaml --round 7\n",
+     cmd_replay},
     {"revoke", "--config FILE NAME", "turn a client away from its next connection on",
      "A token made for its name lets it enrol again.\n\n"
      "Example:\n  fedpet-server revoke --config server.yaml client-0007\n",

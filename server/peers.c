@@ -144,8 +144,14 @@ static void obey(struct server *s, const struct core_out *out)
         if (q != NULL)
             link_close(q->link);
         break;
+    case OUT_BEGIN:
+        commit_attempt(s, out->attempt);
+        break;
+    case OUT_STORE:
+        journal_put(s, out->update);
+        break;
     case OUT_COMMIT:
-        commit_begin(s, out->commit);
+        commit_round(s, out->commit);
         break;
     case OUT_FINISHED:
         finish(s, out->failure);

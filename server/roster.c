@@ -77,11 +77,18 @@ static size_t member_place(const struct roster *r, const char *name)
     return low;
 }
 
-struct member *roster_member(struct roster *r, const char *name)
+struct member *roster_known(const struct roster *r, const char *name)
 {
     size_t at = member_place(r, name);
-    if (at < r->members && strcmp(r->member[at]->name, name) == 0)
-        return r->member[at];
+    return at < r->members && strcmp(r->member[at]->name, name) == 0 ? r->member[at] : NULL;
+}
+
+struct member *roster_member(struct roster *r, const char *name)
+{
+    struct member *old = roster_known(r, name);
+    if (old != NULL)
+        return old;
+    size_t at = member_place(r, name);
     if (r->members == ROSTER_MAX_MEMBERS || !grow_members(r))
         return NULL;
     struct member *m = arena_calloc(&r->mem, 1, sizeof *m);

@@ -70,6 +70,8 @@ void roster_init(struct roster *r);
 void roster_release(struct roster *r);
 /* The member of that name, new if need be; NULL without memory. */
 struct member *roster_member(struct roster *r, const char *name);
+/* The member of that name; NULL: there is none. */
+struct member *roster_known(const struct roster *r, const char *name);
 /* A new session in SESSION_NEW; NULL when conn is taken, or without memory. */
 struct session *roster_open(struct roster *r, uint64_t conn, struct member *m);
 struct session *roster_find(const struct roster *r, uint64_t conn);

@@ -33,6 +33,7 @@ static bool allocate(struct round *r, const struct federation_spec *f, const str
     r->slot = calloc(f->per_round, sizeof *r->slot);
     r->row = calloc(f->per_round, sizeof *r->row);
     r->contribution = calloc(f->per_round, sizeof *r->contribution);
+    r->selected = calloc(f->per_round, sizeof *r->selected);
     r->params = calloc(s->count, sizeof *r->params);
     r->next = calloc(s->count, sizeof *r->next);
     r->values = calloc(r->wire.count, sizeof *r->values);
@@ -41,9 +42,9 @@ static bool allocate(struct round *r, const struct federation_spec *f, const str
     r->carried = calloc(r->n_carried + 1, sizeof *r->carried);
     if (f->best)
         r->best_params = calloc(s->count, sizeof *r->best_params);
-    return r->slot != NULL && r->row != NULL && r->contribution != NULL && r->params != NULL &&
-           r->next != NULL && r->values != NULL && r->packed != NULL && r->sum != NULL &&
-           r->carried != NULL && (r->best_params != NULL || !f->best);
+    return r->slot != NULL && r->row != NULL && r->contribution != NULL && r->selected != NULL &&
+           r->params != NULL && r->next != NULL && r->values != NULL && r->packed != NULL &&
+           r->sum != NULL && r->carried != NULL && (r->best_params != NULL || !f->best);
 }
 
 static int open_scaffold(struct round *r, struct err *e)
@@ -119,9 +120,12 @@ int round_init(struct round *r, const struct core_config *c, struct err *e)
 void round_release(struct round *r)
 {
     schema_release(&r->wire);
+    for (size_t i = 0; i < r->n; i++)
+        free(r->slot[i].pending);
     free(r->slot);
     free(r->row);
     free(r->contribution);
+    free(r->selected);
     free(r->params);
     free(r->next);
     free(r->values);
@@ -143,26 +147,69 @@ size_t round_needs(const struct round *r)
     return r->gathered ? round_quorum(r) : r->spec->clients;
 }
 
-void round_begin(struct round *r, struct roster *who, core_time now)
+/* Empties everything that an attempt fills. */
+static void clear(struct round *r)
 {
-    bool among_present = r->attempt > 0;
-    size_t n = roster_candidates(who, among_present);
-    size_t k = n < r->spec->per_round ? n : r->spec->per_round;
-    select_clients(r->spec->seed, r->number, r->attempt, who->order, n, k);
-    for (size_t i = 0; i < k; i++) {
-        struct member *m = who->candidate[who->order[i]];
-        r->slot[i] = (struct slot){.member = m, .record.client = m->name};
-        m->slot = &r->slot[i];
-    }
     memset(r->row, 0, r->spec->per_round * sizeof *r->row);
     r->tally = (struct tally){0};
     r->aggregator->reset(r->sum, r->wire.count);
     scaffold_begin(&r->scaffold);
-    r->n = k;
-    r->delivered = 0;
+    r->n = r->delivered = 0;
+    r->weight = 0;
+}
+
+static void seat(struct round *r, struct member *m)
+{
+    struct slot *s = &r->slot[r->n];
+    *s = (struct slot){.member = m, .record.client = m->name};
+    m->slot = s;
+    r->selected[r->n++] = m->name;
+}
+
+static void settle(struct round *r, core_time now)
+{
+    r->start = (struct core_attempt){r->number, r->attempt, r->n, r->selected};
     r->gathered = true;
-    if (r->attempt == 0)
-        r->started = now;
+    r->started = now;
+    r->state = ROUND_SELECTED;
+}
+
+void round_begin(struct round *r, struct roster *who, core_time now)
+{
+    bool among_present = r->attempt > 0;
+    core_time first_start = r->started;
+    size_t n = roster_candidates(who, among_present);
+    size_t k = n < r->spec->per_round ? n : r->spec->per_round;
+    select_clients(r->spec->seed, r->number, r->attempt, who->order, n, k);
+    clear(r);
+    for (size_t i = 0; i < k; i++)
+        seat(r, who->candidate[who->order[i]]);
+    settle(r, now);
+    if (among_present)
+        r->started = first_start;
+}
+
+int round_resume(struct round *r, struct roster *who, const struct core_attempt *a, core_time now,
+                 struct err *e)
+{
+    if (r->state != ROUND_GATHERING || a->round != r->number || a->n > r->spec->per_round)
+        return err_set(e, ERR_STATE, "the stored attempt at round %u is none of the next round's",
+                       a->round + 1);
+    r->attempt = a->attempt;
+    clear(r);
+    for (size_t i = 0; i < a->n; i++) {
+        struct member *m = roster_member(who, a->client[i]);
+        if (m == NULL)
+            return err_set(e, ERR_NOMEM, "no memory for %zu clients", a->n);
+        m->known = true;
+        seat(r, m);
+    }
+    settle(r, now);
+    return 0;
+}
+
+void round_open(struct round *r, core_time now)
+{
     r->deadline = now + (core_time)r->spec->deadline_s * 1000;
     r->state = ROUND_OPEN;
 }
@@ -193,9 +240,23 @@ static enum msg_reason check_turn(const struct round *r, const struct member *m,
         return r->number > 0 && u->round == r->number - 1 ? REASON_LATE : REASON_ROUND;
     if (m->slot == NULL)
         return r->state == ROUND_OPEN || r->attempt == 0 ? REASON_NOT_SELECTED : REASON_LATE;
-    if (m->slot->delivered)
+    if (m->slot->delivered || m->slot->pending != NULL)
         return REASON_DUPLICATE;
     return r->state == ROUND_OPEN ? REASON_NONE : REASON_LATE;
+}
+
+static uint64_t weight_of(const struct round *r, const struct msg_update *u)
+{
+    return r->spec->weighted ? u->samples : 1;
+}
+
+/* What the sum takes: it cannot refuse an update that is stored. */
+static bool in_range(const struct round *r, const struct msg_update *u)
+{
+    for (size_t i = 0; i < r->wire.count; i++)
+        if (!(fabsf(r->values[i]) < (float)(1 << FIXED_RANGE_BITS)))
+            return false;
+    return weight_of(r, u) <= ((uint64_t)1 << FIXED_WEIGHT_BITS) - r->weight;
 }
 
 /* Is it sound? Leaves its values in r->values and r->scaffold. */
@@ -209,7 +270,8 @@ static enum msg_reason check_content(struct round *r, const struct member *m,
     if (u->params.len != r->wire.count * sizeof(float))
         return REASON_SHAPE;
     if (!numbers_ok(u) ||
-        tensorset_unpack(&r->wire, u->params.data, u->params.len, r->values, NULL) != 0)
+        tensorset_unpack(&r->wire, u->params.data, u->params.len, r->values, NULL) != 0 ||
+        !in_range(r, u))
         return REASON_NOT_FINITE;
     struct hash id = msg_update_id(u, m->name);
     if (!hash_same(&id, &u->update_id))
@@ -231,29 +293,95 @@ static void record(struct round *r, struct member *m, const struct msg_update *u
     m->accepted_round = u->round;
     m->accepted_id = u->update_id;
     r->delivered++;
-    scaffold_add(&r->scaffold);
 }
 
-enum msg_reason round_update(struct round *r, struct member *m, const struct msg_update *u)
+static bool repeats(const struct hash *id, uint32_t round, const struct msg_update *u)
 {
-    bool repeat =
-        m->accepted && m->accepted_round == u->round && hash_same(&m->accepted_id, &u->update_id);
-    if (repeat && strcmp(u->run_id, r->run_id) == 0)
+    return round == u->round && hash_same(id, &u->update_id);
+}
+
+/* Takes a copy of an update that passed the gate. */
+static bool take(struct round *r, struct member *m, const struct msg_update *u, uint64_t conn)
+{
+    size_t size = pending_size(u);
+    if (r->waiting > 0 && size > CORE_MAX_WAITING - r->waiting_bytes)
+        return false;
+    struct pending *p = pending_make(u, r->run_id);
+    if (p == NULL)
+        return false;
+    p->conn = conn;
+    p->out = (struct core_update){m->name, r->attempt, m->slot->record.bytes_up,
+                                  m->slot->record.bytes_down, &p->update};
+    m->slot->pending = p;
+    if (r->pending_last != NULL)
+        r->pending_last->next = p;
+    else
+        r->pending_first = p;
+    r->pending_last = p;
+    r->waiting++;
+    r->waiting_bytes += size;
+    r->weight += weight_of(r, u);
+    return true;
+}
+
+enum msg_reason round_update(struct round *r, struct member *m, const struct msg_update *u,
+                             uint64_t conn)
+{
+    struct pending *p = m->slot != NULL ? m->slot->pending : NULL;
+    bool ours = strcmp(u->run_id, r->run_id) == 0;
+    if (ours && m->accepted && repeats(&m->accepted_id, m->accepted_round, u))
         return REASON_NONE;
+    if (ours && p != NULL && repeats(&p->update.update_id, p->update.round, u)) {
+        p->conn = conn;
+        return REASON_NONE;
+    }
     enum msg_reason reason = check_turn(r, m, u);
     if (reason == REASON_NONE) {
-        uint64_t weight = r->spec->weighted ? u->samples : 1;
         reason = check_content(r, m, u);
-        if (reason == REASON_NONE &&
-            r->aggregator->add(r->sum, r->values, r->wire.count, weight, NULL) != 0)
-            reason = REASON_NOT_FINITE;
         m->slot->failed = reason != REASON_NONE;
+        if (reason == REASON_NONE && !take(r, m, u, conn))
+            return REASON_INTERNAL;
     }
     if (reason != REASON_NONE)
         r->refused++;
-    else
-        record(r, m, u);
     return reason;
+}
+
+const struct core_update *round_next_update(struct round *r)
+{
+    struct pending *p = r->pending_first;
+    if (p == NULL)
+        return NULL;
+    r->pending_first = p->next;
+    if (p->next == NULL)
+        r->pending_last = NULL;
+    p->handed = true;
+    return &p->out;
+}
+
+/* The gate has seen these bytes: it finds nothing to refuse in them now. */
+static void add(struct round *r, const struct msg_update *u)
+{
+    if (tensorset_unpack(&r->wire, u->params.data, u->params.len, r->values, NULL) != 0 ||
+        scaffold_check(&r->scaffold, u->control) != REASON_NONE ||
+        r->aggregator->add(r->sum, r->values, r->wire.count, weight_of(r, u), NULL) != 0)
+        abort();
+    scaffold_add(&r->scaffold);
+}
+
+void round_stored(struct round *r, struct slot *s, bool stored)
+{
+    struct pending *p = s->pending;
+    s->pending = NULL;
+    r->waiting--;
+    r->waiting_bytes -= pending_size(&p->update);
+    if (stored) {
+        add(r, &p->update);
+        record(r, s->member, &p->update);
+    } else {
+        r->weight -= weight_of(r, &p->update);
+    }
+    free(p);
 }
 
 bool round_complete(const struct round *r)

@@ -6,12 +6,14 @@
 
 #include "server/aggregate.h"
 #include "server/fedopt.h"
+#include "server/pending.h"
 #include "server/roster.h"
 #include "server/scaffold.h"
 #include "server/tally.h"
 
 enum round_state {
     ROUND_GATHERING, /* waits for enough ready clients */
+    ROUND_SELECTED,  /* the selection is being stored */
     ROUND_OPEN,      /* tasks are out, updates come in */
     ROUND_CLOSED,    /* the commit is being stored */
     ROUND_OVER,      /* no round is left: params are the result */
@@ -21,7 +23,8 @@ enum round_state {
 /* A selected client's place. */
 struct slot {
     struct member *member;
-    bool delivered; /* its update is in the sum */
+    bool delivered;          /* its update is in the sum */
+    struct pending *pending; /* its update is being stored; else NULL */
     bool failed; /* its update was refused for its content: it holds up nobody until the deadline */
     struct core_contribution
         record; /* bytes are counted from the start, the rest is set on delivery */
@@ -44,7 +47,12 @@ struct round {
     struct tally_row *row; /* of each slot */
     struct tally tally;
     size_t n, delivered;
-    uint32_t refused; /* updates refused in this round, all attempts */
+    const char **selected; /* names of the slots */
+    struct core_attempt start;
+    size_t waiting, waiting_bytes;                /* updates that are being stored */
+    struct pending *pending_first, *pending_last; /* those not yet handed to the shell */
+    uint64_t weight;                              /* of all updates that passed the gate */
+    uint32_t refused;                             /* updates refused in this round, all attempts */
 
     float *params, *next;  /* schema->count: now, and after the commit in progress */
     float *values;         /* wire.count: the update at hand, and the mean */
@@ -71,12 +79,23 @@ void round_release(struct round *r);
  * begin. */
 size_t round_quorum(const struct round *r);
 size_t round_needs(const struct round *r);
-/* ROUND_GATHERING -> ROUND_OPEN: selects among all members ever ready on the first attempt, among
- * those ready now on later ones. */
+/* ROUND_GATHERING -> ROUND_SELECTED: selects among all members ever ready on the first attempt,
+ * among those ready now on later ones; r->start says whom. */
 void round_begin(struct round *r, struct roster *who, core_time now);
+/* ROUND_GATHERING -> ROUND_SELECTED with a selection of old. ERR_STATE, ERR_NOMEM. */
+int round_resume(struct round *r, struct roster *who, const struct core_attempt *a, core_time now,
+                 struct err *e) MUST_CHECK;
+/* ROUND_SELECTED -> ROUND_OPEN. */
+void round_open(struct round *r, core_time now);
 
-/* The gate. REASON_NONE: the update is in the sum, or was already (a repeat). */
-enum msg_reason round_update(struct round *r, struct member *m, const struct msg_update *u);
+/* The gate. REASON_NONE: the update is in the sum already (a repeat), or now waits to be stored, in
+ * m->slot->pending; `conn` is to be told. REASON_INTERNAL: there is no room for it just now. */
+enum msg_reason round_update(struct round *r, struct member *m, const struct msg_update *u,
+                             uint64_t conn);
+/* The next update to be stored; NULL: none. */
+const struct core_update *round_next_update(struct round *r);
+/* A slot's update is stored: it is in the sum; or it could not be: it is forgotten. */
+void round_stored(struct round *r, struct slot *s, bool stored);
 /* Nothing more is to be hoped for before the deadline, and there is a quorum. */
 bool round_complete(const struct round *r);
 /* ROUND_OPEN -> ROUND_CLOSED: next holds the new parameters; or -> ROUND_FAILED. */
@@ -86,7 +105,8 @@ void round_close(struct round *r, core_time now);
 void round_record(struct round *r);
 /* core_scored. */
 void round_scored(struct round *r, uint32_t round, double score);
-/* ROUND_OPEN -> ROUND_GATHERING, same round, next attempt: what was delivered is forgotten. */
+/* ROUND_OPEN -> ROUND_GATHERING, same round, next attempt: what was delivered is forgotten. No
+ * update is being stored. */
 void round_restart(struct round *r);
 /* ROUND_CLOSED -> ROUND_GATHERING or ROUND_OVER, after the last round or for want of a better one:
  * the commit is durable. */

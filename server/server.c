@@ -1,5 +1,6 @@
 #include "server/server.h"
 #include "base/file.h"
+#include "server/resume.h"
 #include "server/server_state.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -111,10 +112,14 @@ static int open_stores(struct server *s, struct err *e)
         rc = make_run_id(s->stored.run_id, e);
     if (rc != 0)
         return rc;
+    store_keep(s->rounds, s->config->journal_rounds, s->config->keep_rounds);
     s->stored.identity = s->run.identity;
     s->stored.parameters = peft_schema(s->run.peft)->packed;
     s->stored.rounds = s->run.spec.federation.rounds;
-    return store_begin(s->rounds, &s->stored, e);
+    rc = store_begin(s->rounds, &s->stored, e);
+    if (rc == 0)
+        rc = store_compact(s->rounds, e);
+    return rc;
 }
 
 /* What the last commit left to go on with. */
@@ -168,6 +173,20 @@ static int read_legacy(struct server *s, struct core_config *c, struct legacy *l
     return rc == 0 ? read_best(s, c, l, e) : rc;
 }
 
+/* The round that was under way when the last server ended. */
+static int resume(struct server *s, const struct core_config *c, struct err *e)
+{
+    struct resumed r;
+    if (core_finished(s->core))
+        return 0;
+    int rc = resume_round(s->core, s->rounds, c->run_id, &c->schema->hash, c->round,
+                          (core_time)uv_now(&s->loop), &r, e);
+    if (rc == 0 && r.begun)
+        log_info("round goes on round=%u attempt=%u selected=%zu updates=%zu", c->round + 1,
+                 r.attempt.attempt + 1, r.attempt.n, r.updates);
+    return rc;
+}
+
 static int open_core(struct server *s, struct err *e)
 {
     struct legacy legacy = {0};
@@ -184,6 +203,8 @@ static int open_core(struct server *s, struct err *e)
     int rc = read_legacy(s, &c, &legacy, e);
     if (rc == 0)
         rc = core_open(&s->core, &c, (core_time)uv_now(&s->loop), e);
+    if (rc == 0)
+        rc = resume(s, &c, e);
     free(legacy.names);
     free(legacy.counted);
     free(legacy.state);
@@ -239,7 +260,7 @@ static void end(struct server *s)
 
 void server_end_if_idle(struct server *s)
 {
-    if (s->stopping && s->peers.n == 0 && s->committer.commit == NULL)
+    if (s->stopping && s->peers.n == 0 && commit_idle(s) && !s->journal.working)
         end(s);
 }
 
@@ -293,6 +314,7 @@ static void close_all(struct server *s)
     observe_release(s);
     core_close(s->core);
     peers_release(s);
+    journal_release(&s->journal);
     tls_context_close(s->tls);
     tls_context_close(s->enroll_tls);
     enroll_close(&s->enroll);

@@ -1,7 +1,8 @@
 /* The inside of the server process, shared by its files: server.c (birth, signals, death), peers.c
- * (connections), commit.c (the disk), live.c (status questions), observe.c (counters, audit log),
- * reload.c (SIGHUP), drain.c (SIGTERM). All of it runs on the loop's
- * thread, but for the one function in commit.c that stores a round. */
+ * (connections), commit.c and journal.c (the disk), live.c (status questions), observe.c (counters,
+ * audit log), reload.c (SIGHUP), drain.c (SIGTERM). All of it runs on the loop's thread, but for
+ * the functions that store, one in commit.c and one in journal.c; they never run at the same time,
+ * since the core has nothing else stored while updates are. */
 #ifndef SERVER_SERVER_STATE_H
 #define SERVER_SERVER_STATE_H
 
@@ -38,15 +39,29 @@ struct peers {
     bool pumping;
 };
 
+/* What is tried until it is stored: the selection or the end of a round. */
 struct committer {
     uv_work_t work;
     uv_timer_t retry;
-    const struct core_commit *commit; /* being stored, or to be tried again; NULL: none */
-    bool working;
+    const struct core_attempt *attempt; /* being stored, or to be tried again; NULL: none */
+    const struct core_commit *commit;   /* the same */
+    bool working, failing;
     const char **client;
     size_t n_clients;
     int rc;
     double seconds; /* that the last attempt took */
+    struct err err;
+};
+
+struct updates {
+    const struct core_update **update; /* the core's until it is told */
+    size_t n, cap;
+};
+struct journal {
+    uv_work_t work;
+    struct updates queue, batch; /* to be stored; being stored */
+    bool working, failing;
+    int rc;
     struct err err;
 };
 
@@ -69,6 +84,7 @@ struct server {
     uv_pipe_t status;
     struct peers peers;
     struct committer committer;
+    struct journal journal;
     struct observe observe;
     int lock; /* file descriptor; -1: none */
     bool stopping, ended;
@@ -83,12 +99,20 @@ void peers_pump(struct server *s);
 void peers_close_strangers(struct server *s);
 void peers_release(struct server *s);
 
-/* commit.c: stores `commit` on a worker thread, as often as need be, then tells the core. */
-void commit_begin(struct server *s, const struct core_commit *commit);
-/* Gives up a commit that failed and waits to be tried again. */
+/* commit.c: stores a round, or who is selected in one, on a worker thread, tried until it succeeds;
+ * then tells the core. */
+void commit_round(struct server *s, const struct core_commit *commit);
+void commit_attempt(struct server *s, const struct core_attempt *attempt);
+bool commit_idle(const struct server *s);
+/* Gives up what failed and waits to be tried again. */
 void commit_abandon(struct server *s);
 /* Why the last attempt failed, while the next is waited for; NULL: there is no trouble. */
 const char *commit_trouble(const struct server *s);
+
+/* journal.c: stores an update on a worker thread, together with others that wait, then tells the
+ * core. */
+void journal_put(struct server *s, const struct core_update *update);
+void journal_release(struct journal *j);
 
 /* live.c: the Unix-domain socket that `fedpet-server status` asks. Failure is logged; the server
  * goes on without. */

@@ -8,7 +8,7 @@
 
 enum {
     APPLICATION = 0x46504554, /* "FPET": what a database file says it is (PRAGMA application_id) */
-    VERSION = 2,
+    VERSION = 3,
 };
 
 /* Version 1; a later one adds to it. */
@@ -44,6 +44,25 @@ static const char tables_2[] =
     "CREATE TABLE best(one INTEGER PRIMARY KEY CHECK(one = 1), metric TEXT, round INTEGER NOT NULL,"
     "  score REAL NOT NULL, since INTEGER NOT NULL);";
 
+/* Version 3: the journal of rounds, and what each of them began with. */
+static const char tables_3[] =
+    "ALTER TABLE carried RENAME TO carried_2;"
+    "CREATE TABLE carried(round INTEGER NOT NULL REFERENCES round, part INTEGER NOT NULL,"
+    "  hash BLOB NOT NULL, data BLOB NOT NULL, PRIMARY KEY(round, part));"
+    "INSERT INTO carried SELECT round, part, hash, data FROM carried_2;"
+    "DROP TABLE carried_2;"
+    "CREATE TABLE attempt(round INTEGER PRIMARY KEY, attempt INTEGER NOT NULL);"
+    "CREATE TABLE selected(round INTEGER NOT NULL, client TEXT NOT NULL,"
+    "  PRIMARY KEY(round, client)) WITHOUT ROWID;"
+    "CREATE TABLE journal(round INTEGER NOT NULL, client TEXT NOT NULL, attempt INTEGER NOT NULL,"
+    "  samples INTEGER NOT NULL, steps INTEGER NOT NULL, train_loss REAL NOT NULL, seconds REAL "
+    "NOT NULL,"
+    "  bytes_up INTEGER NOT NULL, bytes_down INTEGER NOT NULL, update_id BLOB NOT NULL,"
+    "  params BLOB NOT NULL, control BLOB NOT NULL, PRIMARY KEY(round, client));"
+    "CREATE TABLE journal_metric(round INTEGER NOT NULL, client TEXT NOT NULL,"
+    "  number INTEGER NOT NULL, name TEXT NOT NULL, value REAL NOT NULL, weight INTEGER NOT NULL,"
+    "  PRIMARY KEY(round, client, number)) WITHOUT ROWID;";
+
 /* Brings a store from a version, 0 being an empty file, to the present one. */
 static int convert(struct store *s, int64_t from, struct err *e)
 {
@@ -54,8 +73,10 @@ static int convert(struct store *s, int64_t from, struct err *e)
     int rc = sql_script(&s->sql, doing, "BEGIN IMMEDIATE", e);
     if (rc == 0 && from < 1)
         rc = sql_script(&s->sql, doing, tables, e);
-    if (rc == 0)
+    if (rc == 0 && from < 2)
         rc = sql_script(&s->sql, doing, tables_2, e);
+    if (rc == 0)
+        rc = sql_script(&s->sql, doing, tables_3, e);
     if (rc == 0)
         rc = sql_script(&s->sql, doing, stamp, e);
     if (rc != 0)
@@ -237,15 +258,6 @@ static int put_details(struct store *s, const struct core_commit *c, struct err 
     return rc;
 }
 
-static int put_roster(struct store *s, const char *const *client, size_t n, struct err *e)
-{
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < n; i++)
-        rc = sql_run(&s->sql, "storing a round", e, "INSERT OR IGNORE INTO roster VALUES(?)", "t",
-                     client[i]);
-    return rc;
-}
-
 int store_commit(struct store *s, const struct schema *schema, const struct core_commit *c,
                  const char *const *client, size_t n, struct err *e)
 {
@@ -260,9 +272,11 @@ int store_commit(struct store *s, const struct schema *schema, const struct core
     if (rc == 0)
         rc = put_details(s, c, e);
     if (rc == 0)
-        rc = put_roster(s, client, n, e);
+        rc = store_put_roster(s, client, n, e);
     if (rc == 0)
         rc = store_put_carried(s, c, e);
+    if (rc == 0)
+        rc = store_prune(s, c->round, &c->best, e);
     if (rc == 0)
         rc = sql_script(&s->sql, "storing a round", "COMMIT", e);
     if (rc != 0)
@@ -286,8 +300,11 @@ int store_params(struct store *s, const struct schema *schema, uint32_t round, f
         const unsigned char *packed = sqlite3_column_blob(st, 0);
         size_t len = (size_t)sqlite3_column_bytes(st, 0);
         struct hash h = hash_of(packed, len);
-        if (!store_hash(st, 1, &stored) || !hash_same(&h, &stored) ||
-            tensorset_unpack(schema, packed, len, params, NULL) != 0)
+        if (len == 0 && schema->packed > 0)
+            rc = err_set(e, ERR_USAGE, "%s: the parameters of round %u are no longer kept", s->path,
+                         round + 1);
+        else if (!store_hash(st, 1, &stored) || !hash_same(&h, &stored) ||
+                 tensorset_unpack(schema, packed, len, params, NULL) != 0)
             rc = err_set(
                 e, ERR_IO,
                 "%s: the parameters of round %u are damaged: put a backup in the file's place",

@@ -1,5 +1,9 @@
 /* What survives a restart: the run, its committed rounds, who took part, tokens and enrolled
- * clients. One SQLite file; a commit is one transaction, on disk before the next round begins.
+ * clients; and the journal: who is selected in the round under way, and the updates that came. One
+ * SQLite file; whatever returns 0 after writing is on disk: committed to the write-ahead log, and
+ * that synced by fdatasync. So it outlives the process, killed at any point, and a power cut, if
+ * disk and file system keep what they have said to be synced. A cut in the middle of a transaction
+ * undoes it, as if it had never been begun.
  *
  * A store belongs to one run. Its identity is a hash of everything that a client's result depends
  * on; a server that is configured otherwise is refused, so that rounds of different experiments
@@ -24,6 +28,14 @@ int store_open(struct store **out, const char *path, enum store_mode mode,
                struct err *e) MUST_CHECK;
 void store_close(struct store *s);
 
+/* How much of the past is kept: the journals of the last `journal_rounds` committed rounds, and the
+ * parameters of the last `params_rounds` and of the best one; 0: of all. As many as a replay of
+ * those journals needs are kept anyway. Without this call: no journal, all parameters. */
+void store_keep(struct store *s, uint32_t journal_rounds, uint32_t params_rounds);
+/* Space of what is removed is used again for what comes, so the file stays as large as it ever had
+ * to be; this gives back what is free when that is more than half of it. It may take a while. */
+int store_compact(struct store *s, struct err *e) MUST_CHECK;
+
 /* --- the run --- */
 
 struct store_run {
@@ -41,15 +53,17 @@ int store_begin(struct store *s, struct store_run *run, struct err *e) MUST_CHEC
 int store_run(struct store *s, struct store_run *run, bool *found, struct err *e) MUST_CHECK;
 
 /* One transaction: the round, its contributions and metrics, the names of all clients ready so
- * far, and in place of the last round's the state that the server carries on and which round is the
- * best. All or nothing: ERR_IO when the disk is full, say; it may be tried again. */
+ * far, the state that the server carries on, and which round is the best; what is no longer to be
+ * kept goes. All or nothing: ERR_IO when the disk is full, say; it may be tried again. */
 int store_commit(struct store *s, const struct schema *schema, const struct core_commit *c,
                  const char *const *client, size_t n, struct err *e) MUST_CHECK;
 /* Global values after a committed round, over `params` (schema->count: LOCAL tensors keep their
- * value). ERR_USAGE: not committed; ERR_IO: the bytes do not have the stored SHA-256. */
+ * value). ERR_USAGE: not committed, or no longer kept; ERR_IO: the bytes do not have the stored
+ * SHA-256. */
 int store_params(struct store *s, const struct schema *schema, uint32_t round, float *params,
                  struct err *e) MUST_CHECK;
-/* The n values of core_commit.state, committed with `round`, the last. ERR_IO: there are none, or
+/* The n values of core_commit.state, committed with `round`: the last, or one whose successor has a
+ * journal. ERR_IO: there are none, or
  * not so many, or they do not have the stored SHA-256; `state` is then of no use. They are stored
  * in this machine's byte order. */
 int store_carried(struct store *s, uint32_t round, double *state, size_t n,
@@ -87,6 +101,30 @@ int store_contributions(struct store *s, uint32_t round,
 int store_metrics(struct store *s, uint32_t round,
                   int (*row)(void *ctx, const struct msg_metric *m), void *ctx,
                   struct err *e) MUST_CHECK;
+
+/* --- the journal --- */
+
+/* Who is selected, and the names of all clients ready so far, in one transaction. What came in an
+ * earlier attempt at the same round is forgotten. */
+int store_attempt(struct store *s, const struct core_attempt *a, const char *const *client,
+                  size_t n, struct err *e) MUST_CHECK;
+/* n updates in one transaction. */
+int store_updates(struct store *s, const struct core_update *const *update, size_t n,
+                  struct err *e) MUST_CHECK;
+/* Who was selected in a round, its last attempt; names as of store_roster. *found false: no attempt
+ * of it is stored, or no longer. */
+struct store_selection {
+    struct core_attempt attempt;
+    char **names; /* attempt.client, to be freed */
+};
+int store_selection(struct store *s, uint32_t round, struct store_selection *out, bool *found,
+                    struct err *e) MUST_CHECK;
+/* The updates of a round, sorted by client, until `row` returns non-zero, which is then the result.
+ * What the row points to is valid during the call. Nothing but the form is checked: the update's id
+ * tells whether its bytes are right. */
+typedef int (*store_update_row)(void *ctx, const struct core_update *u, struct err *e);
+int store_journal(struct store *s, const char *run_id, const struct hash *schema, uint32_t round,
+                  store_update_row row, void *ctx, struct err *e) MUST_CHECK;
 
 /* --- who may take part --- */
 

@@ -23,26 +23,25 @@ static int put_best(struct store *s, const struct core_commit *c, struct err *e)
 int store_put_carried(struct store *s, const struct core_commit *c, struct err *e)
 {
     static const char doing[] = "storing a round";
-    int rc = sql_run(&s->sql, doing, e, "DELETE FROM carried", "");
+    int rc = 0;
     for (size_t part = 0; rc == 0 && part * PART < c->n_state; part++) {
         const double *data = c->state + part * PART;
         size_t len = part_length(c->n_state, part) * sizeof *data;
         struct hash hash = hash_of(data, len);
         rc = sql_run(&s->sql, doing, e, "INSERT INTO carried VALUES(?, ?, ?, ?)", "iibb",
-                     (int64_t)part, (int64_t)c->round, hash.byte, (size_t)HASH_BYTES, data, len);
+                     (int64_t)c->round, (int64_t)part, hash.byte, (size_t)HASH_BYTES, data, len);
     }
     return rc == 0 ? put_best(s, c, e) : rc;
 }
 
-/* Whether a row is the given part of the state of a round; copies it then. */
-static bool take_part(sqlite3_stmt *st, uint32_t round, double *state, size_t n, size_t part)
+/* Whether a row is the given part of a state; copies it then. */
+static bool take_part(sqlite3_stmt *st, double *state, size_t n, size_t part)
 {
     size_t len = part_length(n, part) * sizeof *state;
-    const void *data = sqlite3_column_blob(st, 3);
+    const void *data = sqlite3_column_blob(st, 2);
     struct hash stored;
     if (data == NULL || sqlite3_column_int64(st, 0) != (int64_t)part ||
-        sqlite3_column_int64(st, 1) != (int64_t)round ||
-        (size_t)sqlite3_column_bytes(st, 3) != len || !store_hash(st, 2, &stored))
+        (size_t)sqlite3_column_bytes(st, 2) != len || !store_hash(st, 1, &stored))
         return false;
     struct hash hash = hash_of(data, len);
     memcpy(state + part * PART, data, len);
@@ -52,12 +51,13 @@ static bool take_part(sqlite3_stmt *st, uint32_t round, double *state, size_t n,
 int store_carried(struct store *s, uint32_t round, double *state, size_t n, struct err *e)
 {
     sqlite3_stmt *st =
-        sql_prepare(&s->sql, "SELECT part, round, hash, data FROM carried ORDER BY part", "");
+        sql_prepare(&s->sql, "SELECT part, hash, data FROM carried WHERE round = ? ORDER BY part",
+                    "i", (int64_t)round);
     int step = SQLITE_ERROR, rc = 0;
     size_t part = 0;
     bool sound = true;
     while (st != NULL && sound && (step = sqlite3_step(st)) == SQLITE_ROW)
-        sound = part * PART < n && take_part(st, round, state, n, part++);
+        sound = part * PART < n && take_part(st, state, n, part++);
     if (!sound || (step == SQLITE_DONE && part * PART < n))
         rc = err_set(e, ERR_IO,
                      "%s: the server's state after round %u is damaged: put a backup in the file's "

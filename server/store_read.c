@@ -1,4 +1,5 @@
 #include "server/store_state.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,21 +10,34 @@ static int finish(struct store *s, sqlite3_stmt *st, int step, struct err *e)
     return rc;
 }
 
-int store_roster(struct store *s, char ***out, size_t *n, struct err *e)
+/* How many names there are, and their bytes with each one's NUL. */
+static int measure(struct store *s, const char *from, size_t *names, size_t *bytes, struct err *e)
 {
-    int64_t rows = 0, bytes = 0;
-    int rc = sql_number(&s->sql, "reading", "SELECT count(*) FROM roster", 0, &rows, e);
+    char text[160];
+    int64_t rows = 0, sum = 0;
+    snprintf(text, sizeof text, "SELECT count(*) FROM %s", from);
+    int rc = sql_number(&s->sql, "reading", text, 0, &rows, e);
+    snprintf(text, sizeof text, "SELECT sum(length(CAST(client AS BLOB)) + 1) FROM %s", from);
     if (rc == 0)
-        rc = sql_number(&s->sql, "reading",
-                        "SELECT sum(length(CAST(client AS BLOB)) + 1) FROM roster", 0, &bytes, e);
+        rc = sql_number(&s->sql, "reading", text, 0, &sum, e);
+    *names = (size_t)rows;
+    *bytes = (size_t)sum;
+    return rc;
+}
+
+int store_names(struct store *s, const char *from, char ***out, size_t *n, struct err *e)
+{
+    char query[128];
+    size_t room = 0, bytes = 0, at = 0;
+    int rc = measure(s, from, &room, &bytes, e);
     if (rc != 0)
         return rc;
-    size_t room = (size_t)rows, at = 0;
-    char **name = malloc(room * sizeof *name + (size_t)bytes + 1);
+    char **name = malloc(room * sizeof *name + bytes + 1);
     if (name == NULL)
         return err_set(e, ERR_NOMEM, "%s: no memory for %zu names", s->path, room);
     char *text = (char *)(name + room), *end = text + bytes;
-    sqlite3_stmt *st = sql_prepare(&s->sql, "SELECT client FROM roster ORDER BY client", "");
+    snprintf(query, sizeof query, "SELECT client FROM %s ORDER BY client", from);
+    sqlite3_stmt *st = sql_prepare(&s->sql, query, "");
     int step = SQLITE_ERROR;
     while (st != NULL && (step = sqlite3_step(st)) == SQLITE_ROW && at < room) {
         size_t len = (size_t)sqlite3_column_bytes(st, 0) + 1;
@@ -41,6 +55,11 @@ int store_roster(struct store *s, char ***out, size_t *n, struct err *e)
     *out = name;
     *n = at;
     return 0;
+}
+
+int store_roster(struct store *s, char ***out, size_t *n, struct err *e)
+{
+    return store_names(s, "roster", out, n, e);
 }
 
 int store_counted(struct store *s, uint32_t *counted, size_t n, struct err *e)

@@ -169,6 +169,12 @@ static int obey_core(struct fleet *f, const struct core_out *out, struct err *e)
         if (m)
             hang_up(m);
         return 0;
+    case OUT_BEGIN: /* nothing here outlives the process */
+        core_begun(f->core, f->now);
+        return 0;
+    case OUT_STORE:
+        core_stored(f->core, out->update->client, true, f->now);
+        return 0;
     case OUT_COMMIT:
         rc = f->config->committed(f->config->ctx, out->commit, &score, e);
         if (rc)

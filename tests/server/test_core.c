@@ -181,6 +181,10 @@ Test(core, counts_the_bytes_between_task_and_receipt)
     struct msg m = world_update(&w, 0, 0, packed);
     core_message(w.core, 1, &m, w.now);
     cr_assert(core_next(w.core, &out));
+    cr_assert_eq(out.kind, OUT_STORE);
+    cr_assert_eq(out.update->bytes_up, 700);
+    core_stored(w.core, out.update->client, true, w.now);
+    cr_assert(core_next(w.core, &out));
     cr_assert_eq(out.msg.type, MSG_RECEIPT);
     core_traffic(w.core, 1, 1700, 2560); /* the receipt went out */
     cr_assert(core_next(w.core, &out));

@@ -53,7 +53,9 @@ static void deliver(struct round *r, const struct trial *t, struct roster *who, 
                            .samples = t->samples[k],
                            .params = {packed, 4 * t->n}};
     u.update_id = msg_update_id(&u, t->name[k]);
-    cr_assert_eq(round_update(r, m, &u), REASON_NONE);
+    cr_assert_eq(round_update(r, m, &u, 0), REASON_NONE);
+    cr_assert_not_null(round_next_update(r));
+    round_stored(r, m->slot, true);
 }
 
 static void check_mean(const struct trial *t, const float *got)
@@ -89,6 +91,7 @@ static void play(bool weighted, uint64_t seed)
                                 .params = t.initial};
         cr_assert_eq(round_init(&r, &c, NULL), 0);
         round_begin(&r, &who, 0);
+        round_open(&r, 0);
         for (uint32_t k = 0; k < t.clients; k++)
             deliver(&r, &t, &who, t.order[k]);
         cr_assert(round_complete(&r));

@@ -311,7 +311,18 @@ Test(store, a_newer_format_is_refused)
     folder_remove(&f);
 }
 
-Test(store, the_first_format_is_converted)
+/* What later formats have beside it. */
+static const char *const formats[] = {
+    "DROP TABLE carried; DROP TABLE best; DROP TABLE attempt; DROP TABLE selected;"
+    "DROP TABLE journal; DROP TABLE journal_metric; PRAGMA user_version = 1",
+    "DROP TABLE carried; DROP TABLE attempt; DROP TABLE selected;"
+    "DROP TABLE journal; DROP TABLE journal_metric;"
+    "CREATE TABLE carried(part INTEGER PRIMARY KEY, round INTEGER NOT NULL REFERENCES round,"
+    "  hash BLOB NOT NULL, data BLOB NOT NULL);"
+    "INSERT INTO carried VALUES(0, 0, x'00', x'00'); PRAGMA user_version = 2",
+};
+
+static void convert_format(const char *script)
 {
     struct folder f = folder_make();
     struct store *s = open_store(&f);
@@ -321,10 +332,7 @@ Test(store, the_first_format_is_converted)
     sample_make(&c, 0);
     cr_assert_eq(store_begin(s, &run, NULL), 0);
     cr_assert_eq(commit(s, &c, NULL), 0);
-    cr_assert_eq(sqlite3_exec(s->sql.db,
-                              "DROP TABLE carried; DROP TABLE best; PRAGMA user_version = 1", NULL,
-                              NULL, NULL),
-                 SQLITE_OK);
+    cr_assert_eq(sqlite3_exec(s->sql.db, script, NULL, NULL, NULL), SQLITE_OK);
     store_close(s);
     expect_unusable(folder_file(&f, "db"), STORE_READ, ERR_IO, "start the server once");
     s = open_store(&f);
@@ -338,6 +346,12 @@ Test(store, the_first_format_is_converted)
     store_close(s);
     schema_release(&c.schema);
     folder_remove(&f);
+}
+
+Test(store, earlier_formats_are_converted)
+{
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        convert_format(formats[i]);
 }
 
 Test(store, belongs_to_its_owner_and_syncs_fully)

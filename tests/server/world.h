@@ -34,7 +34,10 @@ struct world {
     struct core *core;
     core_time now;
     uint64_t last_conn;
-    bool hold;           /* commits stay in progress until world_commit */
+    bool hold;         /* commits stay in progress until world_commit */
+    bool hold_updates; /* updates stay in progress until world_stored */
+    bool hold_begin;   /* selections stay in progress until core_begun */
+    unsigned begins, stores;
     const double *score; /* by round: the accuracy that all report; NULL: each its own */
     double gain;         /* on what an update changes; 0: 1 */
     struct puppet client[WORLD_CLIENTS];
@@ -183,6 +186,14 @@ static inline void world_drain(struct world *w)
             if (p != NULL)
                 p->conn = 0;
             core_disconnected(w->core, out.conn, w->now);
+        } else if (out.kind == OUT_BEGIN) {
+            w->begins++;
+            if (!w->hold_begin)
+                core_begun(w->core, w->now);
+        } else if (out.kind == OUT_STORE) {
+            w->stores++;
+            if (!w->hold_updates)
+                core_stored(w->core, out.update->client, true, w->now);
         } else if (out.kind == OUT_COMMIT) {
             world_note(w, out.commit);
             if (!w->hold)
@@ -198,6 +209,12 @@ static inline void world_drain(struct world *w)
 static inline void world_commit(struct world *w)
 {
     core_committed(w->core, w->now);
+    world_drain(w);
+}
+
+static inline void world_stored(struct world *w, int k, bool stored)
+{
+    core_stored(w->core, w->client[k].name, stored, w->now);
     world_drain(w);
 }
 

@@ -1,0 +1,17 @@
+/* The inside of the core, shared by core.c and core_status.c. Nobody else includes it. */
+#ifndef SERVER_CORE_STATE_H
+#define SERVER_CORE_STATE_H
+
+#include "server/core.h"
+#include "server/round.h"
+
+struct core {
+    struct core_config config;
+    struct round round;
+    struct roster who;
+    core_time now; /* of the last event */
+    bool draining, begin_due, begin_out, commit_due, commit_out, finish_due;
+    uint64_t refusals[REASONS];
+};
+
+#endif

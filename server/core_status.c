@@ -1,0 +1,79 @@
+#include "server/core_state.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Appends to a text of fixed size; what does not fit is cut. */
+static void append(char *text, size_t size, const char *fmt, ...) PRINTF_LIKE(3, 4);
+static void append(char *text, size_t size, const char *fmt, ...)
+{
+    size_t len = strlen(text);
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text + len, size - len, fmt, args);
+    va_end(args);
+}
+
+static void name_missing(const struct round *r, char *text, size_t size)
+{
+    enum { SHOWN = 3 };
+    size_t missing = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        const struct slot *s = &r->slot[i];
+        if (s->delivered || s->pending != NULL || missing++ >= SHOWN)
+            continue;
+        const struct session *at = s->member->session;
+        bool here = at != NULL && at->state == SESSION_READY;
+        append(text, size, "%s %s%s", missing == 1 ? "; waits for" : ",", s->member->name,
+               s->failed ? " (refused)"
+               : here    ? ""
+                         : " (away)");
+    }
+    if (missing > SHOWN)
+        append(text, size, " and %zu more", missing - SHOWN);
+}
+
+static void say_round(const struct core *c, core_time now, char *text, size_t size)
+{
+    const struct round *r = &c->round;
+    append(text, size, "round %u of %u", r->number + 1, r->spec->rounds);
+    if (r->attempt > 0)
+        append(text, size, ", attempt %u", r->attempt + 1);
+    if (r->state == ROUND_GATHERING) {
+        append(text, size, ": waiting for clients: %zu of %zu ready", roster_ready(&c->who),
+               round_needs(r));
+    } else if (r->state == ROUND_SELECTED) {
+        append(text, size, ": storing the selection of %zu clients", r->n);
+    } else if (r->state == ROUND_CLOSED) {
+        append(text, size, ": storing the result");
+    } else {
+        core_time left = r->deadline > now ? (r->deadline - now + 999) / 1000 : 0;
+        append(text, size, ": %zu of %zu updates, %lld s left", r->delivered, r->n,
+               (long long)left);
+        if (r->waiting > 0)
+            append(text, size, ", %zu being stored", r->waiting);
+        name_missing(r, text, size);
+    }
+}
+
+void core_status(const struct core *c, core_time now, char *text, size_t size)
+{
+    const struct round *r = &c->round;
+    if (size == 0)
+        return;
+    text[0] = '\0';
+    if (c->draining)
+        append(text, size, "stopping; ");
+    if (r->state == ROUND_OVER && r->number < r->spec->rounds)
+        append(text, size, "ended early, after %u of %u rounds: %u brought none better", r->number,
+               r->spec->rounds, r->best.since);
+    else if (r->state == ROUND_OVER)
+        append(text, size, "all %u rounds are done", r->spec->rounds);
+    else if (r->state == ROUND_FAILED)
+        append(text, size, "failed: %s", r->failure.text);
+    else
+        say_round(c, now, text, size);
+    if (r->best.any)
+        append(text, size, "; best so far: round %u (%s%s%.4f)", r->best.round + 1,
+               r->metric != NULL ? r->metric : "", r->metric != NULL ? " " : "", r->best.score);
+}

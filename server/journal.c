@@ -1,0 +1,80 @@
+#include "server/server_state.h"
+#include <stdlib.h>
+
+static void start(struct server *s);
+
+/* On a worker thread. Updates that came while the disk was busy with others share one transaction,
+ * so that the number of clients does not multiply what a sync costs. */
+static void store_batch(uv_work_t *work)
+{
+    struct server *s = work->data;
+    struct journal *j = &s->journal;
+    j->rc = store_updates(s->rounds, j->batch.update, j->batch.n, &j->err);
+}
+
+/* A disk that is full says so once, and once when it no longer is. */
+static void log_change(struct journal *j)
+{
+    if (j->rc != 0 && !j->failing)
+        log_error("updates cannot be stored, clients will come back with them reason=\"%s\"",
+                  j->err.text);
+    if (j->rc == 0 && j->failing)
+        log_info("updates are stored again");
+    j->failing = j->rc != 0;
+}
+
+static void batch_stored(uv_work_t *work, int status)
+{
+    struct server *s = work->data;
+    struct journal *j = &s->journal;
+    (void)status; /* never cancelled */
+    j->working = false;
+    log_change(j);
+    for (size_t i = 0; i < j->batch.n; i++)
+        core_stored(s->core, j->batch.update[i]->client, j->rc == 0, (core_time)uv_now(&s->loop));
+    j->batch.n = 0;
+    if (j->queue.n > 0)
+        start(s);
+    peers_pump(s);
+    server_end_if_idle(s);
+}
+
+static void start(struct server *s)
+{
+    struct journal *j = &s->journal;
+    struct updates batch = j->batch;
+    j->batch = j->queue;
+    j->queue = batch;
+    j->err = (struct err){0};
+    j->work.data = s;
+    j->working = true;
+    uv_queue_work(&s->loop, &j->work, store_batch, batch_stored);
+}
+
+static bool append(struct updates *u, const struct core_update *update)
+{
+    if (u->n == u->cap) {
+        size_t cap = u->cap == 0 ? 16 : 2 * u->cap;
+        const struct core_update **more = realloc(u->update, cap * sizeof *more);
+        if (more == NULL)
+            return false;
+        u->update = more;
+        u->cap = cap;
+    }
+    u->update[u->n++] = update;
+    return true;
+}
+
+void journal_put(struct server *s, const struct core_update *update)
+{
+    if (!append(&s->journal.queue, update))
+        core_stored(s->core, update->client, false, (core_time)uv_now(&s->loop));
+    else if (!s->journal.working)
+        start(s);
+}
+
+void journal_release(struct journal *j)
+{
+    free(j->queue.update);
+    free(j->batch.update);
+}
