@@ -82,7 +82,8 @@ static int compare(const char *path, const json_t *then, const json_t *now, stru
         const json_t *old = json_object_get(then, key);
         if (json_equal(old, value))
             continue;
-        char *was = json_dumps(old, JSON_ENCODE_ANY), *is = json_dumps(value, JSON_ENCODE_ANY);
+        const size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION(15);
+        char *was = json_dumps(old, flags), *is = json_dumps(value, flags);
         err_set(
             e, ERR_STATE,
             "%s: made with other settings: %s was %.80s and is %.80s: take the former settings, "

@@ -88,7 +88,6 @@ struct pretraining {
     float *theta;
     json_t *identity; /* of the checkpoint */
     struct progress progress;
-    sigset_t ends; /* signals that end the process: they are waited for between steps */
 };
 
 static void show_tokens(uint64_t documents, uint64_t tokens, void *ctx)
@@ -212,6 +211,23 @@ static void pretraining_close(struct pretraining *p)
 
 /* --- training -------------------------------------------------------------------------------- */
 
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int signo)
+{
+    (void)signo;
+    interrupted = 1;
+}
+
+/* The first signal ends the training after its step and a checkpoint, a second one at once. */
+static void catch_signals(void)
+{
+    struct sigaction act = {.sa_handler = on_signal, .sa_flags = SA_RESETHAND};
+    sigemptyset(&act.sa_mask);
+    sigaction(SIGINT, &act, NULL);
+    sigaction(SIGTERM, &act, NULL);
+}
+
 static void log_point(const struct pretrain_progress *s)
 {
     double rate = s->seconds > 0 ? (double)s->tokens / s->seconds : 0;
@@ -225,8 +241,6 @@ static void log_point(const struct pretrain_progress *s)
 static bool on_step(const struct pretrain_progress *s, void *ctx)
 {
     struct pretraining *p = ctx;
-    sigset_t pending;
-    int ended;
     progress_draw(&p->progress, s->step - s->done_before, s->steps - s->done_before,
                   "step %u of %u  loss %.4f  %.0f tokens/s", s->step, s->steps, s->loss,
                   (double)s->tokens / (s->seconds > 0 ? s->seconds : 1));
@@ -234,11 +248,7 @@ static bool on_step(const struct pretrain_progress *s, void *ctx)
         progress_clear(&p->progress);
         log_point(s);
     }
-    sigpending(&pending);
-    if (!sigismember(&pending, SIGINT) && !sigismember(&pending, SIGTERM))
-        return true;
-    sigwait(&p->ends, &ended);
-    return false;
+    return !interrupted;
 }
 
 static int train(struct pretraining *p, struct pretrain_result *result, struct err *e)
@@ -256,6 +266,7 @@ static int train(struct pretraining *p, struct pretrain_result *result, struct e
                                      .progress = on_step,
                                      .ctx = p};
     p->progress = progress_begin();
+    catch_signals();
     int rc = pretrain_run(p->trainer, &job, p->theta, result, e);
     progress_clear(&p->progress);
     return rc;
@@ -322,16 +333,9 @@ static int pretrain(const struct request *request, struct err *e)
     struct pretraining p = {.request = request};
     struct pretrain_result result = {0};
     const struct adapter_info info = {.dtype = request->weights};
-    sigset_t before;
-    sigemptyset(&p.ends);
-    sigaddset(&p.ends, SIGINT);
-    sigaddset(&p.ends, SIGTERM);
     int rc = pretraining_open(&p, e);
-    if (!rc) {
-        pthread_sigmask(SIG_BLOCK, &p.ends, &before);
+    if (!rc)
         rc = train(&p, &result, e);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-    }
     if (!rc)
         rc = peft_save_merged(p.peft, p.theta, &info, request->out, e);
     if (!rc)

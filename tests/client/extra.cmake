@@ -6,3 +6,5 @@ fedpet_thread_test(trainer_threads ${CMAKE_CURRENT_SOURCE_DIR}/client/tsan_train
 # What tests/interop/mlm_parity.py asks.
 add_executable(mlm_scores ${CMAKE_CURRENT_SOURCE_DIR}/interop/mlm_scores.c)
 target_link_libraries(mlm_scores PRIVATE fedpet_peft)
+# The command itself, as people run it.
+add_dependencies(test_client fedpet-client)
