@@ -130,18 +130,21 @@ static int open_text(struct pretraining *p, struct hash *identity, struct err *e
 }
 
 /* Everything that the result depends on, but for the number of threads, which it does not. */
-static json_t *identify(const struct pretraining *p, const struct hash *text)
+static json_t *identify(const struct pretraining *p, const struct hash *text,
+                        const struct hash *config)
 {
     const struct local_spec *l = &p->settings->local;
-    char model_hex[HASH_HEX], text_hex[HASH_HEX];
+    char model_hex[HASH_HEX], text_hex[HASH_HEX], config_hex[HASH_HEX];
     hash_hex(&p->base.model->hash, model_hex);
     hash_hex(text, text_hex);
+    hash_hex(config, config_hex);
     return json_pack(
-        "{s:s, s:s, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:f, s:f, s:f, s:f, "
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:f, s:f, s:f, "
+        "s:f, "
         "s:f, s:f, s:f, s:f}",
-        "model", model_hex, "text, tokenizer or local.max_length", text_hex, "hold-out",
-        (json_int_t)p->request->hold_out, "evaluate-every", (json_int_t)p->request->evaluate_every,
-        "seed", (json_int_t)p->settings->seed, "peft",
+        "model", model_hex, "config.json", config_hex, "text, tokenizer or local.max_length",
+        text_hex, "hold-out", (json_int_t)p->request->hold_out, "evaluate-every",
+        (json_int_t)p->request->evaluate_every, "seed", (json_int_t)p->settings->seed, "peft",
         peft_settings(peft_method_find(p->settings->peft.method), &p->settings->peft),
         "local.epochs", (json_int_t)l->epochs, "local.steps", (json_int_t)l->steps,
         "local.batch_size", (json_int_t)l->batch_size, "local.accumulate",
@@ -150,6 +153,20 @@ static json_t *identify(const struct pretraining *p, const struct hash *text)
         "local.weight_decay", l->weight_decay, "local.beta1", l->beta1, "local.beta2", l->beta2,
         "local.eps", l->eps, "local.warmup", l->warmup, "local.max_grad_norm", l->max_grad_norm,
         "local.model_dropout", l->model_dropout);
+}
+
+static int hash_config(const struct pretraining *p, struct hash *out, struct err *e)
+{
+    char path[PATH_MAX];
+    struct file_map m;
+    int rc = file_join(path, sizeof path, p->base.model->dir, "config.json", e);
+    if (!rc)
+        rc = file_map_open(&m, path, e);
+    if (rc)
+        return rc;
+    *out = hash_of(m.bytes, m.len);
+    file_map_close(&m);
+    return 0;
 }
 
 static int open_training(struct pretraining *p, struct err *e)
@@ -177,7 +194,7 @@ static int open_training(struct pretraining *p, struct err *e)
 static int pretraining_open(struct pretraining *p, struct err *e)
 {
     const struct request *r = p->request;
-    struct hash text;
+    struct hash text, config;
     int rc = conf_load(&p->conf, &settings_conf, NULL, r->set.item, r->set.n, e);
     if (rc)
         return rc;
@@ -192,7 +209,9 @@ static int pretraining_open(struct pretraining *p, struct err *e)
         rc = open_training(p, e);
     if (!rc)
         rc = open_text(p, &text, e);
-    if (!rc && !(p->identity = identify(p, &text)))
+    if (!rc)
+        rc = hash_config(p, &config, e);
+    if (!rc && !(p->identity = identify(p, &text, &config)))
         rc = err_set(e, ERR_NOMEM, "out of memory");
     return rc;
 }

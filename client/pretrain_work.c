@@ -26,7 +26,8 @@ int pretrain_work_open(struct pretrain_work *w, const char *out, struct err *e)
 int pretrain_work_create(const struct pretrain_work *w, const char *config,
                          const char *tokenizer_dir, uint64_t seed, struct err *e)
 {
-    return file_exists(w->start) ? 0 : model_create(config, tokenizer_dir, seed, w->start, e);
+    model_dir_remove(w->start);
+    return model_create(config, tokenizer_dir, seed, w->start, e);
 }
 
 /* The bytes of a file, and how many there are. */

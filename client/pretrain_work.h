@@ -12,8 +12,8 @@ struct pretrain_work {
 
 /* Makes the folder unless it is there. ERR_IO: `out` exists, so it is done already; ... */
 int pretrain_work_open(struct pretrain_work *w, const char *out, struct err *e) MUST_CHECK;
-/* Makes the model that training begins from, w->start, unless it is there. Errors of model_create.
- */
+/* Makes the model that training begins from, w->start, always anew: another configuration must not
+ * meet an old model. Errors of model_create. */
 int pretrain_work_create(const struct pretrain_work *w, const char *config,
                          const char *tokenizer_dir, uint64_t seed, struct err *e) MUST_CHECK;
 /* Tokenises the corpus into w->tokens, unless that was done before with the same bytes of text and

@@ -27,15 +27,16 @@ static void put(const char *name, const char *bytes, size_t len)
     cr_assert_eq(file_write(path, bytes, len, 0644, &e), 0, "%s", e.text);
 }
 
-static void put_config(const char *name, int vocab)
+static void put_config(const char *name, int vocab, double dropout)
 {
     char text[512];
     int n = snprintf(text, sizeof text,
                      "{\"model_type\": \"roberta\", \"vocab_size\": %d, \"hidden_size\": 16, "
                      "\"num_hidden_layers\": 1, \"num_attention_heads\": 2, "
                      "\"intermediate_size\": 32, \"max_position_embeddings\": 34, "
-                     "\"type_vocab_size\": 1, \"pad_token_id\": 1}",
-                     vocab);
+                     "\"type_vocab_size\": 1, \"pad_token_id\": 1, "
+                     "\"hidden_dropout_prob\": %g}",
+                     vocab, dropout);
     put(name, text, (size_t)n);
 }
 
@@ -75,8 +76,8 @@ static void make_folder(void)
         "\x7f"
         "ELF\0\1\2\3",
         8);
-    put_config("config.json", 5 + WORDS);
-    put_config("small.json", WORDS);
+    put_config("config.json", 5 + WORDS, 0.1);
+    put_config("small.json", WORDS, 0.1);
     put_tokenizer();
 }
 
@@ -198,6 +199,10 @@ Test(pretrain_command, killed_and_interrupted_it_arrives_at_the_same_model)
     cr_expect(says("local.lr was 0.0005 and is 0.1:"));
     cr_expect_eq(run(LONG "broken --set local.max_length=20"), ERR_STATE);
     cr_expect(says("local.max_length"));
+    put_config("config.json", 5 + WORDS, 0);
+    cr_expect_eq(run(LONG "broken"), ERR_STATE);
+    cr_expect(says("config.json was"));
+    put_config("config.json", 5 + WORDS, 0.1);
     cr_assert_eq(run(LONG "broken"), 0);
     struct hash whole = weights("whole"), broken = weights("broken");
     cr_expect(hash_same(&whole, &broken));
