@@ -1,4 +1,5 @@
 #include "server/audit.h"
+#include "base/file.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -199,6 +200,20 @@ int audit_append(struct audit *a, int64_t now, const char *event, json_t *detail
         flock(a->fd, LOCK_UN);
     }
     pthread_mutex_unlock(&a->lock);
+    json_decref(detail);
+    return rc;
+}
+
+int audit_once(const char *state, int64_t now, const char *event, json_t *detail, struct err *e)
+{
+    char path[4096];
+    struct audit *a = NULL;
+    int rc = file_join(path, sizeof path, state, AUDIT_FILE, e);
+    if (rc == 0)
+        rc = audit_open(&a, path, now, e);
+    if (rc == 0)
+        rc = audit_append(a, now, event, json_incref(detail), true, e);
+    audit_close(a);
     json_decref(detail);
     return rc;
 }

@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define AUDIT_FILE "audit.log"  /* in the state folder */
 enum { AUDIT_MAX_LINE = 4096 }; /* bytes, newline included */
 
 struct audit; /* may be used by several threads */
@@ -35,6 +36,11 @@ void audit_close(struct audit *a);
  * was before. ERR_DATA: as audit_open; ERR_NOMEM: no memory, or longer than AUDIT_MAX_LINE. */
 int audit_append(struct audit *a, int64_t now, const char *event, json_t *detail, bool sync,
                  struct err *e) MUST_CHECK;
+
+/* The same, synced, for a program that has one line to write: to the log in the folder `state`.
+ * Errors of audit_open and audit_append. */
+int audit_once(const char *state, int64_t now, const char *event, json_t *detail,
+               struct err *e) MUST_CHECK;
 
 struct audit_summary {
     uint64_t lines;

@@ -18,6 +18,8 @@ int cmd_run(const struct cli_command *self, int argc, char **argv, struct err *e
 int cmd_status(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_export(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_replay(const struct cli_command *self, int argc, char **argv, struct err *e);
+int cmd_audit_verify(const struct cli_command *self, int argc, char **argv, struct err *e);
+int cmd_audit_show(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_config_show(const struct cli_command *self, int argc, char **argv, struct err *e);
 
 #endif

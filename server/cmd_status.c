@@ -4,10 +4,15 @@
 #include "server/config.h"
 #include "server/server.h"
 #include "server/status.h"
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <unistd.h>
 
-static int show(const char *state, bool json, struct err *e)
+enum { WATCH_S = 2 };
+
+/* `lines`: JSON in one line a time. */
+static int show(const char *state, bool json, bool lines, struct err *e)
 {
     char database[PATH_MAX];
     struct store *store;
@@ -20,21 +25,40 @@ static int show(const char *state, bool json, struct err *e)
     if (rc != 0)
         return rc;
     if (json)
-        rc = jsonfile_print(status, JSON_INDENT(2), e);
+        rc = jsonfile_print(status, lines ? JSON_COMPACT : JSON_INDENT(2), e);
     else
         status_print(status);
     json_decref(status);
     return rc;
 }
 
+/* Again and again, on a terminal in the same place; until SIGINT, or nobody reads. */
+static int watch(const char *state, bool json, struct err *e)
+{
+    bool terminal = isatty(STDOUT_FILENO) == 1;
+    for (bool first = true;; first = false) {
+        if (!json && terminal)
+            fputs("\x1b[H\x1b[J", stdout); /* home, clear (ECMA-48) */
+        else if (!json && !first)
+            putchar('\n');
+        int rc = show(state, json, true, e);
+        if (rc != 0)
+            return rc;
+        if (fflush(stdout) != 0)
+            return err_sys(e, ERR_IO, errno, "standard output");
+        sleep(WATCH_S);
+    }
+}
+
 int cmd_status(const struct cli_command *self, int argc, char **argv, struct err *e)
 {
     char *path = NULL;
-    bool json = false;
+    bool json = false, again = false;
     struct cli_list set = {0};
     const struct cli_option options[] = {
         CMD_CONFIG(path, set),
         {"format", 'f', CLI_FORMAT, "text|json", "how to print it (default text)", &json},
+        {"watch", 'w', CLI_FLAG, NULL, "show it again every two seconds", &again},
         {0},
     };
     struct cli_args args;
@@ -45,7 +69,7 @@ int cmd_status(const struct cli_command *self, int argc, char **argv, struct err
         return rc;
     if ((rc = server_config_load(&conf, &c, path, &set, NEED_STATE, e)) != 0)
         return rc;
-    rc = show(c->state, json, e);
+    rc = again ? watch(c->state, json, e) : show(c->state, json, false, e);
     conf_free(conf);
     return rc;
 }

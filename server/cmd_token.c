@@ -1,5 +1,6 @@
 #include "base/file.h"
 #include "net/token.h"
+#include "server/audit.h"
 #include "server/cmd.h"
 #include "server/enroll.h"
 #include "server/server.h"
@@ -20,6 +21,18 @@ static int open_people(struct store **store, const struct server_config *c, stru
     return rc != 0 ? rc : store_open(store, path, STORE_WRITE, e);
 }
 
+/* By the digest, of which the first half names it well enough. */
+static int record_token(const char *state, const struct hash *digest, const char *name, int64_t now,
+                        uint64_t ttl, struct err *e)
+{
+    char hex[HASH_HEX];
+    hash_hex(digest, hex);
+    hex[HASH_HEX / 2] = '\0';
+    return audit_once(
+        state, now * 1000, "token_made",
+        json_pack("{s:s, s:s?, s:I}", "token", hex, "client", name, "ttl_s", (json_int_t)ttl), e);
+}
+
 static int make_token(const struct server_config *c, struct store *store, const char *name,
                       uint64_t ttl, struct err *e)
 {
@@ -34,6 +47,8 @@ static int make_token(const struct server_config *c, struct store *store, const 
         struct hash digest = token_digest(&token);
         int64_t now = (int64_t)time(NULL);
         rc = store_token(store, &digest, name, now, now + (int64_t)ttl, e);
+        if (rc == 0)
+            rc = record_token(c->state, &digest, name, now, ttl, e);
     }
     if (rc == 0) {
         token_format(&token, text);
@@ -100,7 +115,11 @@ int cmd_revoke(const struct cli_command *self, int argc, char **argv, struct err
     if ((rc = server_config_load(&conf, &c, path, &set, NEED_STATE, e)) != 0)
         return rc;
     if ((rc = open_people(&store, c, e)) == 0) {
-        rc = store_revoke(store, args.word[0], (int64_t)time(NULL), e);
+        int64_t now = (int64_t)time(NULL);
+        rc = store_revoke(store, args.word[0], now, e);
+        if (rc == 0)
+            rc = audit_once(c->state, now * 1000, "revoked",
+                            json_pack("{s:s}", "client", args.word[0]), e);
         store_close(store);
     }
     conf_free(conf);

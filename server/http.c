@@ -67,10 +67,21 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
 
 static void on_time(uv_timer_t *timer);
 
+static unsigned connections(const struct http *h)
+{
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+    return info != NULL ? info->num_connections : 0;
+}
+
 static void work(struct http *h)
 {
     MHD_UNSIGNED_LONG_LONG wait;
-    MHD_run(h->daemon);
+    unsigned before;
+    do { /* once connections have ended, it listens again, but only in its next run */
+        before = connections(h);
+        MHD_run(h->daemon);
+    } while (connections(h) < before);
     if (MHD_get_timeout(h->daemon, &wait) == MHD_YES)
         uv_timer_start(&h->timer, on_time, wait, 0);
     else

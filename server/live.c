@@ -26,17 +26,26 @@ static json_t *refusals(const struct core *c)
     return j;
 }
 
+static int clients_connected(const struct peers *p)
+{
+    int n = 0;
+    for (size_t i = 0; i < p->n; i++)
+        n += p->peer[i]->known;
+    return n;
+}
+
 /* One JSON object, malloc'ed; NULL without memory. */
 static char *describe(struct server *s)
 {
     char state[512];
     core_status(s->core, (core_time)uv_now(&s->loop), state, sizeof state);
-    json_t *j = json_pack("{s:i, s:s, s:b, s:i, s:i, s:i, s:o, s:b, s:s?, s:i}", "pid",
-                          (int)getpid(), "state", state, "finished", core_finished(s->core),
-                          "connections", (int)s->peers.n, "port", (int)s->port, "enroll_port",
-                          (int)s->enroll_port, "refusals", refusals(s->core), "draining",
-                          s->stopping, "trouble", commit_trouble(s), "metrics_port",
-                          s->observe.http != NULL ? (int)http_port(s->observe.http) : 0);
+    json_t *j = json_pack("{s:i, s:s, s:s?, s:b, s:b, s:i, s:i, s:i, s:i, s:i, s:o}", "pid",
+                          (int)getpid(), "state", state, "trouble", commit_trouble(s), "finished",
+                          core_finished(s->core), "draining", s->stopping, "connections",
+                          (int)s->peers.n, "clients", clients_connected(&s->peers), "port",
+                          (int)s->port, "enroll_port", (int)s->enroll_port, "metrics_port",
+                          s->observe.http != NULL ? (int)http_port(s->observe.http) : 0, "refusals",
+                          refusals(s->core));
     char *text = j != NULL ? json_dumps(j, JSON_COMPACT) : NULL;
     json_decref(j);
     return text;

@@ -21,15 +21,18 @@ static const struct cli_command commands[] = {
      "Listens for clients and for devices that enrol, runs the rounds, and stores each update\n"
      "before it is acknowledged and each round before the next begins: started again, it goes on\n"
      "where it was, in the middle of a round too. SIGTERM and SIGINT end it in good\n"
-     "order, SIGHUP reads its certificates anew.\n\n"
+     "order, within drain_s seconds; a second one at once. SIGHUP reads certificates and\n"
+     "configuration anew: of the latter log, metrics and drain_s take effect, the rest is named\n"
+     "and waits for a restart. With metrics: 127.0.0.1:9464 it serves /metrics and /healthz.\n\n"
      "Examples:\n"
      "  fedpet-server run --config server.yaml\n"
      "  fedpet-server run --config server.yaml --set federation.rounds=50 --set log.json=true\n",
      cmd_run},
-    {"status", "--config FILE [--format text|json]",
+    {"status", "--config FILE [--format text|json] [--watch]",
      "show the rounds so far and what the run waits for",
-     "Works with and without a running server. Bytes are measured on the TLS stream.\n\n"
-     "Example:\n  fedpet-server status --config server.yaml\n",
+     "Works with and without a running server. Bytes are measured on the TLS stream. --watch\n"
+     "shows it again every two seconds until it is interrupted; as JSON, one object a line.\n\n"
+     "Example:\n  fedpet-server status --config server.yaml --watch\n",
      cmd_status},
     {"export", "--config FILE --out DIR [--round N] [--as FORMAT]",
      "write the adapter of a round to a folder",
@@ -48,6 +51,18 @@ static const struct cli_command commands[] = {
      "A token made for its name lets it enrol again.\n\n"
      "Example:\n  fedpet-server revoke --config server.yaml client-0007\n",
      cmd_revoke},
+    {"audit verify", "--config FILE [--head HASH]", "check that nobody has altered the audit log",
+     "Each line of audit.log, in the state folder, has the SHA-256 of the one before: the first\n"
+     "that was changed, removed or moved is named. Lines removed at the end show by the rounds of\n"
+     "the database that are then missing, or by --head: the last line's hash, which this command\n"
+     "prints, kept where the server cannot reach it.\n\n"
+     "Example:\n  fedpet-server audit verify --config server.yaml\n",
+     cmd_audit_verify},
+    {"audit show", "--config FILE [--format text|json]",
+     "print the audit log: tokens, enrolments, revocations, refusals, rounds, reloads",
+     "Stops with an error where the chain is broken.\n\n"
+     "Example:\n  fedpet-server audit show --config server.yaml\n",
+     cmd_audit_show},
     {"config show", "--config FILE [--set KEY=VALUE]...",
      "print every setting and where it came from",
      "Example:\n  fedpet-server config show --config server.yaml\n", cmd_config_show},

@@ -201,7 +201,7 @@ int observe_open(struct server *s, struct err *e)
     char path[4096];
     metrics_init(&o->metrics);
     o->started = unix_ms();
-    int rc = file_join(path, sizeof path, s->config->state, SERVER_AUDIT, e);
+    int rc = file_join(path, sizeof path, s->config->state, AUDIT_FILE, e);
     if (rc == 0)
         rc = audit_open(&o->audit, path, o->started, e);
     if (rc == 0)

@@ -18,6 +18,5 @@ int server_run(const struct server_config *c, struct err *e) MUST_CHECK;
 #define SERVER_DATABASE "fedpet.db"
 #define SERVER_SOCKET "status.sock"
 #define SERVER_LOCK "lock"
-#define SERVER_AUDIT "audit.log"
 
 #endif

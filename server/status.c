@@ -154,12 +154,19 @@ static void print_live(const json_t *live)
         printf("now       no server runs on this state folder\n");
         return;
     }
+    const char *trouble = json_string_value(json_object_get(live, "trouble"));
     printf("now       %s\n", json_string_value(json_object_get(live, "state")));
+    if (trouble != NULL)
+        printf("trouble   %s\n", trouble);
+    printf("clients   %" JSON_INTEGER_FORMAT " connected\n", number(live, "clients"));
     printf("server    pid %" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT
-           " connections, ports %" JSON_INTEGER_FORMAT " (clients) and %" JSON_INTEGER_FORMAT
-           " (enrolment)\n",
+           " connections, ports %" JSON_INTEGER_FORMAT " (clients), %" JSON_INTEGER_FORMAT
+           " (enrolment)",
            number(live, "pid"), number(live, "connections"), number(live, "port"),
            number(live, "enroll_port"));
+    if (number(live, "metrics_port") != 0)
+        printf(", %" JSON_INTEGER_FORMAT " (metrics)", number(live, "metrics_port"));
+    printf("\n");
     json_object_foreach(json_object_get(live, "refusals"), name, count)
         printf("refused   %" JSON_INTEGER_FORMAT " for %s\n", json_integer_value(count), name);
 }
