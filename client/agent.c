@@ -274,9 +274,10 @@ void agent_prepared(struct agent *a, struct hash schema, size_t packed, struct h
     agent_go_on(a);
 }
 
-static bool keep(struct agent *a, const struct agent_result *r)
+static bool keep(struct agent *a, uint32_t round, const struct hash *base,
+                 const struct agent_result *r)
 {
-    size_t control = agent_control(a);
+    size_t control = r->control ? r->len : 0;
     unsigned char *params =
         agent_copy((struct msg_bytes){r->params, r->len}, (struct msg_bytes){r->control, control});
     if (!params)
@@ -286,10 +287,10 @@ static bool keep(struct agent *a, const struct agent_result *r)
     k->known = true;
     k->settled = k->sent = false;
     k->params = params;
-    k->base = a->job.base;
+    k->base = *base;
     k->update = (struct msg_update){
         .run_id = w->run_id,
-        .round = a->job.round,
+        .round = round,
         .schema = w->schema,
         .samples = r->samples,
         .steps = r->steps,
@@ -306,6 +307,14 @@ static bool keep(struct agent *a, const struct agent_result *r)
         k->update.metric[i].name = k->metric_name[i];
     }
     return true;
+}
+
+void agent_restore(struct agent *a, uint32_t round, const struct hash *base,
+                   const struct agent_result *r)
+{
+    /* With a newer Welcome at hand, this run is not the one that Ready will be said for. */
+    if (a->work == OPENING && !a->next.known && !a->kept.known)
+        (void)keep(a, round, base, r);
 }
 
 static void training_failed(struct agent *a, const struct err *why, agent_time now)
@@ -325,7 +334,7 @@ void agent_trained(struct agent *a, const struct agent_result *r, agent_time now
     assert(r->control || agent_control(a) == 0);
     a->work = IDLE;
     if (!a->cancelled) {
-        if (keep(a, r)) {
+        if (keep(a, a->job.round, &a->job.base, r)) {
             a->failed = 0;
             if (a->state == READY)
                 agent_offer(a);

@@ -44,7 +44,8 @@ struct agent_job {
     size_t len;
     const unsigned char *control; /* SCAFFOLD: len bytes; else NULL */
 };
-/* What training gave; params and control packed. metric names are at most 63 bytes. */
+/* What training gave, on disk by now if the shell has one; params and control packed. metric names
+ * are at most 63 bytes. */
 struct agent_result {
     const unsigned char *params;
     size_t len;
@@ -77,6 +78,11 @@ void agent_message(struct agent *a, const struct msg *m, agent_time now);
  * number of training samples; or why it cannot take part, which ends the agent. */
 void agent_prepared(struct agent *a, struct hash schema, size_t packed, struct hash model,
                     uint64_t samples, agent_time now);
+/* Before agent_prepared: an update that this client trained for this run in an earlier life, from
+ * parameters with that hash. It is copied, and offered as if it had been trained just now: the same
+ * bytes have the same id. Without memory it is trained again when the server asks. */
+void agent_restore(struct agent *a, uint32_t round, const struct hash *base,
+                   const struct agent_result *r);
 void agent_unfit(struct agent *a, enum msg_reason reason, const char *text, agent_time now);
 /* AGENT_TRAIN's answers; the result is copied. After a failure the server is told, and the
  * connection made anew after a back-off. */

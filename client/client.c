@@ -107,6 +107,9 @@ static void answer_prepare(struct client *c, const struct work *w)
     const struct schema *s = session_schema(c->session);
     log_info("ready run=%s task=%s examples=%zu parameters=%zu", w->welcome->run_id,
              w->welcome->spec.task.name, session_samples(c->session), s->count);
+    const struct outbox *o = session_outbox(c->session);
+    if (o)
+        agent_restore(c->agent, o->round, &o->base, &o->result);
     agent_prepared(c->agent, s->hash, s->packed, c->backbone.model->hash,
                    session_samples(c->session), now(c));
 }

@@ -17,6 +17,7 @@ static const cyaml_schema_field_t fields[] = {
     TEXT(data),
     TEXT(state),
     CYAML_FIELD_UINT("threads", OPTIONAL, config, threads),
+    CYAML_FIELD_UINT("checkpoint_s", OPTIONAL, config, checkpoint_s),
     CYAML_FIELD_UINT("memory_limit_mib", OPTIONAL, config, memory_limit_mib),
     CYAML_FIELD_FLOAT("validation", OPTIONAL, config, validation),
     CYAML_FIELD_MAPPING("log", OPTIONAL, config, log, conf_log_fields),
@@ -26,6 +27,7 @@ static const cyaml_schema_value_t schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, config, fields)};
 static const struct conf_range ranges[] = {
     {"threads", 0, 1024},
+    {"checkpoint_s", 0, 86400},
     {"memory_limit_mib", 0, 1 << 24},
     {"validation", 0, 0.5},
     {0},
@@ -33,6 +35,7 @@ static const struct conf_range ranges[] = {
 const struct conf_type client_conf = {
     .schema = &schema,
     .defaults = "threads: 0\n"
+                "checkpoint_s: 30\n"
                 "memory_limit_mib: 0\n"
                 "validation: 0\n" CONF_LOG_DEFAULTS,
     .range = ranges,

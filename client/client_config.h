@@ -19,6 +19,7 @@ struct client_config {
     char *state; /* folder for adapter/, the values of the last finished run, and for what is kept
                     between rounds */
     uint32_t threads;          /* 0: as many as there are cores */
+    uint32_t checkpoint_s;     /* from one savepoint of a training to the next at least; 0: none */
     uint32_t memory_limit_mib; /* of activations; 0: none */
     double validation; /* share of the data, 0 to 0.5, that is held out of training; the received
                           parameters are scored on it */

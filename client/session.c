@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "client/experiment.h"
 #include "client/journal.h"
+#include "client/savepoint.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -13,7 +14,11 @@
 #include <unistd.h>
 
 struct session {
+    const struct client_config *config;
     char run_id[17];
+    struct outbox_key key;
+    struct outbox outbox; /* as found on disk */
+    bool has_outbox;
     uint64_t seed;
     uint32_t rounds, evaluate_every;
     struct local_spec local;
@@ -90,6 +95,23 @@ static int open_state(struct session *s, const struct client_config *c, const st
     return journal_open(&s->journal, c->state, s->run_id, &schema->hash, spec, schema->count, e);
 }
 
+/* What is damaged is trained again: that is no reason to stay away. */
+static int open_outbox(struct session *s, const struct client_config *c,
+                       const struct msg_welcome *w, struct err *e)
+{
+    const struct schema *schema = peft_schema(s->peft);
+    s->key = (struct outbox_key){.index = w->index,
+                                 .schema = schema->hash,
+                                 .len = 4 * schema->packed,
+                                 .scaffold = w->spec.federation.scaffold};
+    snprintf(s->key.run_id, sizeof s->key.run_id, "%s", s->run_id);
+    int rc = outbox_read(&s->outbox, c->state, &s->key, &s->has_outbox, e);
+    if (rc != ERR_IO)
+        return rc;
+    log_warn("the last update is lost: %s", e->text);
+    return 0;
+}
+
 static int open_all(struct session *s, const struct backbone *b, const struct client_config *c,
                     const struct msg_welcome *w, enum msg_reason *reason, struct err *e)
 {
@@ -108,7 +130,8 @@ static int open_all(struct session *s, const struct backbone *b, const struct cl
     if ((rc = open_peft(s, b, spec, e)))
         return rc;
     *reason = REASON_INTERNAL;
-    return open_state(s, c, spec, e);
+    rc = open_state(s, c, spec, e);
+    return rc ? rc : open_outbox(s, c, w, e);
 }
 
 int session_open(struct session **out, const struct backbone *b, const struct client_config *c,
@@ -118,6 +141,7 @@ int session_open(struct session **out, const struct backbone *b, const struct cl
     struct session *s = calloc(1, sizeof *s);
     if (!s)
         return err_set(e, ERR_NOMEM, "out of memory");
+    s->config = c;
     snprintf(s->run_id, sizeof s->run_id, "%s", w->run_id);
     s->seed = w->spec.federation.seed;
     s->rounds = w->spec.federation.rounds;
@@ -148,6 +172,7 @@ void session_close(struct session *s)
     free(s->theta);
     free(s->packed);
     journal_close(s->journal);
+    outbox_close(&s->outbox);
     free(s->control);
     free(s->change);
     free(s->packed_control);
@@ -162,6 +187,11 @@ const struct schema *session_schema(const struct session *s)
 size_t session_samples(const struct session *s)
 {
     return s->n_train;
+}
+
+const struct outbox *session_outbox(const struct session *s)
+{
+    return s->has_outbox ? &s->outbox : NULL;
 }
 
 /* s->theta: the parameters after `round` rounds. */
@@ -193,11 +223,23 @@ static struct local_state *take_state(struct session *s, uint32_t counted)
     return state;
 }
 
-int session_train(struct session *s, struct trainer *t, const struct agent_job *job,
-                  const atomic_bool *cancel, struct agent_result *r, struct err *e)
+/* A training by all that its course depends on and that may differ from one life to the next. */
+static json_t *name_training(const struct session *s, const struct agent_job *job,
+                             const struct hash *base)
+{
+    char hex[HASH_HEX];
+    hash_hex(base, hex);
+    return json_pack("{s:s, s:s, s:i, s:s, s:i, s:i, s:i}", "version", FEDPET_VERSION, "run",
+                     s->run_id, "round", (int)job->round, "base", hex, "counted", (int)job->counted,
+                     "client", (int)job->index, "examples", (int)s->n_train);
+}
+
+/* From s->theta as unpacked from the job to a result in s->packed. */
+static int train_to_end(struct session *s, struct trainer *t, const struct agent_job *job,
+                        const atomic_bool *cancel, struct savepoint *savepoint,
+                        struct agent_result *r, struct err *e)
 {
     const struct schema *schema = peft_schema(s->peft);
-    struct agent_result result = {.params = s->packed, .len = 4 * schema->packed};
     struct train_result trained;
     struct train_job train = {.peft = s->peft,
                               .data = s->data,
@@ -211,30 +253,56 @@ int session_train(struct session *s, struct trainer *t, const struct agent_job *
                               .state = take_state(s, job->counted),
                               .control = s->control,
                               .control_change = s->change,
-                              .cancel = cancel};
+                              .cancel = cancel,
+                              .savepoint = savepoint};
+    int rc = trainer_fit(t, &train, s->theta, &trained, e);
+    if (!rc && s->journal)
+        rc = journal_commit(s->journal, job->round, e);
+    if (rc)
+        return rc;
+    tensorset_pack(schema, s->theta, s->packed);
+    r->params = s->packed;
+    r->len = 4 * schema->packed;
+    if (s->control) {
+        tensorset_pack(schema, s->change, s->packed_control);
+        r->control = s->packed_control;
+    }
+    r->samples = s->n_train;
+    r->steps = trained.steps;
+    r->train_loss = trained.loss;
+    r->seconds = trained.seconds;
+    return 0;
+}
+
+int session_train(struct session *s, struct trainer *t, const struct agent_job *job,
+                  const atomic_bool *cancel, struct agent_result *r, struct err *e)
+{
+    const struct schema *schema = peft_schema(s->peft);
+    const char *dir = s->config->state;
+    struct agent_result result = {0};
+    struct savepoint savepoint;
     memcpy(s->theta, s->initial, schema->count * sizeof *s->theta);
     int rc = tensorset_unpack(schema, job->params, job->len, s->theta, e);
     if (!rc && s->control)
         rc = tensorset_unpack(schema, job->control, job->len, s->control, e);
     if (!rc)
         rc = score_held_out(s, t, job->round, &result, e);
-    if (!rc)
-        rc = trainer_fit(t, &train, s->theta, &trained, e);
-    if (!rc && s->journal)
-        rc = journal_commit(s->journal, job->round, e);
     if (rc)
         return rc;
-    tensorset_pack(schema, s->theta, s->packed);
-    if (s->control) {
-        tensorset_pack(schema, s->change, s->packed_control);
-        result.control = s->packed_control;
+    struct hash base = hash_of(job->params, job->len);
+    rc = savepoint_open(&savepoint, dir, s->config->checkpoint_s, name_training(s, job, &base), e);
+    if (rc)
+        return rc;
+    rc = train_to_end(s, t, job, cancel, &savepoint, &result, e);
+    /* The journal first: an update that counts without it would leave the client behind. */
+    if (!rc)
+        rc = outbox_write(dir, &s->key, job->round, &base, &result, e);
+    if (!rc) {
+        savepoint_remove(&savepoint);
+        *r = result;
     }
-    result.samples = s->n_train;
-    result.steps = trained.steps;
-    result.train_loss = trained.loss;
-    result.seconds = trained.seconds;
-    *r = result;
-    return 0;
+    savepoint_close(&savepoint);
+    return rc;
 }
 
 /* Replaces the symbolic link `path`, at every moment to a whole adapter. */
@@ -268,5 +336,9 @@ int session_save(struct session *s, const unsigned char *params, size_t len, con
     rc = tensorset_unpack(peft_schema(s->peft), params, len, s->theta, e);
     if (!rc)
         rc = peft_save(s->peft, s->theta, &info, folder, e);
-    return rc ? rc : point_to(link, name, e);
+    if (!rc)
+        rc = point_to(link, name, e);
+    if (!rc)
+        outbox_remove(state);
+    return rc;
 }

@@ -7,6 +7,7 @@
 #include "client/agent.h"
 #include "client/backbone.h"
 #include "client/client_config.h"
+#include "client/outbox.h"
 #include "client/train.h"
 #include <stdatomic.h>
 
@@ -22,17 +23,21 @@ void session_close(struct session *s);
 const struct schema *session_schema(const struct session *s);
 size_t session_samples(const struct session *s); /* training examples */
 
+/* The update that was trained for this run in an earlier life; NULL: none. Until the next call. */
+const struct outbox *session_outbox(const struct session *s);
+
 /* Trains from the job's parameters, and from what this client has kept since the round that
- * job->counted names; what it keeps from this one is on disk when this returns. r->params and
+ * job->counted names; what it keeps from this one, and the update, are on disk when this returns. A
+ * training that was killed goes on from its savepoint. r->params and
  * r->control point into the session and stay valid until the next call. In the first round and
  * then every federation.evaluate_every rounds, the job's parameters are scored before training on
  * the held-out examples, if any: that is r's metric. Errors of tensorset_unpack, trainer_fit,
- * trainer_eval and journal_commit. */
+ * trainer_eval, journal_commit and outbox_write. */
 int session_train(struct session *s, struct trainer *t, const struct agent_job *job,
                   const atomic_bool *cancel, struct agent_result *r, struct err *e) MUST_CHECK;
 
 /* Saves packed parameters as a Hugging Face PEFT folder STATE/adapter-RUN, and points the symbolic
- * link STATE/adapter to it once it is complete. ERR_IO, ERR_PROTO. */
+ * link STATE/adapter to it once it is complete; no update is kept any more. ERR_IO, ERR_PROTO. */
 int session_save(struct session *s, const unsigned char *params, size_t len, const char *state,
                  struct err *e) MUST_CHECK;
 

@@ -29,6 +29,8 @@ struct train_progress {
     uint64_t tokens;      /* since the start of the job */
     double loss, lr;
 };
+struct savepoint;
+
 struct train_job {
     const struct peft *peft;
     const struct dataset *data;
@@ -51,12 +53,15 @@ struct train_job {
     void (*progress)(const struct train_progress *p, void *ctx);
     void *ctx;
     const atomic_bool *cancel; /* checked at each step boundary; may be NULL */
+    /* Goes on from there, and keeps it up to date, when cancelled too (client/savepoint.h). NULL:
+     * none. */
+    struct savepoint *savepoint;
 };
 struct train_result {
     uint32_t steps;
     double loss; /* mean over the examples seen */
     uint64_t tokens;
-    double seconds; /* without those of progress() */
+    double seconds; /* without those of progress(); with those before a savepoint */
 };
 /* Trains theta (schema->count) in place. Steps: ceil(batches / accumulate)
  * an epoch, or local->steps; the last batch and the last step of an epoch may be smaller, and

@@ -1,5 +1,6 @@
 #include "client/drift.h"
 #include "client/fold.h"
+#include "client/savepoint.h"
 #include "client/train.h"
 #include "client/trainer_state.h"
 #include "nn/optim.h"
@@ -33,6 +34,7 @@ struct fit {
     uint32_t steps;
     double loss_sum; /* over what was seen: examples, or tagged tokens */
     uint64_t seen, tokens;
+    double began; /* seconds of the monotonic clock */
     double aside; /* seconds spent in the caller's progress() */
 
     /* The step under way. */
@@ -199,6 +201,58 @@ static int run_step(struct fit *f, uint32_t s, struct err *e)
     return 0;
 }
 
+/* --- savepoints --------------------------------------------------------------------------------
+ */
+
+/* Where a job stands at a step boundary, beside the vectors. */
+struct place {
+    uint64_t step, optim_step, seen, tokens;
+    double loss_sum, drift_weight, seconds;
+};
+enum { PARTS = 5 };
+
+static size_t list_parts(struct fit *f, struct place *at, struct checkpoint_part part[PARTS])
+{
+    size_t n = 0, bytes = f->schema->count * sizeof(real);
+    real *const vector[] = {f->theta, f->optim.m, f->optim.v, f->drift.mean};
+    part[n++] = (struct checkpoint_part){at, sizeof *at};
+    for (size_t i = 0; i < sizeof vector / sizeof *vector; i++)
+        if (vector[i])
+            part[n++] = (struct checkpoint_part){vector[i], bytes};
+    return n;
+}
+
+static void save(struct fit *f, uint32_t step)
+{
+    struct checkpoint_part part[PARTS];
+    struct place at = {.step = step,
+                       .optim_step = f->optim.step,
+                       .seen = f->seen,
+                       .tokens = f->tokens,
+                       .loss_sum = f->loss_sum,
+                       .drift_weight = f->drift.weight,
+                       .seconds = seconds_now() - f->began - f->aside};
+    savepoint_write(f->job->savepoint, part, list_parts(f, &at, part));
+}
+
+/* Returns the step to go on with. */
+static uint32_t restore(struct fit *f)
+{
+    struct checkpoint_part part[PARTS];
+    struct place at = {0};
+    if (!savepoint_take(f->job->savepoint, part, list_parts(f, &at, part)))
+        return 0;
+    f->optim.step = (uint32_t)at.optim_step;
+    f->seen = at.seen;
+    f->tokens = at.tokens;
+    f->loss_sum = at.loss_sum;
+    f->drift.weight = at.drift_weight;
+    f->began -= at.seconds;
+    if (at.step % f->epoch_steps != 0)
+        begin_epoch(f, (uint32_t)(at.step / f->epoch_steps));
+    return (uint32_t)at.step;
+}
+
 /* --- a job ---------------------------------------------------------------------------------- */
 
 static int count_steps(struct fit *f, struct err *e)
@@ -285,26 +339,41 @@ static void fit_close(struct fit *f)
     pthread_mutex_destroy(&f->lock);
 }
 
+/* All steps from the first that is not done. */
+static int run_steps(struct fit *f, struct err *e)
+{
+    const struct train_job *job = f->job;
+    const uint32_t first = job->savepoint ? restore(f) : 0;
+    int rc = 0;
+    for (uint32_t s = first; !rc && s < f->steps; s++) {
+        bool cancelled = job->cancel && atomic_load(job->cancel);
+        if (job->savepoint && s > first && (cancelled || savepoint_due(job->savepoint)))
+            save(f, s);
+        if (cancelled)
+            rc = err_set(e, ERR_STATE, "cancelled after %u of %u steps", s, f->steps);
+        else
+            rc = run_step(f, s, e);
+        arena_release(&f->mem);
+    }
+    return rc;
+}
+
 int trainer_fit(struct trainer *t, const struct train_job *job, float *theta,
                 struct train_result *r, struct err *e)
 {
     struct fit f;
     double began = seconds_now();
     int rc = fit_open(&f, t, job, theta, e);
-    for (uint32_t s = 0; !rc && s < f.steps; s++) {
-        if (job->cancel && atomic_load(job->cancel))
-            rc = err_set(e, ERR_STATE, "cancelled after %u of %u steps", s, f.steps);
-        else
-            rc = run_step(&f, s, e);
-        arena_release(&f.mem);
-    }
+    f.began = began;
+    if (!rc)
+        rc = run_steps(&f, e);
     if (!rc) {
         leave(&f, job->state);
         memcpy(theta, f.theta, f.schema->count * sizeof *theta);
         *r = (struct train_result){.steps = f.steps,
                                    .loss = f.seen ? f.loss_sum / (double)f.seen : 0,
                                    .tokens = f.tokens,
-                                   .seconds = seconds_now() - began - f.aside};
+                                   .seconds = seconds_now() - f.began - f.aside};
     }
     fit_close(&f);
     return rc;

@@ -244,3 +244,64 @@ Test(agent, the_same_round_from_other_parameters_is_trained)
     expect(AGENT_TRAIN);
     cr_assert_eq(out.job->params[0], 6);
 }
+
+/* --- an update of an earlier life ------------------------------------------------------------ */
+
+static void restored(uint32_t round, uint8_t base_content, uint8_t content)
+{
+    unsigned char base[4 * PACKED], *params = malloc(4 * PACKED);
+    memset(base, base_content, sizeof base);
+    memset(params, content, 4 * PACKED);
+    struct hash h = hash_of(base, sizeof base);
+    const struct agent_result r = {.params = params,
+                                   .len = 4 * PACKED,
+                                   .samples = 100,
+                                   .steps = 4,
+                                   .train_loss = 0.5,
+                                   .n_metrics = 1,
+                                   .metric = {{"accuracy", 0.75, 12}}};
+    agent_restore(agent, round, &h, &r);
+    free(params);
+}
+
+Test(agent, an_update_of_an_earlier_life_is_offered_again)
+{
+    connect_to_server();
+    welcome_run(RUN, 3);
+    expect(AGENT_PREPARE);
+    restored(3, 1, 9);
+    prepared();
+    expect_send(MSG_READY);
+    struct hash id = sent_update(3, 9);
+    task(3, 1); /* the one that it answers, sent before the update was seen */
+    expect_nothing();
+    receipt(id, true);
+    task(3, 1); /* the server has lost it */
+    sent_update(3, 9);
+    task(3, 2); /* from other parameters it is another task */
+    expect(AGENT_TRAIN);
+}
+
+Test(agent, an_update_of_an_earlier_life_that_is_too_late_is_not_offered)
+{
+    connect_to_server();
+    welcome_run(RUN, 4);
+    expect(AGENT_PREPARE);
+    restored(3, 1, 9);
+    prepared();
+    expect_send(MSG_READY);
+    expect_nothing();
+    task(4, 1);
+    expect(AGENT_TRAIN);
+}
+
+Test(agent, an_update_can_be_restored_only_while_its_run_is_prepared)
+{
+    restored(3, 1, 9);
+    get_ready();
+    restored(3, 1, 9);
+    task(3, 1);
+    expect(AGENT_TRAIN);
+    trained(8);
+    sent_update(3, 8);
+}

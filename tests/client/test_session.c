@@ -388,3 +388,51 @@ Test(session, one_file_stands_for_any_task)
     cr_assert_eq(session_samples(s), 2);
     session_close(s);
 }
+
+Test(session, an_update_outlives_its_session_until_the_run_is_finished)
+{
+    struct session *s = open_session();
+    unsigned char *params = initial(NULL);
+    struct err e;
+    cr_assert_null(session_outbox(s));
+    struct agent_result r = train(s, params, 4);
+    unsigned char *sent = malloc(r.len);
+    memcpy(sent, r.params, r.len);
+    session_close(s);
+
+    s = open_session();
+    const struct outbox *o = session_outbox(s);
+    struct hash base = hash_of(params, r.len);
+    cr_assert_not_null(o);
+    cr_assert_eq(o->round, 4);
+    cr_assert(hash_same(&o->base, &base));
+    cr_assert_arr_eq(o->result.params, sent, r.len);
+    cr_assert_eq(o->result.samples, ROWS);
+    cr_assert_eq(session_save(s, sent, r.len, state, &e), 0, "%s", e.text);
+    session_close(s);
+
+    s = open_session();
+    cr_assert_null(session_outbox(s));
+    session_close(s);
+    free(sent);
+    free(params);
+}
+
+Test(session, a_damaged_update_is_trained_again)
+{
+    struct session *s = open_session();
+    unsigned char *params = initial(NULL);
+    char path[160], *bytes;
+    size_t len;
+    train(s, params, 4);
+    session_close(s);
+    snprintf(path, sizeof path, "%s/" OUTBOX_FILE, state);
+    cr_assert_eq(file_read(path, 1 << 24, &bytes, &len, NULL), 0);
+    bytes[len - 40] ^= 1;
+    cr_assert_eq(file_write(path, bytes, len, 0600, NULL), 0);
+    free(bytes);
+    s = open_session();
+    cr_assert_null(session_outbox(s));
+    session_close(s);
+    free(params);
+}
