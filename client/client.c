@@ -1,8 +1,8 @@
 #include "client/client.h"
 #include "base/file.h"
 #include "client/agent.h"
+#include "client/rotation.h"
 #include "client/session.h"
-#include "net/identity.h"
 #include "net/link.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -15,8 +15,8 @@
 #include <uv.h>
 
 enum {
-    CERT_LIMIT = 1 << 20,
     EXPIRY_WARNING_DAYS = 30,
+    RENEWAL_MS = 60 * 60 * 1000, /* between looks at the certificate's age */
 };
 
 /* What runs on the worker thread, one at a time and in order: the only user of session and
@@ -42,10 +42,12 @@ struct client {
     uint16_t port;
 
     uv_loop_t loop;
-    uv_timer_t timer;
+    uv_timer_t timer, renewal;
     uv_signal_t signal[2];
+    struct rotation identity;
     struct tls_context *tls;
     struct link *link; /* the present one; older ones may still be closing */
+    bool link_up;
     struct agent *agent;
     struct err end;   /* why it stopped */
     struct err unfit; /* why the last preparation failed; code 0: it did not */
@@ -205,18 +207,82 @@ static void push_save(struct client *c, const struct msg_finish *f)
 
 /* --- the connection ------------------------------------------------------------------------- */
 
+static void send_message(struct client *c, const struct msg *m);
+
+/* --- the certificate ------------------------------------------------------------------------ */
+
+static void renew(struct client *c)
+{
+    struct msg m;
+    struct err e;
+    if (rotation_request(&c->identity, &m, &e)) {
+        log_debug("not renewed: %s", e.text);
+        return;
+    }
+    log_info("asking for a new certificate");
+    send_message(c, &m);
+}
+
+static void renew_if_due(struct client *c)
+{
+    if (c->link_up && rotation_due(&c->identity, (int64_t)time(NULL)))
+        renew(c);
+}
+
+/* The connection goes on with the old certificate; the next one begins with the new. */
+static void take_identity(struct client *c, const struct msg_identity *m)
+{
+    struct tls_context *tls = NULL;
+    struct err e;
+    int rc = rotation_accept(&c->identity, m, &e);
+    if (!rc)
+        rc = rotation_tls(&c->identity, &tls, &e);
+    if (rc) {
+        log_warn("the new certificate is not used: %s", e.text);
+        return;
+    }
+    tls_context_close(c->tls);
+    c->tls = tls;
+    log_info("certificate renewed days=%" PRId64, (c->identity.ends - (int64_t)time(NULL)) / 86400);
+}
+
+/* Messages about certificates are the daemon's own business; true: this was one. */
+static bool about_identity(struct client *c, const struct msg *m)
+{
+    if (m->type == MSG_RENEW)
+        renew(c);
+    else if (m->type == MSG_IDENTITY)
+        take_identity(c, &m->identity);
+    else
+        return false;
+    return true;
+}
+
+static void on_renewal_timer(uv_timer_t *timer)
+{
+    struct client *c = timer->data;
+    rotation_forget(&c->identity); /* an hour without an answer: there will be none */
+    renew_if_due(c);
+}
+
+/* --- what the server says ------------------------------------------------------------------- */
+
 static void on_up(struct link *l, const char *peer, void *ctx)
 {
     struct client *c = ctx;
     if (l != c->link)
         return;
     log_info("connected server=%s certificate=%s", c->config->server, peer);
+    c->link_up = true;
     agent_connected(c->agent, now(c));
     drain(c);
+    renew_if_due(c);
 }
 
 static size_t on_limit(void *ctx, uint8_t type)
 {
+    if (type == MSG_RENEW || type == MSG_IDENTITY)
+        return msg_limit((enum msg_type)type, 0);
     return agent_limit(((struct client *)ctx)->agent, type);
 }
 
@@ -246,7 +312,7 @@ static int on_frame(struct link *l, const struct frame *f, void *ctx, struct err
         return 0;
     arena_init(&mem, f->len + MSG_SLACK);
     int rc = msg_decode((enum msg_type)f->type, f->payload, f->len, &mem, &m, e);
-    if (!rc) {
+    if (!rc && !about_identity(c, &m)) {
         log_message(&m);
         c->welcomed |= m.type == MSG_WELCOME;
         agent_message(c->agent, &m, now(c));
@@ -262,6 +328,8 @@ static void on_down(struct link *l, const struct err *e, void *ctx)
     if (l != c->link)
         return;
     c->link = NULL;
+    c->link_up = false;
+    rotation_forget(&c->identity);
     if (e->code)
         log_warn("connection lost: %s", e->text);
     else
@@ -313,6 +381,8 @@ static void hang_up(struct client *c)
 {
     struct link *l = c->link;
     c->link = NULL; /* from here on its events mean nothing */
+    c->link_up = false;
+    rotation_forget(&c->identity);
     if (l)
         link_close(l);
 }
@@ -324,6 +394,7 @@ static void shut_down(struct client *c, const struct err *why)
     c->end = why->code && c->unfit.code ? c->unfit : *why;
     hang_up(c);
     uv_close((uv_handle_t *)&c->timer, NULL);
+    uv_close((uv_handle_t *)&c->renewal, NULL);
     for (int i = 0; i < 2; i++)
         uv_close((uv_handle_t *)&c->signal[i], NULL);
 }
@@ -394,40 +465,19 @@ static void on_signal(uv_signal_t *handle, int number)
 
 /* --- start and end -------------------------------------------------------------------------- */
 
-static int read_certificate(const char *path, char name[IDENTITY_MAX_NAME + 1], struct err *e)
+static int open_identity(struct client *c, struct err *e)
 {
-    char *pem;
-    int64_t expiry;
-    int rc = file_read(path, CERT_LIMIT, &pem, NULL, e);
+    int rc = rotation_init(&c->identity, c->config->identity, e);
+    if (!rc)
+        rc = rotation_read(&c->identity, e);
     if (rc)
         return err_wrap(e, "identity (run `fedpet-client enroll` first)");
-    rc = identity_common_name(pem, name, e);
-    if (!rc)
-        rc = identity_expiry(pem, &expiry, e);
-    free(pem);
-    if (rc)
-        return err_wrap(e, "%s", path);
-    int64_t days = (expiry - (int64_t)time(NULL)) / 86400;
+    int64_t days = (c->identity.ends - (int64_t)time(NULL)) / 86400;
     if (days < EXPIRY_WARNING_DAYS)
-        log_warn("the certificate ends soon: enrol again days=%" PRId64 " file=%s", days, path);
-    return 0;
-}
-
-static int open_identity(struct client *c, char name[IDENTITY_MAX_NAME + 1], struct err *e)
-{
-    char ca[PATH_MAX], cert[PATH_MAX], key[PATH_MAX];
-    const char *dir = c->config->identity;
-    int rc = file_join(ca, sizeof ca, dir, "ca.pem", e);
-    if (!rc)
-        rc = file_join(cert, sizeof cert, dir, "cert.pem", e);
-    if (!rc)
-        rc = file_join(key, sizeof key, dir, "key.pem", e);
-    if (!rc)
-        rc = read_certificate(cert, name, e);
-    if (rc)
-        return rc;
-    const struct tls_files files = {.ca = ca, .cert = cert, .key = key};
-    return tls_context_open(&c->tls, TLS_CLIENT, &files, e);
+        log_warn("the certificate ends soon: it is renewed when the server is reached days=%" PRId64
+                 " file=%s",
+                 days, c->identity.path[ROTATION_CERT]);
+    return rotation_tls(&c->identity, &c->tls, e);
 }
 
 /* Names streams for back-off only: different for clients that lose the server together. */
@@ -442,10 +492,10 @@ static uint64_t jitter_seed(const char *name)
 static int open_parts(struct client *c, struct err *e)
 {
     const struct client_config *f = c->config;
-    char name[IDENTITY_MAX_NAME + 1];
+    const char *name = c->identity.name;
     int rc = link_parse_address(f->server, c->host, &c->port, e);
     if (!rc)
-        rc = open_identity(c, name, e);
+        rc = open_identity(c, e);
     if (!rc)
         rc = file_mkdirs(f->state, 0700, e);
     if (!rc && access(f->state, W_OK))
@@ -467,7 +517,9 @@ static void run_loop(struct client *c)
 {
     static const int numbers[2] = {SIGTERM, SIGINT};
     uv_timer_init(&c->loop, &c->timer);
-    c->timer.data = c;
+    uv_timer_init(&c->loop, &c->renewal);
+    c->timer.data = c->renewal.data = c;
+    uv_timer_start(&c->renewal, on_renewal_timer, RENEWAL_MS, RENEWAL_MS);
     for (int i = 0; i < 2; i++) {
         uv_signal_init(&c->loop, &c->signal[i]);
         c->signal[i].data = c;
@@ -499,6 +551,7 @@ int client_run(const struct client_config *config, bool once, struct err *e)
     trainer_close(c.trainer);
     backbone_close(&c.backbone);
     tls_context_close(c.tls);
+    rotation_release(&c.identity);
     uv_loop_close(&c.loop);
     return rc;
 }

@@ -1,10 +1,10 @@
 #include "base/file.h"
 #include "client/cmd.h"
+#include "client/rotation.h"
 #include "net/identity.h"
 #include "net/link.h"
 #include "net/token.h"
 #include "proto/msg.h"
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,7 @@ struct enrolment {
     struct identity id; /* key and signing request */
     struct token token;
     const char *token_text;
-    char cert_path[PATH_MAX], key_path[PATH_MAX], ca_path[PATH_MAX];
+    struct rotation files;
 
     uv_loop_t loop;
     uv_timer_t timer;
@@ -28,60 +28,24 @@ struct enrolment {
 
 /* --- files ---------------------------------------------------------------------------------- */
 
-static int choose_files(struct enrolment *n, struct err *e)
+static int check_absent(const struct rotation *r, struct err *e)
 {
-    int rc = file_join(n->cert_path, PATH_MAX, n->dir, "cert.pem", e);
-    if (!rc)
-        rc = file_join(n->key_path, PATH_MAX, n->dir, "key.pem", e);
-    if (!rc)
-        rc = file_join(n->ca_path, PATH_MAX, n->dir, "ca.pem", e);
-    if (rc)
-        return rc;
-    const char *const path[] = {n->cert_path, n->key_path, n->ca_path};
-    for (size_t i = 0; i < 3; i++)
-        if (file_exists(path[i]))
+    for (size_t i = 0; i < ROTATION_FILES; i++)
+        if (file_exists(r->path[i]))
             return err_set(e, ERR_IO, "%s: exists already: move it away, or give another %s",
-                           path[i], "--identity");
+                           r->path[i], "--identity");
     return 0;
 }
 
-/* Everything or nothing: a key without a certificate would only be in the way. */
-static int write_files(const struct enrolment *n, const struct msg_identity *m, struct err *e)
+static int accept_identity(struct enrolment *n, const struct msg_identity *m, struct err *e)
 {
-    const struct tls_files files = {.ca = n->ca_path, .cert = n->cert_path, .key = n->key_path};
-    struct tls_context *tls = NULL;
+    if (!identity_has(m->ca_pem, &n->token.ca))
+        return err_set(e, ERR_TLS, "the server sent another CA than the token names");
     int rc = file_mkdirs(n->dir, 0700, e);
     if (!rc)
-        rc = file_write(n->key_path, n->id.key, strlen(n->id.key), 0600, e);
+        rc = rotation_install(&n->files, n->id.key, m, e);
     if (!rc)
-        rc = file_write(n->cert_path, m->cert_pem, strlen(m->cert_pem), 0600, e);
-    if (!rc)
-        rc = file_write(n->ca_path, m->ca_pem, strlen(m->ca_pem), 0600, e);
-    if (!rc)
-        rc = tls_context_open(&tls, TLS_CLIENT, &files, e);
-    tls_context_close(tls);
-    if (rc) {
-        unlink(n->key_path);
-        unlink(n->cert_path);
-        unlink(n->ca_path);
-    }
-    return rc;
-}
-
-static int accept_identity(const struct enrolment *n, const struct msg_identity *m, struct err *e)
-{
-    struct hash ca;
-    char name[IDENTITY_MAX_NAME + 1];
-    int rc = identity_fingerprint(m->ca_pem, &ca, e);
-    if (rc)
-        return rc;
-    if (!hash_same(&ca, &n->token.ca))
-        return err_set(e, ERR_TLS, "the server sent another CA than the token names");
-    rc = identity_common_name(m->cert_pem, name, e);
-    if (!rc)
-        rc = write_files(n, m, e);
-    if (!rc)
-        printf("enrolled as %s: identity in %s\n", name, n->dir);
+        printf("enrolled as %s: identity in %s\n", n->files.name, n->dir);
     return rc;
 }
 
@@ -199,7 +163,9 @@ static int enrol(struct enrolment *n, const char *server, const char *name, stru
     struct tls_context *tls = NULL;
     int rc = token_parse(n->token_text, &n->token, e);
     if (!rc)
-        rc = choose_files(n, e);
+        rc = rotation_init(&n->files, n->dir, e);
+    if (!rc)
+        rc = check_absent(&n->files, e);
     if (!rc)
         rc = identity_make_csr(&n->id, name, e);
     if (rc)

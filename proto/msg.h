@@ -7,7 +7,10 @@
  * - a round: S Task (parameters), C Update (parameters, samples, metrics), S Receipt (accepted, or
  *   the reason why not);
  * - after the last round: S Finish (final parameters); C keeps its adapter;
- * - either side at any time: Ping, answered by Pong; Goodbye.
+ * - either side at any time: Ping, answered by Pong; Goodbye;
+ * - C at any time: Renew (CSR), answered by S Identity when the server can sign it now. Nothing
+ * else changes: the connection goes on with the old certificate. S may ask for it by a Renew of its
+ *   own, without CSR.
  *
  * Enrolment has its own port: C Enroll (token, CSR); S Identity (certificate, CA), or Goodbye. */
 #ifndef PROTO_MSG_H
@@ -45,6 +48,7 @@ enum msg_type {
     MSG_PONG = 10,
     MSG_ENROLL = 11,
     MSG_IDENTITY = 12,
+    MSG_RENEW = 13,
     MSG_TYPES
 };
 
@@ -143,6 +147,9 @@ struct msg_goodbye {
 struct msg_enroll {
     const char *token, *csr_pem;
 };
+struct msg_renew {
+    const char *csr_pem; /* NULL from the server: asks for one */
+};
 struct msg_identity {
     const char *name, *cert_pem, *ca_pem;
 };
@@ -160,6 +167,7 @@ struct msg {
         struct msg_goodbye goodbye;
         struct msg_enroll enroll;
         struct msg_identity identity;
+        struct msg_renew renew;
     };
 };
 

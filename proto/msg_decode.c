@@ -419,6 +419,12 @@ static void read_identity(struct reader *r, const void *message, struct msg *out
     };
 }
 
+static void read_renew(struct reader *r, const void *message, struct msg *out)
+{
+    const Fedpet__V1__Renew *p = message;
+    out->renew = (struct msg_renew){.csr_pem = *p->csr_pem ? pem(r, "csr_pem", p->csr_pem) : NULL};
+}
+
 static void read_nothing(struct reader *r, const void *message, struct msg *out)
 {
     (void)r, (void)message, (void)out;
@@ -440,6 +446,7 @@ static const struct {
     [MSG_PONG] = {&fedpet__v1__pong__descriptor, read_nothing},
     [MSG_ENROLL] = {&fedpet__v1__enroll__descriptor, read_enroll},
     [MSG_IDENTITY] = {&fedpet__v1__identity__descriptor, read_identity},
+    [MSG_RENEW] = {&fedpet__v1__renew__descriptor, read_renew},
 };
 
 int msg_decode(enum msg_type type, const unsigned char *payload, size_t len, struct arena *mem,

@@ -234,6 +234,13 @@ static int encode_identity(const struct msg_identity *m, struct buf *out)
     return pack(&p.base, out);
 }
 
+static int encode_renew(const struct msg_renew *m, struct buf *out)
+{
+    Fedpet__V1__Renew p = FEDPET__V1__RENEW__INIT;
+    p.csr_pem = text(m->csr_pem);
+    return pack(&p.base, out);
+}
+
 int msg_encode(const struct msg *m, struct buf *out)
 {
     switch (m->type) {
@@ -257,6 +264,8 @@ int msg_encode(const struct msg *m, struct buf *out)
         return encode_enroll(&m->enroll, out);
     case MSG_IDENTITY:
         return encode_identity(&m->identity, out);
+    case MSG_RENEW:
+        return encode_renew(&m->renew, out);
     case MSG_PING:
     case MSG_PONG:
     case MSG_TYPES:

@@ -3,6 +3,8 @@
 #define SERVER_CMD_H
 
 #include "base/cli.h"
+#include "server/config.h"
+#include "server/store.h"
 
 /* The options that say which configuration: rows of a table of options. */
 #define CMD_CONFIG(path, set)                                                                      \
@@ -13,6 +15,10 @@
 
 int cmd_init(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_token(const struct cli_command *self, int argc, char **argv, struct err *e);
+int cmd_clients(const struct cli_command *self, int argc, char **argv, struct err *e);
+int cmd_renew(const struct cli_command *self, int argc, char **argv, struct err *e);
+int cmd_ca_roll(const struct cli_command *self, int argc, char **argv, struct err *e);
+int cmd_ca_retire(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_revoke(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_run(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_status(const struct cli_command *self, int argc, char **argv, struct err *e);
@@ -21,5 +27,11 @@ int cmd_replay(const struct cli_command *self, int argc, char **argv, struct err
 int cmd_audit_verify(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_audit_show(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_config_show(const struct cli_command *self, int argc, char **argv, struct err *e);
+
+/* Opens the store for a command that gives or takes rights; the state folder is made if need be.
+ * The errors of store_open. */
+int cmd_people(struct store **store, const struct server_config *c, struct err *e) MUST_CHECK;
+/* Lets a server that runs on this state folder know that papers have changed, if there is one. */
+void cmd_notify(const struct server_config *c);
 
 #endif

@@ -1,6 +1,17 @@
 #include "server/cmd.h"
 #include "server/server.h"
 #include <stdio.h>
+#include <unistd.h>
+
+/* Nothing of what the server does needs more rights than its own files. */
+static int check_user(const struct server_config *c, struct err *e)
+{
+    if (geteuid() != 0 || c->allow_root)
+        return 0;
+    return err_set(e, ERR_CONFIG,
+                   "the server does not run as root: start it as a user of its own, as "
+                   "fedpet-server.service does, or set allow_root: true");
+}
 
 int cmd_run(const struct cli_command *self, int argc, char **argv, struct err *e)
 {
@@ -20,6 +31,8 @@ int cmd_run(const struct cli_command *self, int argc, char **argv, struct err *e
                                  e)) != 0)
         return rc;
     rc = log_begin("fedpet-server", &c->log, e);
+    if (rc == 0)
+        rc = check_user(c, e);
     if (rc == 0)
         rc = server_run(c, e);
     conf_free(conf);

@@ -1,25 +1,13 @@
-#include "base/file.h"
 #include "net/token.h"
 #include "server/audit.h"
 #include "server/cmd.h"
 #include "server/enroll.h"
-#include "server/server.h"
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 enum { LONGEST_TTL = 366 * 86400 };
-
-static int open_people(struct store **store, const struct server_config *c, struct err *e)
-{
-    char path[PATH_MAX];
-    int rc = file_mkdirs(c->state, 0700, e);
-    if (rc == 0)
-        rc = file_join(path, sizeof path, c->state, SERVER_DATABASE, e);
-    return rc != 0 ? rc : store_open(store, path, STORE_WRITE, e);
-}
 
 /* By the digest, of which the first half names it well enough. */
 static int record_token(const char *state, const struct hash *digest, const char *name, int64_t now,
@@ -87,39 +75,8 @@ int cmd_token(const struct cli_command *self, int argc, char **argv, struct err 
         return err_set(e, ERR_USAGE, "--ttl: must be 1s to 366d");
     if ((rc = server_config_load(&conf, &c, path, &set, NEED_STATE | NEED_IDENTITY, e)) != 0)
         return rc;
-    if ((rc = open_people(&store, c, e)) == 0) {
+    if ((rc = cmd_people(&store, c, e)) == 0) {
         rc = make_token(c, store, name, ttl, e);
-        store_close(store);
-    }
-    conf_free(conf);
-    return rc;
-}
-
-int cmd_revoke(const struct cli_command *self, int argc, char **argv, struct err *e)
-{
-    char *path = NULL;
-    struct cli_list set = {0};
-    const struct cli_option options[] = {
-        CMD_CONFIG(path, set),
-        {0},
-    };
-    struct cli_args args;
-    struct conf *conf;
-    struct server_config *c;
-    struct store *store;
-    int rc = cli_parse(self, options, argc, argv, &args, e);
-    if (rc != 0 || args.help)
-        return rc;
-    if (args.n != 1)
-        return err_set(e, ERR_USAGE, "revoke needs the name of one client");
-    if ((rc = server_config_load(&conf, &c, path, &set, NEED_STATE, e)) != 0)
-        return rc;
-    if ((rc = open_people(&store, c, e)) == 0) {
-        int64_t now = (int64_t)time(NULL);
-        rc = store_revoke(store, args.word[0], now, e);
-        if (rc == 0)
-            rc = audit_once(c->state, now * 1000, "revoked",
-                            json_pack("{s:s}", "client", args.word[0]), e);
         store_close(store);
     }
     conf_free(conf);

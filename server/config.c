@@ -1,4 +1,5 @@
 #include "server/config.h"
+#include "net/identity.h"
 
 typedef struct server_config config;
 
@@ -17,6 +18,11 @@ typedef struct server_config config;
 static const cyaml_schema_field_t identity_fields[] = {
     PEM(ca), PEM(ca_key), PEM(cert), PEM(key), CYAML_FIELD_END,
 };
+static const cyaml_schema_value_t name_schema = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, IDENTITY_MAX_NAME)};
+#define NAMES(member)                                                                              \
+    CYAML_FIELD_SEQUENCE_COUNT(#member, CYAML_FLAG_POINTER | OPTIONAL, config, member.name,        \
+                               member.n, &name_schema, 0, 4096)
 static const cyaml_schema_field_t fields[] = {
     TEXT("listen", listen),
     TEXT("enroll", enroll),
@@ -28,6 +34,10 @@ static const cyaml_schema_field_t fields[] = {
     TEXT("adapter", adapter),
     CYAML_FIELD_MAPPING("log", OPTIONAL, config, log, conf_log_fields),
     CYAML_FIELD_UINT("max_clients", OPTIONAL, config, max_clients),
+    CYAML_FIELD_UINT("max_per_address", OPTIONAL, config, max_per_address),
+    NAMES(allow),
+    NAMES(observers),
+    CYAML_FIELD_BOOL("allow_root", OPTIONAL, config, allow_root),
     CYAML_FIELD_BOOL("exit_when_done", OPTIONAL, config, exit_when_done),
     TEXT("metrics", metrics),
     CYAML_FIELD_UINT("drain_s", OPTIONAL, config, drain_s),
@@ -40,6 +50,7 @@ static const cyaml_schema_field_t fields[] = {
 static const cyaml_schema_value_t schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, config, fields)};
 static const struct conf_range ranges[] = {CONF_RUN_RANGES{"max_clients", 1, 1000000},
+                                           {"max_per_address", 1, 1000000},
                                            {"journal_rounds", 0, 1e6},
                                            {"keep_rounds", 0, 1e6},
                                            {"drain_s", 1, 86400},
@@ -49,6 +60,8 @@ const struct conf_type server_conf = {
     .schema = &schema,
     .defaults = "listen: 0.0.0.0:8443\n"
                 "enroll: 0.0.0.0:8444\n" CONF_LOG_DEFAULTS "max_clients: 10000\n"
+                "max_per_address: 1024\n"
+                "allow_root: false\n"
                 "journal_rounds: 2\n"
                 "keep_rounds: 0\n"
                 "exit_when_done: false\n"

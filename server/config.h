@@ -12,6 +12,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Patterns of names, as fnmatch(3) has them. */
+struct name_list {
+    char **name;
+    uint32_t n;
+};
+
 /* Top-level YAML keys are the members' names, with task, peft, local and federation beside them. */
 struct server_config {
     char *listen, *enroll; /* "host:port", "[v6]:port"; port 0: any that is free */
@@ -24,10 +30,14 @@ struct server_config {
     char *model;             /* a Hugging Face directory */
     char *adapter; /* an adapter directory to begin with; NULL: the method's own initial values */
     struct log_settings log;
-    uint32_t max_clients; /* connections at a time */
-    bool exit_when_done;  /* end after the last round; else stay and hand out the result */
-    char *metrics;        /* "host:port" of /metrics and /healthz; NULL: they are not served */
-    uint32_t drain_s;     /* SIGTERM's patience */
+    uint32_t max_clients;       /* connections at a time */
+    uint32_t max_per_address;   /* of these, from one address (IPv6: one /64) */
+    struct name_list allow;     /* who may enrol and connect; none: everybody */
+    struct name_list observers; /* of these, who gets the result and has no part in it */
+    bool allow_root;            /* run with all of the machine's rights */
+    bool exit_when_done;        /* end after the last round; else stay and hand out the result */
+    char *metrics;    /* "host:port" of /metrics and /healthz; NULL: they are not served */
+    uint32_t drain_s; /* SIGTERM's patience */
     struct run_spec spec;
 
     /* Where all this came from, to be read again: no keys. The strings are server_config_load's

@@ -71,7 +71,8 @@ static void see_off(struct core *c, struct session *s)
 
 static void give_task(struct core *c, struct member *m)
 {
-    if (m->session != NULL && m->session->state == SESSION_READY && m->slot != NULL &&
+    const struct session *s = m->session;
+    if (s != NULL && s->state == SESSION_READY && !s->observer && m->slot != NULL &&
         !m->slot->delivered)
         roster_due(&c->who, m->session, DUE_TASK);
 }
@@ -142,11 +143,11 @@ static void on_ready(struct core *c, struct session *s, const struct msg *m)
         refuse(c, s, REASON_MODEL, 0);
     } else if (!hash_same(&ready->schema, &c->config.schema->hash)) {
         refuse(c, s, REASON_SCHEMA, 0);
-    } else if (ready->samples < 1) {
+    } else if (ready->samples < 1 && !s->observer) {
         refuse(c, s, REASON_DATA, 0);
     } else {
         move(s, SESSION_READY, CORE_NEVER);
-        s->member->known = true;
+        s->member->known = !s->observer;
         if (c->round.state == ROUND_OVER)
             roster_due(&c->who, s, DUE_FINISH);
         else if (c->round.state == ROUND_OPEN)
@@ -314,6 +315,13 @@ void core_connected(struct core *c, uint64_t conn, const char *client, core_time
     m->session = s;
     if (c->draining)
         see_off(c, s);
+}
+
+void core_observe(struct core *c, uint64_t conn)
+{
+    struct session *s = roster_find(&c->who, conn);
+    if (s != NULL)
+        s->observer = true;
 }
 
 void core_message(struct core *c, uint64_t conn, const struct msg *m, core_time now)

@@ -164,6 +164,9 @@ enum msg_reason core_refeed(struct core *c, const struct core_update *u, core_ti
 /* Events. `conn` is the shell's number for a connection, never reused; `client` the certificate's
  * name. */
 void core_connected(struct core *c, uint64_t conn, const char *client, core_time now);
+/* Of a connection before its Ready: its client only watches. It is no member of the population, is
+ * never selected, needs no samples, and gets the result when the run is over. */
+void core_observe(struct core *c, uint64_t conn);
 void core_message(struct core *c, uint64_t conn, const struct msg *m, core_time now);
 void core_disconnected(struct core *c, uint64_t conn, core_time now);
 void core_begun(struct core *c, core_time now);

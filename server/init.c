@@ -2,7 +2,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/node.h"
-#include "server/enroll.h"
+#include "server/papers.h"
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -107,9 +107,9 @@ static int make(const char *dir, const char *const *host, size_t n, struct err *
     buf_init(&config, 1 << 16);
     int rc = realpath(dir, real) == NULL ? err_sys(e, ERR_IO, errno, "%s", dir) : 0;
     if (rc == 0)
-        rc = identity_make_ca(&ca, "fedpet-ca", now, ENROLL_CA_DAYS, e);
+        rc = identity_make_ca(&ca, "fedpet-ca", now, PAPERS_CA_DAYS, e);
     if (rc == 0)
-        rc = identity_make_server(&server, &ca, host, n, now, ENROLL_SERVER_DAYS, e);
+        rc = identity_make_server(&server, &ca, host, n, now, PAPERS_SERVER_DAYS, e);
     if (rc == 0 && (rc = describe(&config, real)) != 0)
         err_set(e, rc, "%s: path too long", real);
     if (rc == 0) {

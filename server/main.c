@@ -47,10 +47,41 @@ static const struct cli_command commands[] = {
      "that were committed; 1: they do not; 6: what is stored is damaged.\n\n"
      "Example:\n  fedpet-server replay --config server.yaml --round 7\n",
      cmd_replay},
-    {"revoke", "--config FILE NAME", "turn a client away from its next connection on",
-     "A token made for its name lets it enrol again.\n\n"
+    {"clients", "--config FILE [--format text|json]",
+     "list the certificates that clients have been given",
+     "With the role that the configuration gives each: trainers take part, observers only get the\n"
+     "result. Expired certificates are left out.\n\n"
+     "Example:\n  fedpet-server clients --config server.yaml\n",
+     cmd_clients},
+    {"revoke", "--config FILE NAME|SERIAL", "shut a client out, at once and for good",
+     "All certificates of the client, or the one with that serial number, enter the CA's "
+     "revocation\n"
+     "list, crl.pem in the state folder; a running server cuts their connections. A token made "
+     "for\n"
+     "its name lets the client enrol again, with a new certificate.\n\n"
      "Example:\n  fedpet-server revoke --config server.yaml client-0007\n",
      cmd_revoke},
+    {"renew", "--config FILE [--force]", "renew the server's own certificate and key",
+     "For the same hosts, signed by the present CA. A running server takes it over without losing "
+     "a\n"
+     "connection. Clients renew theirs by themselves, when two thirds of its time are over.\n\n"
+     "Example:\n  fedpet-server renew --config server.yaml\n",
+     cmd_renew},
+    {"ca roll", "--config FILE", "begin to move to a new CA",
+     "1. `ca roll` makes it. Both CAs are trusted; clients that are or come online renew.\n"
+     "2. `renew`, when all have (`clients` shows who has not): the server's certificate is the "
+     "new\n"
+     "   CA's.\n"
+     "3. `ca retire`: the old one is trusted no more.\n"
+     "Commands 2 and 3 refuse while a client would be left behind. ca.pem and ca.key hold both "
+     "CAs\n"
+     "meanwhile, the new one first.\n\n"
+     "Example:\n  fedpet-server ca roll --config server.yaml\n",
+     cmd_ca_roll},
+    {"ca retire", "--config FILE [--force]", "trust the old CA no more",
+     "The last step of `ca roll`. Connections by certificates of the old CA are cut.\n\n"
+     "Example:\n  fedpet-server ca retire --config server.yaml\n",
+     cmd_ca_retire},
     {"audit verify", "--config FILE [--head HASH]", "check that nobody has altered the audit log",
      "Each line of audit.log, in the state folder, has the SHA-256 of the one before: the first\n"
      "that was changed, removed or moved is named. Lines removed at the end show by the rounds of\n"

@@ -75,9 +75,7 @@ static void *add_device(struct link *l, const char *address, void *ctx)
 
 /* --- sending --- */
 
-/* The connection is given up when a message cannot be queued: its peer does not read, or memory is
- * short. */
-static void post(struct peer *q, const struct msg *m)
+void peers_post(struct peer *q, const struct msg *m)
 {
     struct server *s = q->server;
     struct buf *out = &s->peers.out;
@@ -106,7 +104,7 @@ static void say(struct peer *q, const struct msg *m)
         log_info("goodbye client=%s reason=%s text=\"%s\"", q->name,
                  msg_reason_name(m->goodbye.reason), m->goodbye.text);
     log_debug("send client=%s message=%s", q->name, msg_type_name(m->type));
-    post(q, m);
+    peers_post(q, m);
     report_traffic(q);
 }
 
@@ -193,11 +191,9 @@ static void client_up(struct link *l, const char *name, void *ctx)
 {
     struct peer *q = ctx;
     struct server *s = q->server;
-    struct err e = {0};
-    bool revoked = false;
+    const char *reason = "";
     observe_up(q);
-    if (!identity_name_ok(name) || store_revoked(s->people, name, &revoked, &e) != 0 || revoked) {
-        const char *reason = revoked ? "revoked" : e.code != 0 ? e.text : "bad name";
+    if (!admission_allows(q, name, &reason)) {
         log_warn("client turned away client=%s address=%s reason=\"%s\"", name, q->address, reason);
         observe_refused(q, name, reason);
         link_close(l);
@@ -207,7 +203,10 @@ static void client_up(struct link *l, const char *name, void *ctx)
     q->known = true;
     log_info("client connected client=%s address=%s", name, q->address);
     core_connected(s->core, q->number, name, now(s));
+    if (s->live->observers.n > 0 && enroll_allows(&s->live->observers, name))
+        core_observe(s->core, q->number);
     report_traffic(q);
+    admission_urge(q);
     peers_pump(s);
 }
 
@@ -220,7 +219,9 @@ static int client_frame(struct link *l, const struct frame *f, void *ctx, struct
     (void)l;
     arena_init(&mem, f->len + MSG_SLACK);
     int rc = msg_decode((enum msg_type)f->type, f->payload, f->len, &mem, &m, e);
-    if (rc == 0) {
+    if (rc == 0 && m.type == MSG_RENEW) {
+        admission_renew(q, &m.renew, &mem);
+    } else if (rc == 0) {
         log_debug("receive client=%s message=%s bytes=%zu", q->name, msg_type_name(m.type), f->len);
         report_traffic(q);
         uint64_t began = uv_hrtime();
@@ -237,6 +238,8 @@ static int client_frame(struct link *l, const struct frame *f, void *ctx, struct
 static size_t client_limit(void *ctx, uint8_t type)
 {
     const struct peer *q = ctx;
+    if (type == MSG_RENEW)
+        return q->known ? msg_limit(MSG_RENEW, 0) : 0;
     return core_limit(q->server->core, q->number, type);
 }
 
@@ -281,10 +284,12 @@ static int device_frame(struct link *l, const struct frame *f, void *ctx, struct
     if (rc == 0) {
         enroll_answer(&s->enroll, &request.enroll, (int64_t)time(NULL), &mem, &answer);
         observe_enrolment(q, &answer);
-        post(q, &answer);
+        peers_post(q, &answer);
         link_close(l);
     }
     arena_release(&mem);
+    if (s->enroll.replaced)
+        admission_reload(s);
     return rc;
 }
 
@@ -314,16 +319,23 @@ static const struct link_events device_events = {device_up, device_frame, device
 int peers_listen(struct server *s, struct err *e)
 {
     const struct server_config *c = s->config;
+    struct link_limits limits = link_limits_default;
     buf_init(&s->peers.out, 0); /* each message sets its own limit */
     int rc = listener_open(&s->listener, &s->loop, c->listen, s->tls, c->max_clients,
                            &client_events, add, s, e);
     if (rc != 0)
         return err_wrap(e, "listen");
+    limits.per_address = c->max_per_address;
+    listener_set_limits(s->listener, &limits);
     s->port = listener_port(s->listener);
     rc = listener_open(&s->enroll_listener, &s->loop, c->enroll, s->enroll_tls, ENROLL_MAX_LINKS,
                        &device_events, add_device, s, e);
     if (rc != 0)
         return err_wrap(e, "enroll");
+    limits = link_limits_default;
+    limits.per_address = ENROLL_MAX_PER_ADDRESS;
+    limits.pace_ms = limits.idle_ms = ENROLL_MS;
+    listener_set_limits(s->enroll_listener, &limits);
     s->enroll_port = listener_port(s->enroll_listener);
     return 0;
 }

@@ -212,6 +212,6 @@ size_t roster_ready(const struct roster *r)
 {
     size_t n = 0;
     for (size_t i = 0; i < r->sessions; i++)
-        n += r->session[i]->state == SESSION_READY;
+        n += r->session[i]->state == SESSION_READY && !r->session[i]->observer;
     return n;
 }

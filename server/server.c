@@ -13,61 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EXPIRY_WARNING_DAYS = 30, DAY = 86400 };
-
-/* --- certificates --- */
-
-static int open_tls(const struct server_config *c, struct tls_context **clients,
-                    struct tls_context **devices, struct err *e)
-{
-    const struct tls_files files = {
-        .ca = c->identity.ca, .cert = c->identity.cert, .key = c->identity.key};
-    int rc = tls_context_open(clients, TLS_SERVER, &files, e);
-    if (rc != 0)
-        return rc;
-    rc = tls_context_open(devices, TLS_ENROLL_SERVER, &files, e);
-    if (rc != 0)
-        tls_context_close(*clients);
-    return rc;
-}
-
-static void warn_of_expiry(const char *path)
-{
-    char *pem;
-    int64_t expiry;
-    if (file_read(path, 1 << 16, &pem, NULL, NULL) != 0)
-        return;
-    if (identity_expiry(pem, &expiry, NULL) == 0 &&
-        expiry - (int64_t)time(NULL) < EXPIRY_WARNING_DAYS * DAY)
-        log_warn("certificate expires soon file=%s days=%" PRId64, path,
-                 (expiry - (int64_t)time(NULL)) / DAY);
-    free(pem);
-}
-
-static void reload(struct server *s)
-{
-    struct tls_context *tls, *enroll_tls;
-    struct enroll enroll;
-    struct err e = {0};
-    int rc = enroll_open(&enroll, s->config, s->people, &e);
-    if (rc == 0 && (rc = open_tls(s->config, &tls, &enroll_tls, &e)) != 0)
-        enroll_close(&enroll);
-    if (rc != 0) {
-        log_error("certificates not reloaded, the old ones stay in use reason=\"%s\"", e.text);
-        return;
-    }
-    listener_set_tls(s->listener, tls);
-    listener_set_tls(s->enroll_listener, enroll_tls);
-    tls_context_close(s->tls);
-    tls_context_close(s->enroll_tls);
-    enroll_close(&s->enroll);
-    s->tls = tls;
-    s->enroll_tls = enroll_tls;
-    s->enroll = enroll;
-    warn_of_expiry(s->config->identity.cert);
-    log_info("certificates reloaded");
-}
-
 /* --- the state folder --- */
 
 /* One server a folder: a second one would run rounds of its own. The kernel lets go of the lock
@@ -219,7 +164,7 @@ static void on_signal(uv_signal_t *handle, int number)
     struct server *s = handle->data;
     if (number == SIGHUP && !s->stopping) {
         reload_settings(s);
-        reload(s);
+        admission_reload(s);
     }
     if (number == SIGHUP)
         return;
@@ -293,9 +238,7 @@ static int open_all(struct server *s, struct err *e)
     if (rc == 0)
         rc = open_stores(s, e);
     if (rc == 0)
-        rc = enroll_open(&s->enroll, c, s->people, e);
-    if (rc == 0)
-        rc = open_tls(c, &s->tls, &s->enroll_tls, e);
+        rc = admission_open(s, e);
     if (rc == 0)
         rc = open_core(s, e);
     if (rc == 0)
@@ -305,7 +248,6 @@ static int open_all(struct server *s, struct err *e)
     if (rc != 0)
         return rc;
     live_open(s);
-    warn_of_expiry(c->identity.cert);
     return 0;
 }
 
@@ -314,10 +256,8 @@ static void close_all(struct server *s)
     observe_release(s);
     core_close(s->core);
     peers_release(s);
+    admission_release(s);
     journal_release(&s->journal);
-    tls_context_close(s->tls);
-    tls_context_close(s->enroll_tls);
-    enroll_close(&s->enroll);
     store_close(s->people);
     store_close(s->rounds);
     run_close(&s->run);

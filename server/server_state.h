@@ -25,8 +25,9 @@ struct peer {
     struct link *link;
     uint64_t number; /* the core's conn */
     enum metrics_port port;
-    bool up;                          /* TLS is */
-    bool known;                       /* to the core: it is up, and no device that enrols */
+    bool up;          /* TLS is */
+    uint64_t renewed; /* loop's time of its last renewal, ms; 0: none, or it was asked for one */
+    bool known;       /* to the core: it is up, and no device that enrols */
     char name[IDENTITY_MAX_NAME + 1]; /* from the certificate */
     char address[64];
 };
@@ -91,7 +92,23 @@ struct server {
     struct err failure;
 };
 
+/* admission.c: certificates, and who is let in by them. */
+int admission_open(struct server *s, struct err *e) MUST_CHECK;
+void admission_release(struct server *s);
+/* Reads certificates and revocations anew, and cuts the connections of those who would no longer be
+ * let in. Nobody else notices. On failure, which is logged, the old ones stay in use. */
+void admission_reload(struct server *s);
+/* Whether the client that this peer's certificate names may come in; *reason is why not. */
+bool admission_allows(struct peer *q, const char *name, const char **reason);
+/* Asks the peer to renew its certificate if another CA signs them now. */
+void admission_urge(struct peer *q);
+/* Answers a client's Renew. */
+void admission_renew(struct peer *q, const struct msg_renew *request, struct arena *mem);
+
 /* peers.c */
+/* Sends a message. The connection is given up when it cannot be queued: its peer does not read, or
+ * memory is short. */
+void peers_post(struct peer *q, const struct msg *m);
 int peers_listen(struct server *s, struct err *e) MUST_CHECK;
 /* Carries out what the core decided, and sets the timer for its next deadline. */
 void peers_pump(struct server *s);

@@ -14,7 +14,7 @@ enum { ANSWER_LIMIT = 1 << 16, PATIENCE_S = 2 };
 /* --- the live part --- */
 
 /* What the server answers; NULL when none runs here, or it does not answer in time. */
-static json_t *ask(const char *state)
+json_t *status_live(const char *state)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     char text[ANSWER_LIMIT];
@@ -114,7 +114,7 @@ int status_collect(json_t **out, struct store *store, const char *state, struct 
     int rc = store_run(store, &run, &found, e);
     if (rc != 0)
         return rc;
-    json_t *history = json_array(), *live = ask(state);
+    json_t *history = json_array(), *live = status_live(state);
     json_t *j = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "run_id", run.run_id, "rounds",
                           integer(run.rounds), "done", integer(run.next), "parameters",
                           integer(run.parameters), "parameter_bytes", integer(4 * run.parameters),

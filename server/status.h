@@ -12,6 +12,8 @@
  * metrics and each client's contribution. *out is the caller's to json_decref. ERR_IO, ERR_NOMEM.
  */
 int status_collect(json_t **out, struct store *store, const char *state, struct err *e) MUST_CHECK;
+/* "live" alone, NULL: no server answers in this state folder. */
+json_t *status_live(const char *state);
 /* The same for people. */
 void status_print(const json_t *status);
 

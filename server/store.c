@@ -8,7 +8,7 @@
 
 enum {
     APPLICATION = 0x46504554, /* "FPET": what a database file says it is (PRAGMA application_id) */
-    VERSION = 3,
+    VERSION = 4,
 };
 
 /* Version 1; a later one adds to it. */
@@ -63,6 +63,12 @@ static const char tables_3[] =
     "  number INTEGER NOT NULL, name TEXT NOT NULL, value REAL NOT NULL, weight INTEGER NOT NULL,"
     "  PRIMARY KEY(round, client, number)) WITHOUT ROWID;";
 
+/* Version 4: every certificate given to a client, so that each can be revoked. */
+static const char tables_4[] =
+    "CREATE TABLE certificate(serial TEXT PRIMARY KEY, client TEXT NOT NULL, issuer BLOB NOT NULL,"
+    "  given INTEGER NOT NULL, expires INTEGER NOT NULL, revoked INTEGER) WITHOUT ROWID;"
+    "CREATE INDEX certificate_client ON certificate(client, given);";
+
 /* Brings a store from a version, 0 being an empty file, to the present one. */
 static int convert(struct store *s, int64_t from, struct err *e)
 {
@@ -75,8 +81,10 @@ static int convert(struct store *s, int64_t from, struct err *e)
         rc = sql_script(&s->sql, doing, tables, e);
     if (rc == 0 && from < 2)
         rc = sql_script(&s->sql, doing, tables_2, e);
-    if (rc == 0)
+    if (rc == 0 && from < 3)
         rc = sql_script(&s->sql, doing, tables_3, e);
+    if (rc == 0)
+        rc = sql_script(&s->sql, doing, tables_4, e);
     if (rc == 0)
         rc = sql_script(&s->sql, doing, stamp, e);
     if (rc != 0)

@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/tensorset.h"
+#include "net/identity.h"
 #include "server/core.h"
 #include "server/tally.h"
 
@@ -139,9 +140,30 @@ int store_token_check(struct store *s, const struct hash *digest, int64_t now, c
  * taken by another device: only a token made for that very name replaces it. */
 int store_enroll(struct store *s, const struct hash *digest, const char *client,
                  const struct hash *fingerprint, int64_t now, struct err *e) MUST_CHECK;
-/* Whether a client has been revoked. */
+/* Whether a client has been revoked by its name, and not enrolled since. */
 int store_revoked(struct store *s, const char *client, bool *revoked, struct err *e) MUST_CHECK;
-/* Revokes a client. ERR_USAGE: no client of that name has enrolled. */
+/* Revokes a client by name and, with it, all its certificates; or one certificate by its serial
+ * number. ERR_USAGE: no client of that name has enrolled, no such certificate was given. */
 int store_revoke(struct store *s, const char *client, int64_t now, struct err *e) MUST_CHECK;
+int store_revoke_serial(struct store *s, const char *serial, int64_t now, struct err *e) MUST_CHECK;
+
+/* A certificate that a client was given. Times in Unix seconds. */
+struct store_certificate {
+    char serial[IDENTITY_SERIAL];
+    const char *client;
+    struct hash issuer; /* fingerprint of the CA */
+    int64_t given, expires;
+    int64_t revoked; /* 0: it is not */
+};
+/* Enters one before it is handed out. */
+int store_certificate(struct store *s, const struct store_certificate *c, struct err *e) MUST_CHECK;
+/* Revokes all certificates of a client but one; *any: there were some that had not been. */
+int store_supersede(struct store *s, const char *client, const char *serial, int64_t now, bool *any,
+                    struct err *e) MUST_CHECK;
+/* Calls `row` for every certificate that has not expired, by client and then by age, until it
+ * returns non-zero, which is then returned. Strings are valid during the call. */
+int store_certificates(struct store *s, int64_t now,
+                       int (*row)(void *ctx, const struct store_certificate *c), void *ctx,
+                       struct err *e) MUST_CHECK;
 
 #endif

@@ -88,12 +88,97 @@ int store_revoked(struct store *s, const char *client, bool *revoked, struct err
     return rc;
 }
 
-int store_revoke(struct store *s, const char *client, int64_t now, struct err *e)
+static int revoke_all(struct store *s, const char *client, int64_t now, struct err *e)
 {
     int rc = sql_run(&s->sql, "revoking a client", e,
                      "UPDATE client SET revoked = coalesce(revoked, ?) WHERE name = ?", "it", now,
                      client);
     if (rc == 0 && sqlite3_changes(s->sql.db) == 0)
         rc = err_set(e, ERR_USAGE, "no client is called %s", client);
+    if (rc == 0)
+        rc = sql_run(&s->sql, "revoking a client", e,
+                     "UPDATE certificate SET revoked = coalesce(revoked, ?) WHERE client = ?", "it",
+                     now, client);
+    return rc;
+}
+
+int store_revoke(struct store *s, const char *client, int64_t now, struct err *e)
+{
+    int rc = sql_script(&s->sql, "revoking a client", "BEGIN IMMEDIATE", e);
+    if (rc == 0)
+        rc = revoke_all(s, client, now, e);
+    if (rc == 0)
+        rc = sql_script(&s->sql, "revoking a client", "COMMIT", e);
+    if (rc != 0)
+        store_rollback(s);
+    return rc;
+}
+
+int store_revoke_serial(struct store *s, const char *serial, int64_t now, struct err *e)
+{
+    int rc = sql_run(&s->sql, "revoking a certificate", e,
+                     "UPDATE certificate SET revoked = coalesce(revoked, ?) WHERE serial = ?", "it",
+                     now, serial);
+    if (rc == 0 && sqlite3_changes(s->sql.db) == 0)
+        rc = err_set(e, ERR_USAGE, "no certificate has the serial number %s", serial);
+    return rc;
+}
+
+/* --- certificates --- */
+
+int store_certificate(struct store *s, const struct store_certificate *c, struct err *e)
+{
+    return sql_run(
+        &s->sql, "entering a certificate", e,
+        "INSERT INTO certificate(serial, client, issuer, given, expires) VALUES(?, ?, ?, ?, ?)",
+        "ttbii", c->serial, c->client, c->issuer.byte, (size_t)HASH_BYTES, c->given, c->expires);
+}
+
+int store_supersede(struct store *s, const char *client, const char *serial, int64_t now, bool *any,
+                    struct err *e)
+{
+    int rc = sql_run(&s->sql, "revoking certificates", e,
+                     "UPDATE certificate SET revoked = ? WHERE client = ? AND serial <> ? AND "
+                     "revoked IS NULL",
+                     "itt", now, client, serial);
+    if (rc == 0)
+        *any = sqlite3_changes(s->sql.db) > 0;
+    return rc;
+}
+
+static bool read_certificate(sqlite3_stmt *st, struct store_certificate *c)
+{
+    *c = (struct store_certificate){
+        .client = (const char *)sqlite3_column_text(st, 1),
+        .given = sqlite3_column_int64(st, 3),
+        .expires = sqlite3_column_int64(st, 4),
+        .revoked = sqlite3_column_int64(st, 5),
+    };
+    const char *serial = (const char *)sqlite3_column_text(st, 0);
+    if (serial == NULL || c->client == NULL || !identity_serial_ok(serial))
+        return false;
+    memcpy(c->serial, serial, strlen(serial) + 1);
+    return store_hash(st, 2, &c->issuer);
+}
+
+int store_certificates(struct store *s, int64_t now,
+                       int (*row)(void *ctx, const struct store_certificate *c), void *ctx,
+                       struct err *e)
+{
+    sqlite3_stmt *st = sql_prepare(&s->sql,
+                                   "SELECT serial, client, issuer, given, expires, "
+                                   "coalesce(revoked, 0) FROM certificate WHERE expires > ? "
+                                   "ORDER BY client, given, serial",
+                                   "i", now);
+    int step = st != NULL ? sqlite3_step(st) : SQLITE_ERROR, rc = 0;
+    for (; rc == 0 && step == SQLITE_ROW; step = rc == 0 ? sqlite3_step(st) : step) {
+        struct store_certificate c;
+        rc = read_certificate(st, &c)
+                 ? row(ctx, &c)
+                 : err_set(e, ERR_IO, "%s: the row of a certificate is damaged", s->path);
+    }
+    if (rc == 0 && step != SQLITE_DONE)
+        rc = sql_fail(&s->sql, "reading certificates", e);
+    sqlite3_finalize(st);
     return rc;
 }

@@ -154,6 +154,7 @@ static void add_server_settings(struct deployment *d, struct words *w, const cha
     add(w, "--set=listen=127.0.0.1:%u", d->port);
     add(w, "--set=enroll=127.0.0.1:%u", d->enroll_port);
     add(w, "--set=state=%s/server/state", d->dir);
+    add(w, "--set=allow_root=true"); /* as we do */
     add(w, "--set=identity.ca=%s/server/ca.pem", d->dir);
     add(w, "--set=identity.ca_key=%s/server/ca.key", d->dir);
     add(w, "--set=identity.cert=%s/server/server.pem", d->dir);

@@ -70,6 +70,11 @@ int identity_csr_name(const char *csr_pem, char out[IDENTITY_MAX_NAME + 1],
                       struct err *e) MUST_CHECK;
 /* Unix seconds of a certificate's last valid moment. ERR_TLS. */
 int identity_expiry(const char *cert_pem, int64_t *out, struct err *e) MUST_CHECK;
+/* Both ends of the time in which it is good. ERR_TLS. */
+int identity_validity(const char *cert_pem, int64_t *begins, int64_t *ends,
+                      struct err *e) MUST_CHECK;
+/* That the key is the first certificate's. ERR_TLS. */
+int identity_check_pair(const struct identity *id, struct err *e) MUST_CHECK;
 /* Its serial number in upper-case hexadecimal, as `openssl x509 -serial` prints it. ERR_TLS. */
 int identity_serial(const char *cert_pem, char out[IDENTITY_SERIAL], struct err *e) MUST_CHECK;
 /* Whether a text could be one. */

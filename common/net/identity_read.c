@@ -100,19 +100,52 @@ int identity_common_name(const char *cert_pem, char out[IDENTITY_MAX_NAME + 1], 
     return rc;
 }
 
-int identity_expiry(const char *cert_pem, int64_t *out, struct err *e)
+/* Unix seconds of a time; false when it is none. */
+static bool seconds_of(const ASN1_TIME *t, int64_t *out)
+{
+    int days = 0, seconds = 0;
+    ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
+    bool ok = epoch && ASN1_TIME_diff(&days, &seconds, epoch, t);
+    if (ok)
+        *out = (int64_t)days * DAY_S + seconds;
+    ASN1_TIME_free(epoch);
+    return ok;
+}
+
+int identity_validity(const char *cert_pem, int64_t *begins, int64_t *ends, struct err *e)
 {
     X509 *cert = NULL;
-    int days = 0, seconds = 0;
+    int64_t from = 0, to = 0;
     int rc = identity_read_cert(&cert, cert_pem, e);
     if (rc)
         return rc;
-    ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
-    if (!epoch || !ASN1_TIME_diff(&days, &seconds, epoch, X509_get0_notAfter(cert)))
-        rc = err_set(e, ERR_TLS, "the certificate has no readable last day");
-    else
-        *out = (int64_t)days * DAY_S + seconds;
-    ASN1_TIME_free(epoch);
+    if (!seconds_of(X509_get0_notBefore(cert), &from) || !seconds_of(X509_get0_notAfter(cert), &to))
+        rc = err_set(e, ERR_TLS, "the certificate has no readable first and last day");
+    X509_free(cert);
+    if (!rc) {
+        *begins = from;
+        *ends = to;
+    }
+    return rc;
+}
+
+int identity_expiry(const char *cert_pem, int64_t *out, struct err *e)
+{
+    int64_t begins;
+    return identity_validity(cert_pem, &begins, out, e);
+}
+
+int identity_check_pair(const struct identity *id, struct err *e)
+{
+    X509 *cert = NULL;
+    EVP_PKEY *key = NULL;
+    int rc = identity_read_cert(&cert, id->cert, e);
+    if (!rc)
+        rc = identity_read_key(&key, id->key, e);
+    if (!rc && !X509_check_private_key(cert, key))
+        rc = err_set(e, ERR_TLS, "the certificate is for another key");
+    ERR_clear_error();
+    EVP_PKEY_free(key);
     X509_free(cert);
     return rc;
 }

@@ -457,6 +457,11 @@ int link_recheck(const struct link *l, struct tls_context *tls, struct err *e)
     return l->state == UP ? tls_recheck(l->tls, tls, e) : 0;
 }
 
+bool link_peer_ca(const struct link *l, struct hash *out)
+{
+    return tls_peer_ca(l->tls, out);
+}
+
 uint64_t link_bytes_in(const struct link *l)
 {
     return l->bytes_in;

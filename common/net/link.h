@@ -92,6 +92,8 @@ void link_close(struct link *l);
 /* Whether the peer's certificate would be accepted now, by these keys and trust (tls_recheck): 0
  * before up. */
 int link_recheck(const struct link *l, struct tls_context *tls, struct err *e) MUST_CHECK;
+/* tls_peer_ca; false before up. */
+bool link_peer_ca(const struct link *l, struct hash *out);
 /* Bytes of the TLS stream, handshake included, both ways since the connection began. */
 uint64_t link_bytes_in(const struct link *l);
 uint64_t link_bytes_out(const struct link *l);

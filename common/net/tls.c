@@ -506,3 +506,12 @@ int tls_recheck(const struct tls *t, struct tls_context *c, struct err *e)
     ERR_clear_error();
     return rc;
 }
+
+bool tls_peer_ca(const struct tls *t, struct hash *out)
+{
+    STACK_OF(X509) *chain = t->ready ? SSL_get0_verified_chain(t->ssl) : NULL;
+    int n = chain ? sk_X509_num(chain) : 0;
+    if (n > 0)
+        *out = x509_fingerprint(sk_X509_value(chain, n - 1));
+    return n > 0;
+}

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -62,6 +63,9 @@ bool tls_ready(const struct tls *t);
 /* Whether the peer's certificate would still be accepted by these keys and trust, and now: 0, or
  * ERR_TLS saying why not (revoked, expired, its CA no longer trusted). Peers without one pass. */
 int tls_recheck(const struct tls *t, struct tls_context *c, struct err *e) MUST_CHECK;
+/* Fingerprint of the CA that vouches for the peer's certificate; false before tls_ready and without
+ * a certificate. */
+bool tls_peer_ca(const struct tls *t, struct hash *out);
 /* Common name of the verified peer certificate (identity_name_ok); "" before tls_ready, for clients
  * without certificate and for servers whose name is no such name. Valid while t lives. */
 const char *tls_peer(const struct tls *t);

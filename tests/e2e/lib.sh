@@ -83,6 +83,7 @@ federation() {
     configure "$tmp/server" 'listen|enroll|federation|local' <<EOF
 listen: 127.0.0.1:$port
 enroll: 127.0.0.1:$enroll_port
+allow_root: true
 model: $tmp/model
 task: {name: text, labels: [neg, pos]}
 federation: {clients: 3, per_round: 3, rounds: ${rounds:-3}, deadline_s: 60, seed: 7${federation_more:+, $federation_more}}

@@ -228,6 +228,8 @@ static inline struct msg random_other(struct maker *m, enum msg_type type)
         return (struct msg){
             .enroll = {random_text(m, 1, MSG_MAX_TEXT),
                        arena_printf(&m->mem, "-----\n%s\n", random_text(m, 1, 2000))}};
+    case MSG_RENEW:
+        return (struct msg){.renew = {below(m, 2) ? random_text(m, 1, MSG_MAX_PEM) : NULL}};
     case MSG_IDENTITY:
         return (struct msg){.identity = {random_text(m, 1, 64),
                                          arena_printf(&m->mem, "\n%s\n", random_text(m, 1, 2000)),
@@ -356,6 +358,8 @@ static inline bool same(const struct msg *a, const struct msg *b)
     case MSG_ENROLL:
         return same_text(a->enroll.token, b->enroll.token) &&
                same_text(a->enroll.csr_pem, b->enroll.csr_pem);
+    case MSG_RENEW:
+        return same_text(a->renew.csr_pem, b->renew.csr_pem);
     case MSG_IDENTITY:
         return same_text(a->identity.name, b->identity.name) &&
                same_text(a->identity.cert_pem, b->identity.cert_pem) &&

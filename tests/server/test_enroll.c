@@ -7,7 +7,7 @@
 /* A CA on disk, a store, and the office that joins them. */
 struct office {
     struct folder folder;
-    struct identity ca;
+    struct identity ca, own;
     struct server_config config;
     struct store *store;
     struct enroll enroll;
@@ -27,6 +27,12 @@ static void office_open(struct office *o)
     cr_assert_eq(file_write(o->config.identity.ca, o->ca.cert, strlen(o->ca.cert), 0644, NULL), 0);
     cr_assert_eq(file_write(o->config.identity.ca_key, o->ca.key, strlen(o->ca.key), 0600, NULL),
                  0);
+    cr_assert_eq(
+        identity_make_server(&o->own, &o->ca, (const char *const[]){"localhost"}, 1, o->now, 9, &e),
+        0);
+    o->config.identity.cert = strdup(folder_file(&o->folder, "server.pem"));
+    cr_assert_eq(file_write(o->config.identity.cert, o->own.cert, strlen(o->own.cert), 0644, NULL),
+                 0);
     cr_assert_eq(store_open(&o->store, folder_file(&o->folder, "db"), STORE_WRITE, &e), 0, "%s",
                  e.text);
     cr_assert_eq(enroll_open(&o->enroll, &o->config, o->store, &e), 0, "%s", e.text);
@@ -37,6 +43,8 @@ static void office_close(struct office *o)
     enroll_close(&o->enroll);
     store_close(o->store);
     identity_release(&o->ca);
+    identity_release(&o->own);
+    free(o->config.identity.cert);
     arena_release(&o->mem);
     free(o->config.identity.ca);
     free(o->config.identity.ca_key);
