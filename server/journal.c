@@ -9,7 +9,9 @@ static void store_batch(uv_work_t *work)
 {
     struct server *s = work->data;
     struct journal *j = &s->journal;
+    uint64_t began = uv_hrtime();
     j->rc = store_updates(s->rounds, j->batch.update, j->batch.n, &j->err);
+    j->seconds = (double)(uv_hrtime() - began) * 1e-9;
 }
 
 /* A disk that is full says so once, and once when it no longer is. */
@@ -30,8 +32,13 @@ static void batch_stored(uv_work_t *work, int status)
     (void)status; /* never cancelled */
     j->working = false;
     log_change(j);
-    for (size_t i = 0; i < j->batch.n; i++)
+    observe_journal(s, j->rc, j->seconds);
+    for (size_t i = 0; i < j->batch.n; i++) {
+        uint64_t began = uv_hrtime();
         core_stored(s->core, j->batch.update[i]->client, j->rc == 0, (core_time)uv_now(&s->loop));
+        if (j->rc == 0)
+            observe_aggregated(s, (double)(uv_hrtime() - began) * 1e-9);
+    }
     j->batch.n = 0;
     if (j->queue.n > 0)
         start(s);
@@ -71,6 +78,14 @@ void journal_put(struct server *s, const struct core_update *update)
         core_stored(s->core, update->client, false, (core_time)uv_now(&s->loop));
     else if (!s->journal.working)
         start(s);
+}
+
+const char *journal_trouble(const struct server *s)
+{
+    const struct journal *j = &s->journal;
+    if (!j->failing)
+        return NULL;
+    return j->working ? "updates cannot be stored" : j->err.text; /* else the worker writes there */
 }
 
 void journal_release(struct journal *j)

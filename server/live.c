@@ -40,7 +40,7 @@ static char *describe(struct server *s)
     char state[512];
     core_status(s->core, (core_time)uv_now(&s->loop), state, sizeof state);
     json_t *j = json_pack("{s:i, s:s, s:s?, s:b, s:b, s:i, s:i, s:i, s:i, s:i, s:o}", "pid",
-                          (int)getpid(), "state", state, "trouble", commit_trouble(s), "finished",
+                          (int)getpid(), "state", state, "trouble", server_trouble(s), "finished",
                           core_finished(s->core), "draining", s->stopping, "connections",
                           (int)s->peers.n, "clients", clients_connected(&s->peers), "port",
                           (int)s->port, "enroll_port", (int)s->enroll_port, "metrics_port",

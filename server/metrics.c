@@ -23,6 +23,7 @@ void metrics_init(struct metrics *m)
 {
     *m = (struct metrics){0};
     set_bounds(&m->round, round_bound);
+    set_bounds(&m->journal, work_bound);
     set_bounds(&m->aggregation, work_bound);
     set_bounds(&m->commit, work_bound);
 }
@@ -110,8 +111,12 @@ static void put_rounds(struct page *p, const struct metrics *m, const struct met
             "Deadlines without quorum that committed rounds have seen.", m->restarts);
     histogram(p, "fedpet_round_duration_seconds", "From a round's tasks to its last update.",
               &m->round);
+    histogram(p, "fedpet_journal_duration_seconds",
+              "Storing updates that came together, before they are acknowledged.", &m->journal);
+    counter(p, "fedpet_journal_failures_total", "Attempts to store updates that failed.",
+            m->journal_failures);
     histogram(p, "fedpet_aggregation_duration_seconds",
-              "Checking an update and adding it; with the last one, the server's step.",
+              "Adding an update to the sum; with the last one, the server's step.",
               &m->aggregation);
     histogram(p, "fedpet_commit_duration_seconds", "Storing a round durably, failures included.",
               &m->commit);

@@ -30,8 +30,8 @@ struct metrics {
     uint64_t enrolled, enrolment_refused;
     uint64_t handshake[METRICS_PORTS], handshake_failed[METRICS_PORTS];
     uint64_t bytes_in[METRICS_PORTS], bytes_out[METRICS_PORTS]; /* of connections that ended */
-    uint64_t commit_failures;
-    struct histogram round, aggregation, commit;
+    uint64_t commit_failures, journal_failures;
+    struct histogram round, journal, aggregation, commit;
 };
 void metrics_init(struct metrics *m);
 

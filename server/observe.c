@@ -135,6 +135,12 @@ void observe_enrolment(const struct peer *q, const struct msg *answer)
                             q->address, "certificate", hex));
 }
 
+void observe_journal(struct server *s, int rc, double seconds)
+{
+    metrics_add(&s->observe.metrics.journal, seconds);
+    s->observe.metrics.journal_failures += rc != 0;
+}
+
 void observe_aggregated(struct server *s, double seconds)
 {
     metrics_add(&s->observe.metrics.aggregation, seconds);

@@ -50,7 +50,9 @@ void observe_said(const struct peer *q, const struct msg *m);
 /* A client is not let in. */
 void observe_refused(const struct peer *q, const char *client, const char *reason);
 void observe_enrolment(const struct peer *q, const struct msg *answer);
-/* An update took that long from gate to sum. */
+/* What became of an attempt to journal updates, and how long it took. */
+void observe_journal(struct server *s, int rc, double seconds);
+/* A journalled update took that long to be added. */
 void observe_aggregated(struct server *s, double seconds);
 /* A round is durable: its line of the audit log. On any thread. */
 void observe_commit_stored(struct server *s, const struct core_commit *c);

@@ -72,7 +72,7 @@ static int write_metrics(struct server *s, struct buf *out)
 static int write_health(struct server *s, struct http_page *page)
 {
     char state[512];
-    const char *trouble = s->failure.code != 0 ? s->failure.text : commit_trouble(s);
+    const char *trouble = server_trouble(s);
     core_status(s->core, (core_time)uv_now(&s->loop), state, sizeof state);
     json_t *j = json_pack("{s:s, s:s, s:s*}", "status",
                           trouble != NULL ? "failing"

@@ -224,10 +224,7 @@ static int client_frame(struct link *l, const struct frame *f, void *ctx, struct
     } else if (rc == 0) {
         log_debug("receive client=%s message=%s bytes=%zu", q->name, msg_type_name(m.type), f->len);
         report_traffic(q);
-        uint64_t began = uv_hrtime();
         core_message(s->core, q->number, &m, now(s));
-        if (m.type == MSG_UPDATE)
-            observe_aggregated(s, (double)(uv_hrtime() - began) * 1e-9);
     }
     arena_release(&mem);
     if (rc == 0)

@@ -209,6 +209,14 @@ void server_end_if_idle(struct server *s)
         end(s);
 }
 
+const char *server_trouble(const struct server *s)
+{
+    const char *commit = commit_trouble(s);
+    if (s->failure.code != 0)
+        return s->failure.text;
+    return commit != NULL ? commit : journal_trouble(s);
+}
+
 void server_stop(struct server *s)
 {
     if (s->stopping)

@@ -63,6 +63,7 @@ struct journal {
     struct updates queue, batch; /* to be stored; being stored */
     bool working, failing;
     int rc;
+    double seconds; /* that the last batch took */
     struct err err;
 };
 
@@ -129,6 +130,8 @@ const char *commit_trouble(const struct server *s);
 /* journal.c: stores an update on a worker thread, together with others that wait, then tells the
  * core. */
 void journal_put(struct server *s, const struct core_update *update);
+/* Why updates cannot be stored; NULL: they can. */
+const char *journal_trouble(const struct server *s);
 void journal_release(struct journal *j);
 
 /* live.c: the Unix-domain socket that `fedpet-server status` asks. Failure is logged; the server
@@ -144,6 +147,8 @@ void drain_now(struct server *s, int number);
 
 /* server.c */
 void server_stop(struct server *s);
+/* What keeps the server from its work, for people; NULL: nothing. */
+const char *server_trouble(const struct server *s);
 /* Lets the loop end once nothing is left to be waited for. */
 void server_end_if_idle(struct server *s);
 

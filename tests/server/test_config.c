@@ -36,6 +36,8 @@ Test(server_config, the_example_is_valid_and_says_the_defaults)
     cr_assert_eq(load(folder_file(&f, "empty.yaml"), NULL, 0, 0, &defaults, &e), 0, "%s", e.text);
     cr_assert_eq(example.max_clients, defaults.max_clients);
     cr_assert_eq(example.exit_when_done, defaults.exit_when_done);
+    cr_assert_eq(example.drain_s, defaults.drain_s);
+    cr_assert_null(example.metrics);
     cr_assert_eq(example.log.level, defaults.log.level);
     cr_assert_eq(example.spec.federation.clients, defaults.spec.federation.clients);
     cr_assert_eq(example.spec.federation.deadline_s, defaults.spec.federation.deadline_s);

@@ -178,6 +178,7 @@ Test(observe, the_page_counts_what_three_robots_did)
         ROBOTS);
     cr_assert_eq(page_value(body, "fedpet_round_duration_seconds_count"), ROUNDS);
     cr_assert_eq(page_value(body, "fedpet_commit_duration_seconds_count"), ROUNDS);
+    cr_assert_geq(page_value(body, "fedpet_journal_duration_seconds_count"), ROUNDS);
     cr_assert_eq(page_value(body, "fedpet_aggregation_duration_seconds_count"), ROBOTS * ROUNDS);
     cr_assert_gt(page_value(body, "fedpet_received_bytes_total{port=\"clients\"}"), size);
     cr_assert_gt(page_value(body, "process_resident_memory_bytes"), 1e6);
