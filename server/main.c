@@ -20,10 +20,11 @@ static const struct cli_command commands[] = {
     {"run", "--config FILE [--set KEY=VALUE]...", "run the federation",
      "Listens for clients and for devices that enrol, runs the rounds, and stores each update\n"
      "before it is acknowledged and each round before the next begins: started again, it goes on\n"
-     "where it was, in the middle of a round too. SIGTERM and SIGINT end it in good\n"
-     "order, within drain_s seconds; a second one at once. SIGHUP reads certificates and\n"
-     "configuration anew: of the latter log, metrics and drain_s take effect, the rest is named\n"
-     "and waits for a restart. With metrics: 127.0.0.1:9464 it serves /metrics and /healthz.\n\n"
+     "where it was, in the middle of a round too. SIGTERM and SIGINT end it in good order,\n"
+     "within drain_s seconds; a second one at once. SIGHUP reads certificates and configuration\n"
+     "anew: log, metrics, drain_s, allow and observers take effect, what else has changed is\n"
+     "named and waits for a restart. With the key metrics, say 127.0.0.1:9464, it serves\n"
+     "/metrics and /healthz there.\n\n"
      "Examples:\n"
      "  fedpet-server run --config server.yaml\n"
      "  fedpet-server run --config server.yaml --set federation.rounds=50 --set log.json=true\n",

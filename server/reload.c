@@ -10,7 +10,7 @@
 enum { KEY_MAX = 128, TREE_LIMIT = 1 << 20, VALUE_LIMIT = 1 << 16 };
 
 /* What is taken over; keys below these, too. */
-static const char *const reloadable[] = {"log", "metrics", "drain_s"};
+static const char *const reloadable[] = {"log", "metrics", "drain_s", "allow", "observers"};
 
 struct changes {
     json_t *applied, *deferred; /* arrays of dotted keys */

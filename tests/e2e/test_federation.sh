@@ -57,3 +57,22 @@ status=0
 # A drained server ends well, and a token is good for one device.
 kill -TERM "$server_pid"
 ended "$server_pid" 0
+
+# The audit log tells all of it, in an unbroken chain, and a changed line is named.
+"$server" audit verify --config "$tmp/server/server.yaml" >"$tmp/audit.log" 2>&1 || fail "audit verify"
+grep -q "^rounds    $rounds of the database" "$tmp/audit.log" || fail "rounds of the audit log"
+"$server" audit show --config "$tmp/server/server.yaml" --format json >"$tmp/lines.log" || fail "audit show"
+for event in token_made enrolled; do
+    [ "$(grep -c "\"event\":\"$event\"" "$tmp/lines.log")" -eq 3 ] || fail "three lines $event"
+done
+place=$(grep -n '"event":"enrolled"' "$tmp/lines.log" | head -n 1 | cut -d : -f 1)
+sed -i "${place}s/client-0/client-9/" "$tmp/server/state/audit.log"
+status=0
+"$server" audit verify --config "$tmp/server/server.yaml" >"$tmp/audit.log" 2>&1 || status=$?
+[ $status -eq 4 ] || fail "a changed audit log gives status $status"
+grep -q "audit.log:$place: line $place was changed" "$tmp/audit.log" || fail "line $place is not named"
+
+# status --watch goes on until it is interrupted.
+start watch "$server" status --config "$tmp/server/server.yaml" --format json --watch
+await "a second look" sh -c "[ \$(wc -l <'$tmp/watch.log') -ge 2 ]"
+kill -TERM "$pid"
