@@ -13,6 +13,7 @@ struct tuned {
     struct golden golden;
     struct peft_spec spec;
     struct adapter_info info;
+    enum head_kind head;
     struct local_spec local;
     struct peft *peft;
     struct tape *tape;
@@ -30,7 +31,7 @@ static inline struct batch tuned_batch(struct tuned *t)
     return all ? t->golden.batch : golden_part(&t->golden, 0, n - 1);
 }
 
-/* A class for three tokens of four. */
+/* A class, or a token to guess, for three tokens of four. */
 static inline const int32_t *tuned_tags(struct tuned *t, int n_labels)
 {
     int32_t *tag = arena_calloc(&t->golden.mem, (size_t)t->batch.tokens, sizeof *tag);
@@ -46,7 +47,7 @@ static inline void tuned_start_head(struct tuned *t, const char *family,
                                     uint32_t n_labels, double dropout)
 {
     struct err e = {0};
-    *t = (struct tuned){.spec = *spec, .local = {.model_dropout = dropout}};
+    *t = (struct tuned){.spec = *spec, .head = head, .local = {.model_dropout = dropout}};
     golden_open(&t->golden, family);
     cr_assert_eq(peft_open(&t->peft, t->golden.model, spec, &t->local, head, n_labels, &e), 0, "%s",
                  e.text);
@@ -56,8 +57,8 @@ static inline void tuned_start_head(struct tuned *t, const char *family,
     cr_assert_not_null(t->theta);
     peft_init(t->peft, 7, t->theta);
     t->batch = tuned_batch(t);
-    if (head == HEAD_TOKENS)
-        t->batch.tag = tuned_tags(t, (int)n_labels);
+    if (head != HEAD_SEQUENCE)
+        t->batch.tag = tuned_tags(t, (int)peft_labels(t->peft));
 }
 
 static inline void tuned_start(struct tuned *t, const char *family, const struct peft_spec *spec,
@@ -84,6 +85,17 @@ static inline void tuned_open(struct tuned *t, const char *family)
     cr_assert_eq(peft_load(t->peft, adapter, t->theta, &e), 0, "%s", e.text);
 }
 
+/* Rows of its logits. */
+static inline int tuned_rows(const struct tuned *t, const struct batch *b)
+{
+    int tagged = 0;
+    if (b->tag == NULL)
+        return b->n;
+    for (int i = 0; i < b->tokens; i++)
+        tagged += b->tag[i] >= 0;
+    return t->head == HEAD_MLM ? tagged : b->tokens;
+}
+
 static inline void tuned_close(struct tuned *t)
 {
     tape_close(t->tape);
@@ -104,7 +116,7 @@ static inline void tuned_do(struct tape *tape, void *arg)
     struct tuned_step *s = arg;
     const struct peft *p = s->tuned->peft;
     struct val *logits = peft_logits(p, tape, s->batch, s->theta, s->grad);
-    int rows = s->batch->tag != NULL ? s->batch->tokens : s->batch->n;
+    int rows = tuned_rows(s->tuned, s->batch);
     cr_assert(logits->rows == rows && logits->cols == (int)peft_labels(p));
     if (s->logits != NULL)
         memcpy(s->logits, logits->x, (size_t)(logits->rows * logits->cols) * sizeof *s->logits);
