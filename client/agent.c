@@ -1,5 +1,6 @@
 #include "client/agent.h"
 #include "client/agent_state.h"
+#include "codec/coder.h"
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,28 @@ unsigned char *agent_copy(struct msg_bytes a, struct msg_bytes b)
     if (copy && b.len)
         memcpy(copy + a.len, b.data, b.len);
     return copy;
+}
+
+int agent_decode(const struct agent *a, uint32_t coding, struct msg_bytes params,
+                 struct msg_bytes control, unsigned char **out, struct err *e)
+{
+    size_t n = a->run.packed, len = n * sizeof(float);
+    struct coder *coder = NULL;
+    unsigned char *values = malloc(len + control.len + 1);
+    if (!values)
+        return err_set(e, ERR_NOMEM, "out of memory for %zu parameters", n);
+    int rc = coder_open(&coder, n, e);
+    if (!rc)
+        rc = coder_decode(coder, coding, params.data, params.len, NULL, values, e);
+    coder_close(coder);
+    if (rc) {
+        free(values);
+        return rc;
+    }
+    if (control.len)
+        memcpy(values + len, control.data, control.len);
+    *out = values;
+    return 0;
 }
 
 size_t agent_control(const struct agent *a)
@@ -158,9 +181,11 @@ void agent_announce(struct agent *a)
 {
     const struct msg_welcome *w = &a->run.welcome;
     a->state = READY;
-    agent_send(a,
-               &(struct msg){.type = MSG_READY,
-                             .ready = {w->schema, .model = w->model, .samples = a->run.samples}});
+    agent_send(a, &(struct msg){.type = MSG_READY,
+                                .ready = {.schema = w->schema,
+                                          .model = w->model,
+                                          .samples = a->run.samples,
+                                          .codings = coding_known()}});
     if (a->kept.known && !a->kept.settled && a->kept.update.round >= w->next_round)
         agent_offer(a);
 }
@@ -277,9 +302,8 @@ void agent_prepared(struct agent *a, struct hash schema, size_t packed, struct h
 static bool keep(struct agent *a, uint32_t round, const struct hash *base,
                  const struct agent_result *r)
 {
-    size_t control = r->control ? r->len : 0;
-    unsigned char *params =
-        agent_copy((struct msg_bytes){r->params, r->len}, (struct msg_bytes){r->control, control});
+    unsigned char *params = agent_copy((struct msg_bytes){r->params, r->len},
+                                       (struct msg_bytes){r->control, r->control_len});
     if (!params)
         return false;
     struct kept *k = &a->kept;
@@ -298,7 +322,8 @@ static bool keep(struct agent *a, uint32_t round, const struct hash *base,
         .seconds = r->seconds,
         .n_metrics = r->n_metrics,
         .params = {params, r->len},
-        .control = {params + r->len, control},
+        .coding = r->coding,
+        .control = {params + r->len, r->control_len},
     };
     k->update.update_id = msg_update_id(&k->update, a->name);
     for (size_t i = 0; i < r->n_metrics; i++) {
@@ -330,8 +355,9 @@ void agent_trained(struct agent *a, const struct agent_result *r, agent_time now
     static const struct err no_memory = {ERR_NOMEM, "out of memory for the update"};
     if (a->work != TRAINING)
         return;
-    assert(r->len == 4 * a->run.packed && r->n_metrics <= MSG_MAX_METRICS);
-    assert(r->control || agent_control(a) == 0);
+    assert(r->coding != CODING_PLAIN || r->len == 4 * a->run.packed);
+    assert(r->n_metrics <= MSG_MAX_METRICS);
+    assert(r->control_len == agent_control(a));
     a->work = IDLE;
     if (!a->cancelled) {
         if (keep(a, a->job.round, &a->job.base, r)) {

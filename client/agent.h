@@ -31,8 +31,8 @@ enum agent_out_kind {
                      stays valid until then */
     AGENT_CANCEL, /* the outstanding TRAIN is no longer wanted: answer it early if you can; ignoring
                      this is right, only slower */
-    AGENT_FINISHED, /* the run is over: finish->params are the final values, valid until the next
-                       call but agent_next; save the adapter */
+    AGENT_FINISHED, /* the run is over: finish->params are the final values, packed, valid until the
+                       next call but agent_next; save the adapter */
     AGENT_STOPPED,  /* nothing more will happen: refused for good; or, with why->code 0, asked to
                        stop  or let go after the end of the run */
 };
@@ -44,12 +44,13 @@ struct agent_job {
     size_t len;
     const unsigned char *control; /* SCAFFOLD: len bytes; else NULL */
 };
-/* What training gave, on disk by now if the shell has one; params and control packed. metric names
- * are at most 63 bytes. */
+/* What training gave, on disk by now if the shell has one. metric names are at most 63 bytes. */
 struct agent_result {
-    const unsigned char *params;
+    const unsigned char *params; /* as client/upload.h encodes them */
     size_t len;
-    const unsigned char *control; /* SCAFFOLD: len bytes; else NULL */
+    uint32_t coding;
+    const unsigned char *control; /* SCAFFOLD: packed; else NULL, and its length 0 */
+    size_t control_len;
     uint64_t samples, steps;
     double train_loss, seconds;
     size_t n_metrics;

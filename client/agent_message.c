@@ -11,8 +11,10 @@ enum {
 /* Moves the strings that *s points to into `mem`. */
 static bool own_strings(struct run_spec *s, struct arena *mem)
 {
-    char **string[] = {&s->task.name,  &s->task.data,   &s->task.text,   &s->task.text_pair,
-                       &s->task.label, &s->task.metric, &s->peft.method, &s->federation.column};
+    char **string[] = {&s->task.name,          &s->task.data,         &s->task.text,
+                       &s->task.text_pair,     &s->task.label,        &s->task.metric,
+                       &s->peft.method,        &s->federation.column, &s->federation.upload,
+                       &s->federation.download};
     for (size_t i = 0; i < sizeof string / sizeof *string; i++) {
         if (*string[i] && !(*string[i] = arena_strdup(mem, *string[i])))
             return false;
@@ -84,6 +86,45 @@ static void on_welcome(struct agent *a, const struct msg *m, agent_time now)
     agent_go_on(a);
 }
 
+/* NULL: the connection has been broken off. */
+static unsigned char *decode(struct agent *a, uint32_t coding, struct msg_bytes params,
+                             struct msg_bytes control, agent_time now)
+{
+    struct err e;
+    unsigned char *values;
+    int rc = agent_decode(a, coding, params, control, &values, &e);
+    if (!rc)
+        return values;
+    agent_break_off(a, rc == ERR_NOMEM ? REASON_INTERNAL : REASON_SHAPE, rc, e.text, now);
+    return NULL;
+}
+
+/* params, with the control variate behind them, are the agent's from here on. */
+static void take_task(struct agent *a, const struct msg_task *t, unsigned char *params)
+{
+    size_t len = 4 * a->run.packed;
+    struct hash base = hash_of(params, len);
+    bool kept =
+        a->kept.known && a->kept.update.round == t->round && hash_same(&a->kept.base, &base);
+    bool at_work = a->work == TRAINING && !a->cancelled && is_task(&a->job, t->round, &base);
+    if (kept && (!a->kept.sent || a->kept.settled))
+        agent_offer(a);
+    if (kept || at_work) {
+        free(params);
+        return;
+    }
+    agent_drop_task(&a->then);
+    a->then = (struct task){.known = true,
+                            .round = t->round,
+                            .counted = t->counted,
+                            .base = base,
+                            .params = params,
+                            .control = t->control.len ? params + len : NULL,
+                            .len = len};
+    agent_cancel(a);
+    agent_go_on(a);
+}
+
 static void on_task(struct agent *a, const struct msg *m, agent_time now)
 {
     const struct msg_task *t = &m->task;
@@ -95,34 +136,15 @@ static void on_task(struct agent *a, const struct msg *m, agent_time now)
         agent_break_off(a, REASON_ROUND, ERR_PROTO, "task of a round that is over", now);
         return;
     }
-    if (t->params.len != 4 * a->run.packed || t->control.len != agent_control(a)) {
+    if (t->control.len != agent_control(a)) {
         agent_break_off(a, REASON_SHAPE, ERR_PROTO, "task with a wrong number of parameters", now);
         return;
     }
-    a->floor = t->round;
-    struct hash base = hash_of(t->params.data, t->params.len);
-    if (a->kept.known && a->kept.update.round == t->round && hash_same(&a->kept.base, &base)) {
-        if (!a->kept.sent || a->kept.settled)
-            agent_offer(a);
-        return;
+    unsigned char *params = decode(a, t->coding, t->params, t->control, now);
+    if (params) {
+        a->floor = t->round;
+        take_task(a, t, params);
     }
-    if (a->work == TRAINING && !a->cancelled && is_task(&a->job, t->round, &base))
-        return;
-    agent_drop_task(&a->then);
-    unsigned char *params = agent_copy(t->params, t->control);
-    if (!params) {
-        agent_break_off(a, REASON_INTERNAL, ERR_NOMEM, "out of memory for a task", now);
-        return;
-    }
-    a->then = (struct task){.known = true,
-                            .round = t->round,
-                            .counted = t->counted,
-                            .base = base,
-                            .params = params,
-                            .control = t->control.len ? params + t->params.len : NULL,
-                            .len = t->params.len};
-    agent_cancel(a);
-    agent_go_on(a);
 }
 
 static void on_receipt(struct agent *a, const struct msg *m, agent_time now)
@@ -145,25 +167,24 @@ static void on_finish(struct agent *a, const struct msg *m, agent_time now)
         agent_break_off(a, REASON_RUN, ERR_PROTO, "end of another run", now);
         return;
     }
-    if (f->params.len != 4 * a->run.packed) {
-        agent_break_off(a, REASON_SHAPE, ERR_PROTO,
-                        "final values with a wrong number of parameters", now);
+    unsigned char *params = decode(a, f->coding, f->params, (struct msg_bytes){0}, now);
+    if (!params)
         return;
-    }
     agent_drop_task(&a->then);
     agent_drop_kept(&a->kept);
     agent_cancel(a);
-    if (a->finished)
-        return; /* said again after a reconnect */
-    unsigned char *params = agent_copy(f->params, (struct msg_bytes){0});
-    if (!params) {
-        agent_break_off(a, REASON_INTERNAL, ERR_NOMEM, "out of memory for the final values", now);
+    if (a->finished) { /* said again after a reconnect */
+        free(params);
         return;
     }
     free(a->final);
     a->final = params;
     a->finished = true;
-    a->finish = (struct msg_finish){a->run.welcome.run_id, f->rounds, {params, f->params.len}};
+    a->finish = (struct msg_finish){
+        .run_id = a->run.welcome.run_id,
+        .rounds = f->rounds,
+        .params = {params, 4 * a->run.packed},
+    };
     agent_emit(a, AGENT_FINISHED)->finish = &a->finish;
 }
 

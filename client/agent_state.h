@@ -94,6 +94,10 @@ void agent_offer(struct agent *a);
 void agent_announce(struct agent *a);
 /* A malloc'ed copy of one after the other; NULL without memory. */
 unsigned char *agent_copy(struct msg_bytes a, struct msg_bytes b);
+/* Decodes parameters of this run that came in a message, with `control` behind them: *out is
+ * malloc'ed. ERR_NOMEM; ERR_PROTO: they are not as many as the run has. */
+int agent_decode(const struct agent *a, uint32_t coding, struct msg_bytes params,
+                 struct msg_bytes control, unsigned char **out, struct err *e) MUST_CHECK;
 /* Bytes of control variates that go with parameters of this run. */
 size_t agent_control(const struct agent *a);
 /* True between agent_connected and the end of the connection. */

@@ -1,4 +1,6 @@
 #include "client/local_state.h"
+#include "codec/codec.h"
+#include "codec/coding.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,27 +9,40 @@ static bool carries_moments(const struct run_spec *spec)
     return spec->local.carry_optimizer && spec->local.optimizer != OPTIMIZER_SGD;
 }
 
+static bool leaves_out(const struct run_spec *spec)
+{
+    return coding_codec(coding_upload(&spec->federation))->feedback;
+}
+
 bool local_state_needed(const struct run_spec *spec)
 {
-    return carries_moments(spec) || spec->federation.scaffold;
+    return carries_moments(spec) || spec->federation.scaffold || leaves_out(spec);
 }
 
 int local_state_open(struct local_state *s, const struct run_spec *spec, size_t count,
                      struct err *e)
 {
     bool moments = carries_moments(spec), control = spec->federation.scaffold;
-    *s = (struct local_state){.size = ((moments ? 2 : 0) + (control ? 1 : 0)) * count};
+    bool residual = leaves_out(spec);
+    *s = (struct local_state){.size = ((moments ? 2 : 0) + (control ? 1 : 0) + (residual ? 1 : 0)) *
+                                      count};
     if (s->size == 0)
         return 0;
     s->values = calloc(s->size, sizeof *s->values);
     if (!s->values)
         return err_set(e, ERR_NOMEM, "no memory for a client's state of %zu values", s->size);
+    float *next = s->values;
     if (moments) {
-        s->m = s->values;
-        s->v = s->values + count;
+        s->m = next;
+        s->v = next + count;
+        next += 2 * count;
     }
-    if (control)
-        s->control = s->values + s->size - count;
+    if (control) {
+        s->control = next;
+        next += count;
+    }
+    if (residual)
+        s->residual = next;
     return 0;
 }
 

@@ -1,6 +1,7 @@
 /* What a client keeps to itself from one round that it takes part in to the next: the optimiser's
- * moments (local.carry_optimizer) and its control variate (federation.scaffold). Whoever owns the
- * client owns its state: the simulator in memory, the daemon on disk (client/journal). */
+ * moments (local.carry_optimizer), its control variate (federation.scaffold), and what its encoding
+ * left out of its updates so far (federation.upload: topk). Whoever owns the client owns its state:
+ * the simulator in memory, the daemon on disk (client/journal). */
 #ifndef CLIENT_LOCAL_STATE_H
 #define CLIENT_LOCAL_STATE_H
 
@@ -11,10 +12,12 @@
 #include <stdint.h>
 
 struct local_state {
-    uint32_t step;  /* optimiser steps behind m and v */
-    float *m, *v;   /* count each; NULL: every round begins with a fresh optimiser */
-    float *control; /* c_i of SCAFFOLD, count; NULL: none */
-    float *values;  /* all of them in one block, `size` values */
+    uint32_t step;   /* optimiser steps behind m and v */
+    float *m, *v;    /* count each; NULL: every round begins with a fresh optimiser */
+    float *control;  /* c_i of SCAFFOLD, count; NULL: none */
+    float *residual; /* of the encoding, count, of which those that travel are used, packed; NULL:
+                        none */
+    float *values;   /* all of them in one block, `size` values */
     size_t size;
 };
 

@@ -6,15 +6,16 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The head of the file, as it lies in memory: the file does not travel. Parameters and the change
- * of the control variate follow, then the SHA-256 of all that. */
+/* The head of the file, as it lies in memory: the file does not travel. Parameters as they are sent
+ * and the change of the control variate follow, then the SHA-256 of all that. */
 struct head {
     char magic[16], run_id[24];
     struct hash schema;
     uint64_t len, control;
     uint32_t index;
     /* Up to here it says whose update it is. */
-    uint32_t round, n_metrics, zero;
+    uint32_t round, n_metrics, coding;
+    uint64_t sent; /* bytes of the parameters, encoded */
     struct hash base;
     uint64_t samples, steps;
     double train_loss, seconds;
@@ -24,7 +25,7 @@ struct head {
         uint64_t weight;
     } metric[MSG_MAX_METRICS];
 };
-static const char magic[16] = "fedpet update 1";
+static const char magic[16] = "fedpet update 2";
 enum { KEY_BYTES = offsetof(struct head, round) };
 
 static void begin_head(struct head *h, const struct outbox_key *key)
@@ -40,7 +41,7 @@ static void begin_head(struct head *h, const struct outbox_key *key)
 
 static size_t file_bytes(const struct head *h)
 {
-    return sizeof *h + h->len + h->control + HASH_BYTES;
+    return sizeof *h + h->sent + h->control + HASH_BYTES;
 }
 
 int outbox_write(const char *dir, const struct outbox_key *key, uint32_t round,
@@ -54,6 +55,8 @@ int outbox_write(const char *dir, const struct outbox_key *key, uint32_t round,
     begin_head(&h, key);
     h.round = round;
     h.base = *base;
+    h.coding = r->coding;
+    h.sent = r->len;
     h.samples = r->samples;
     h.steps = r->steps;
     h.train_loss = r->train_loss;
@@ -69,9 +72,9 @@ int outbox_write(const char *dir, const struct outbox_key *key, uint32_t round,
     if (!bytes)
         return err_set(e, ERR_NOMEM, "%s: no memory for its %zu bytes", path, n);
     memcpy(at, &h, sizeof h);
-    memcpy(at += sizeof h, r->params, h.len);
+    memcpy(at += sizeof h, r->params, h.sent);
     if (h.control > 0)
-        memcpy(at + h.len, r->control, h.control);
+        memcpy(at + h.sent, r->control, h.control);
     struct hash sum = hash_of(bytes, n - HASH_BYTES);
     memcpy(bytes + n - HASH_BYTES, sum.byte, HASH_BYTES);
     rc = file_write(path, bytes, n, 0600, e);
@@ -82,7 +85,7 @@ int outbox_write(const char *dir, const struct outbox_key *key, uint32_t round,
 static bool whole(const struct file_map *m, const struct head *h)
 {
     struct hash stored, found;
-    if (m->len != file_bytes(h) || h->n_metrics > MSG_MAX_METRICS)
+    if (h->sent > m->len || m->len != file_bytes(h) || h->n_metrics > MSG_MAX_METRICS)
         return false;
     memcpy(stored.byte, m->bytes + m->len - HASH_BYTES, HASH_BYTES);
     found = hash_of(m->bytes, m->len - HASH_BYTES);
@@ -92,7 +95,7 @@ static bool whole(const struct file_map *m, const struct head *h)
 static int take(struct outbox *o, const struct file_map *m, const struct head *h, const char *path,
                 struct err *e)
 {
-    size_t payload = h->len + h->control;
+    size_t payload = h->sent + h->control;
     *o = (struct outbox){.round = h->round, .base = h->base};
     o->bytes = malloc(payload + 1);
     o->names = calloc(MSG_MAX_METRICS, sizeof *o->names);
@@ -102,8 +105,10 @@ static int take(struct outbox *o, const struct file_map *m, const struct head *h
     }
     memcpy(o->bytes, m->bytes + sizeof *h, payload);
     o->result = (struct agent_result){.params = o->bytes,
-                                      .len = h->len,
-                                      .control = h->control > 0 ? o->bytes + h->len : NULL,
+                                      .len = h->sent,
+                                      .coding = h->coding,
+                                      .control = h->control > 0 ? o->bytes + h->sent : NULL,
+                                      .control_len = h->control,
                                       .samples = h->samples,
                                       .steps = h->steps,
                                       .train_loss = h->train_loss,

@@ -14,7 +14,7 @@ struct outbox_key {
     char run_id[17];
     uint32_t index; /* of the client */
     struct hash schema;
-    size_t len;    /* of the parameters in bytes */
+    size_t len;    /* of the packed parameters in bytes, before they are encoded */
     bool scaffold; /* a change of the control variate, as long, goes with them */
 };
 /* An update read back; result points into it. */

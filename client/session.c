@@ -5,6 +5,7 @@
 #include "client/experiment.h"
 #include "client/journal.h"
 #include "client/savepoint.h"
+#include "client/upload.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -30,7 +31,7 @@ struct session {
     struct peft *peft;
     float *initial; /* values of the tensors that do not travel */
     float *theta;
-    unsigned char *packed;         /* of the last result */
+    struct upload upload;          /* of the last result */
     struct journal *journal;       /* NULL: the run leaves nothing to keep */
     float *control, *change;       /* SCAFFOLD, else NULL: the server's control variate, and how the
                                       client's changed */
@@ -71,11 +72,10 @@ static int open_peft(struct session *s, const struct backbone *b, const struct r
     const struct schema *schema = peft_schema(s->peft);
     s->initial = malloc(schema->count * sizeof *s->initial);
     s->theta = malloc(schema->count * sizeof *s->theta);
-    s->packed = malloc(4 * schema->packed);
-    if (!s->initial || !s->theta || !s->packed)
+    if (!s->initial || !s->theta)
         return err_set(e, ERR_NOMEM, "out of memory for %zu parameters", schema->count);
     peft_init(s->peft, s->seed, s->initial);
-    return 0;
+    return upload_open(&s->upload, spec, schema, e);
 }
 
 /* What the client keeps between rounds. */
@@ -170,7 +170,7 @@ void session_close(struct session *s)
     free(s->index);
     free(s->initial);
     free(s->theta);
-    free(s->packed);
+    upload_close(&s->upload);
     journal_close(s->journal);
     outbox_close(&s->outbox);
     free(s->control);
@@ -234,7 +234,7 @@ static json_t *name_training(const struct session *s, const struct agent_job *jo
                      "client", (int)job->index, "examples", (int)s->n_train);
 }
 
-/* From s->theta as unpacked from the job to a result in s->packed. */
+/* From s->theta as unpacked from the job to a result in s->upload. */
 static int train_to_end(struct session *s, struct trainer *t, const struct agent_job *job,
                         const atomic_bool *cancel, struct savepoint *savepoint,
                         struct agent_result *r, struct err *e)
@@ -256,16 +256,19 @@ static int train_to_end(struct session *s, struct trainer *t, const struct agent
                               .cancel = cancel,
                               .savepoint = savepoint};
     int rc = trainer_fit(t, &train, s->theta, &trained, e);
+    if (!rc)
+        upload_encode(&s->upload, job->round, job->index, job->params, s->theta, train.state);
     if (!rc && s->journal)
         rc = journal_commit(s->journal, job->round, e);
     if (rc)
         return rc;
-    tensorset_pack(schema, s->theta, s->packed);
-    r->params = s->packed;
-    r->len = 4 * schema->packed;
+    r->params = s->upload.bytes;
+    r->len = s->upload.len;
+    r->coding = s->upload.coding;
     if (s->control) {
         tensorset_pack(schema, s->change, s->packed_control);
         r->control = s->packed_control;
+        r->control_len = 4 * schema->packed;
     }
     r->samples = s->n_train;
     r->steps = trained.steps;

@@ -74,7 +74,11 @@ struct hash msg_update_id(const struct msg_update *u, const char *client)
     feed_text(h, u->run_id);
     feed_u32(h, u->round);
     feed_text(h, client);
-    /* How long these are is fixed by the run. */
+    if (u->coding != 0) { /* plain ones are hashed as they were before there were others */
+        feed_u32(h, u->coding);
+        feed_u32(h, (uint32_t)u->params.len);
+    }
+    /* How long these are is else fixed by the run. */
     hash_feed(h, u->params.data, u->params.len);
     hash_feed(h, u->control.data, u->control.len);
     return hash_end(h);

@@ -101,17 +101,19 @@ struct msg_welcome {
 struct msg_ready {
     struct hash schema, model;
     uint64_t samples;
+    uint64_t codings; /* coding_known (codec/coding.h); 0: plain alone */
 };
 struct msg_task {
     const char *run_id;
     uint32_t round;
     uint64_t deadline_ms;    /* time left */
-    struct msg_bytes params; /* packed tensorset */
+    struct msg_bytes params; /* packed tensorset, encoded as `coding` says */
     /* SCAFFOLD: the server's control variate, as long as params; else empty. */
     struct msg_bytes control;
     /* 1 + the last round that an update of this client counted in; 0: none. What the client keeps
      * for itself continues from that round. */
     uint32_t counted;
+    uint32_t coding; /* codec/coding.h; so below */
 };
 struct msg_update {
     const char *run_id;
@@ -124,8 +126,9 @@ struct msg_update {
     double seconds;
     size_t n_metrics;
     struct msg_metric metric[MSG_MAX_METRICS];
-    struct msg_bytes params;
+    struct msg_bytes params;  /* encoded against those of the task */
     struct msg_bytes control; /* SCAFFOLD: the change of the client's control variate; else empty */
+    uint32_t coding;          /* of params */
 };
 struct msg_receipt {
     uint32_t round;
@@ -138,6 +141,7 @@ struct msg_finish {
     const char *run_id;
     uint32_t rounds;
     struct msg_bytes params;
+    uint32_t coding;
 };
 struct msg_goodbye {
     enum msg_reason reason;
@@ -182,9 +186,9 @@ int msg_encode(const struct msg *m, struct buf *out) MUST_CHECK;
  *
  * ERR_PROTO naming the field: not protobuf; missing; out of the range that base/spec.h and
  * base/conf.h give it; not finite; over a MSG_MAX_* limit; text that is not UTF-8 or has control
- * characters; run id not 16 lower-case hex digits; hash not 32 bytes; params not whole floats
- * (their values are tensorset_unpack's to check). Unknown fields are skipped, so that messages can
- * grow. */
+ * characters; run id not 16 lower-case hex digits; hash not 32 bytes; params missing, or
+ * plain and not whole floats (else they are coder_decode's to check, and values
+ * tensorset_unpack's). Unknown fields are skipped, so that messages can grow. */
 int msg_decode(enum msg_type type, const unsigned char *payload, size_t len, struct arena *mem,
                struct msg *out, struct err *e) MUST_CHECK;
 /* The longest payload of a type when updates carry `packed` values (schema.packed, or with SCAFFOLD
@@ -193,7 +197,7 @@ int msg_decode(enum msg_type type, const unsigned char *payload, size_t len, str
 size_t msg_limit(enum msg_type type, size_t packed);
 const char *msg_type_name(enum msg_type t);
 /* The id of an update of this client, as both sides compute it: SHA-256 of run id, round, client
- * name, params and control. */
+ * name, coding, params as they travel, and control. */
 struct hash msg_update_id(const struct msg_update *u, const char *client);
 
 #endif

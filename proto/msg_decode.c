@@ -166,9 +166,9 @@ static struct hash digest(struct reader *r, const char *field, ProtobufCBinaryDa
     return h;
 }
 
-static struct msg_bytes params(struct reader *r, ProtobufCBinaryData b)
+static struct msg_bytes params(struct reader *r, ProtobufCBinaryData b, uint32_t coding)
 {
-    if (b.len == 0 || b.len % sizeof(float))
+    if (b.len == 0 || (coding == 0 && b.len % sizeof(float)))
         refuse(r, "params", "missing, or not whole floats");
     return (struct msg_bytes){b.data, b.len};
 }
@@ -289,6 +289,10 @@ static struct federation_spec read_federation_spec(struct reader *r,
         .server_beta2 = real(r, "federation.server_beta2", p->server_beta2, 0, BELOW_1),
         .server_tau = real(r, "federation.server_tau", p->server_tau, 0, 1e3),
         .scaffold = p->scaffold,
+        .upload = optional(r, "federation.upload", p->upload),
+        .download = optional(r, "federation.download", p->download),
+        .zstd = p->zstd,
+        .top_k = real(r, "federation.top_k", p->top_k, 0, 1),
         .best = p->best,
         .patience = whole32(r, "federation.patience", p->patience, 0, MAX_ROUNDS),
         .evaluate_every = whole32(r, "federation.evaluate_every", p->evaluate_every, 0, MAX_ROUNDS),
@@ -324,6 +328,7 @@ static void read_ready(struct reader *r, const void *message, struct msg *out)
         .schema = digest(r, "schema", p->schema),
         .model = digest(r, "model", p->model),
         .samples = p->samples,
+        .codings = p->codings,
     };
 }
 
@@ -334,7 +339,8 @@ static void read_task(struct reader *r, const void *message, struct msg *out)
         .run_id = run_id(r, p->run_id),
         .round = whole32(r, "round", p->round, 0, MAX_ROUNDS),
         .deadline_ms = whole(r, "deadline_ms", p->deadline_ms, 0, MAX_DEADLINE_MS),
-        .params = params(r, p->params),
+        .params = params(r, p->params, p->coding),
+        .coding = p->coding,
         .control = control(r, p->control),
         .counted = whole32(r, "counted", p->counted, 0, MAX_ROUNDS),
     };
@@ -357,7 +363,8 @@ static void read_update(struct reader *r, const void *message, struct msg *out)
         .train_loss = real(r, "train_loss", p->train_loss, -DBL_MAX, DBL_MAX),
         .seconds = real(r, "seconds", p->seconds, 0, DBL_MAX),
         .n_metrics = p->n_metrics,
-        .params = params(r, p->params),
+        .params = params(r, p->params, p->coding),
+        .coding = p->coding,
         .control = control(r, p->control),
     };
     for (size_t i = 0; i < p->n_metrics; i++)
@@ -386,7 +393,8 @@ static void read_finish(struct reader *r, const void *message, struct msg *out)
     out->finish = (struct msg_finish){
         .run_id = run_id(r, p->run_id),
         .rounds = whole32(r, "rounds", p->rounds, 0, MAX_ROUNDS),
-        .params = params(r, p->params),
+        .params = params(r, p->params, p->coding),
+        .coding = p->coding,
     };
 }
 

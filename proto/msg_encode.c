@@ -111,6 +111,10 @@ static void set_federation(Fedpet__V1__FederationSpec *p, const struct federatio
     p->server_beta2 = s->server_beta2;
     p->server_tau = s->server_tau;
     p->scaffold = s->scaffold;
+    p->upload = text(s->upload);
+    p->download = text(s->download);
+    p->zstd = s->zstd;
+    p->top_k = s->top_k;
     p->best = s->best;
     p->patience = s->patience;
     p->evaluate_every = s->evaluate_every;
@@ -147,6 +151,7 @@ static int encode_ready(const struct msg_ready *m, struct buf *out)
     p.schema = digest(&m->schema);
     p.model = digest(&m->model);
     p.samples = m->samples;
+    p.codings = m->codings;
     return pack(&p.base, out);
 }
 
@@ -159,6 +164,7 @@ static int encode_task(const struct msg_task *m, struct buf *out)
     p.params = bytes(m->params);
     p.control = bytes(m->control);
     p.counted = m->counted;
+    p.coding = m->coding;
     return pack(&p.base, out);
 }
 
@@ -184,6 +190,7 @@ static int encode_update(const struct msg_update *m, struct buf *out)
     p.n_metrics = m->n_metrics;
     p.metrics = list;
     p.params = bytes(m->params);
+    p.coding = m->coding;
     p.control = bytes(m->control);
     return pack(&p.base, out);
 }
@@ -205,6 +212,7 @@ static int encode_finish(const struct msg_finish *m, struct buf *out)
     p.run_id = text(m->run_id);
     p.rounds = m->rounds;
     p.params = bytes(m->params);
+    p.coding = m->coding;
     return pack(&p.base, out);
 }
 

@@ -18,7 +18,8 @@ static const char *const reason_text[REASONS] = {
     [REASON_ROUND] = "this update is not for the present round",
     [REASON_SCHEMA] =
         "the tunable parameters differ from the server's: check model, method and release",
-    [REASON_SHAPE] = "the update does not have the right number of parameters",
+    [REASON_SHAPE] = "the update does not have the right number of parameters, or is not encoded "
+                     "as the run says",
     [REASON_NOT_FINITE] = "a number of the update is not finite or not below 2^20 in magnitude: "
                           "lower the learning rate",
     [REASON_DUPLICATE] = "another update of this client is already counted in this round",
@@ -147,6 +148,7 @@ static void on_ready(struct core *c, struct session *s, const struct msg *m)
         refuse(c, s, REASON_DATA, 0);
     } else {
         move(s, SESSION_READY, CORE_NEVER);
+        s->codings = ready->codings;
         s->member->known = !s->observer;
         if (c->round.state == ROUND_OVER)
             roster_due(&c->who, s, DUE_FINISH);
@@ -429,23 +431,26 @@ void core_drain(struct core *c, core_time now)
 
 /* --- outputs --- */
 
-static struct msg_bytes packed(const struct core *c)
-{
-    return (struct msg_bytes){c->round.packed, c->round.wire.count * sizeof(float)};
-}
-
 static struct msg task(const struct core *c, const struct session *s)
 {
     core_time left = c->round.deadline - c->now;
-    return (struct msg){
+    struct msg m = {
         .type = MSG_TASK,
         .task = {.run_id = c->config.run_id,
                  .round = c->round.number,
                  .deadline_ms = left > 0 ? (uint64_t)left : 0,
-                 .params = packed(c),
                  .control = scaffold_control(&c->round.scaffold),
                  .counted = s->member->counted},
     };
+    m.task.params = payload_for(&c->round.payload, s->codings, &m.task.coding);
+    return m;
+}
+
+static struct msg result(const struct core *c, const struct session *s)
+{
+    struct msg m = {.type = MSG_FINISH, .finish = {c->config.run_id, .rounds = c->round.number}};
+    m.finish.params = payload_for(&c->round.payload, s->codings, &m.finish.coding);
+    return m;
 }
 
 static struct msg welcome(const struct core *c, const struct session *s)
@@ -484,10 +489,7 @@ static void say(const struct core *c, const struct session *s, enum due due, str
         out->msg = task(c, s);
         break;
     case DUE_FINISH:
-        out->msg = (struct msg){
-            .type = MSG_FINISH,
-            .finish = {c->config.run_id, c->round.number, packed(c)},
-        };
+        out->msg = result(c, s);
         break;
     case DUE_GOODBYE:
         out->msg = (struct msg){.type = MSG_GOODBYE, .goodbye = s->goodbye};

@@ -49,6 +49,7 @@ struct session {
     bool observer;              /* takes no part: core_observe */
     core_time expires;          /* the present state must end before; CORE_NEVER */
     uint64_t in, out;           /* wire bytes as last reported */
+    uint64_t codings;           /* that the client knows (codec/coding.h) */
     unsigned due;               /* set of enum due */
     bool listed;                /* in the list of sessions with something due */
     struct session *next;       /* in that list */

@@ -37,14 +37,13 @@ static bool allocate(struct round *r, const struct federation_spec *f, const str
     r->params = calloc(s->count, sizeof *r->params);
     r->next = calloc(s->count, sizeof *r->next);
     r->values = calloc(r->wire.count, sizeof *r->values);
-    r->packed = calloc(r->wire.count, sizeof(float));
     r->sum = calloc(1, r->aggregator->state_size(r->wire.count));
     r->carried = calloc(r->n_carried + 1, sizeof *r->carried);
     if (f->best)
         r->best_params = calloc(s->count, sizeof *r->best_params);
     return r->slot != NULL && r->row != NULL && r->contribution != NULL && r->selected != NULL &&
-           r->params != NULL && r->next != NULL && r->values != NULL && r->packed != NULL &&
-           r->sum != NULL && r->carried != NULL && (r->best_params != NULL || !f->best);
+           r->params != NULL && r->next != NULL && r->values != NULL && r->sum != NULL &&
+           r->carried != NULL && (r->best_params != NULL || !f->best);
 }
 
 static int open_scaffold(struct round *r, struct err *e)
@@ -78,13 +77,20 @@ static void go_on(struct round *r)
     r->state = over ? ROUND_OVER : ROUND_GATHERING;
     if (over && r->spec->best && r->best.any)
         memcpy(r->params, r->best_params, r->schema->count * sizeof *r->params);
-    tensorset_pack(r->schema, r->params, r->packed);
+    tensorset_pack(r->schema, r->params, r->payload.plain);
+    if (over)
+        payload_result(&r->payload);
+    else
+        payload_task(&r->payload, r->number);
 }
 
-/* What travels, over those values of `s` that do. ERR_PROTO when one is not finite. */
-static int unpack(const struct round *r, const struct schema *s, float *values, struct err *e)
+/* Copies what travels from one layout to another. ERR_PROTO when a value is not finite. */
+static int transfer(const struct round *r, const struct schema *from, const float *values,
+                    const struct schema *to, float *out, struct err *e)
 {
-    return tensorset_unpack(s, r->packed, r->wire.count * sizeof(float), values, e);
+    unsigned char *packed = r->payload.update; /* no update is at hand now */
+    tensorset_pack(from, values, packed);
+    return tensorset_unpack(to, packed, r->wire.count * sizeof(float), out, e);
 }
 
 int round_init(struct round *r, const struct core_config *c, struct err *e)
@@ -105,11 +111,14 @@ int round_init(struct round *r, const struct core_config *c, struct err *e)
     if (rc == 0 && !allocate(r, f, c->schema))
         rc = err_set(e, ERR_NOMEM, "no memory for rounds of %u clients and %zu parameters",
                      f->per_round, c->schema->count);
+    if (rc == 0)
+        rc = payload_open(&r->payload, f, r->wire.count, e);
     if (rc == 0) {
         restore(r, c);
-        go_on(r);
-        rc = unpack(r, &r->wire, r->values, e);
+        rc = transfer(r, r->schema, r->params, &r->wire, r->values, e);
     }
+    if (rc == 0)
+        go_on(r);
     if (rc == 0)
         rc = open_scaffold(r, e);
     if (rc != 0)
@@ -129,7 +138,7 @@ void round_release(struct round *r)
     free(r->params);
     free(r->next);
     free(r->values);
-    free(r->packed);
+    payload_close(&r->payload);
     free(r->sum);
     scaffold_close(&r->scaffold);
     free(r->carried);
@@ -259,6 +268,19 @@ static bool in_range(const struct round *r, const struct msg_update *u)
     return weight_of(r, u) <= ((uint64_t)1 << FIXED_WEIGHT_BITS) - r->weight;
 }
 
+/* Into r->values: as they came, and what their client lacked. */
+static enum msg_reason read_values(struct round *r, const struct msg_update *u)
+{
+    struct msg_bytes params;
+    enum msg_reason reason = payload_update(&r->payload, u, &params);
+    if (reason == REASON_NONE &&
+        tensorset_unpack(&r->wire, params.data, params.len, r->values, NULL) != 0)
+        reason = REASON_NOT_FINITE;
+    if (reason == REASON_NONE)
+        payload_complete(&r->payload, r->values);
+    return reason;
+}
+
 /* Is it sound? Leaves its values in r->values and r->scaffold. */
 static enum msg_reason check_content(struct round *r, const struct member *m,
                                      const struct msg_update *u)
@@ -267,11 +289,10 @@ static enum msg_reason check_content(struct round *r, const struct member *m,
         return REASON_SCHEMA;
     if (u->samples < 1 || u->samples > MAX_SAMPLES)
         return REASON_SAMPLES;
-    if (u->params.len != r->wire.count * sizeof(float))
-        return REASON_SHAPE;
-    if (!numbers_ok(u) ||
-        tensorset_unpack(&r->wire, u->params.data, u->params.len, r->values, NULL) != 0 ||
-        !in_range(r, u))
+    enum msg_reason reason = read_values(r, u);
+    if (reason != REASON_NONE)
+        return reason;
+    if (!numbers_ok(u) || !in_range(r, u))
         return REASON_NOT_FINITE;
     struct hash id = msg_update_id(u, m->name);
     if (!hash_same(&id, &u->update_id))
@@ -362,7 +383,7 @@ const struct core_update *round_next_update(struct round *r)
 /* The gate has seen these bytes: it finds nothing to refuse in them now. */
 static void add(struct round *r, const struct msg_update *u)
 {
-    if (tensorset_unpack(&r->wire, u->params.data, u->params.len, r->values, NULL) != 0 ||
+    if (read_values(r, u) != REASON_NONE ||
         scaffold_check(&r->scaffold, u->control) != REASON_NONE ||
         r->aggregator->add(r->sum, r->values, r->wire.count, weight_of(r, u), NULL) != 0)
         abort();
@@ -409,15 +430,13 @@ void round_close(struct round *r, core_time now)
     };
     r->aggregator->finish(r->sum, r->values, r->wire.count);
     float *before = r->next; /* there is room until the new values are there */
-    int rc = unpack(r, &r->wire, before, &r->failure);
+    int rc = transfer(r, r->schema, r->params, &r->wire, before, &r->failure);
     if (rc == 0)
         rc = fedopt_step(r->optimizer, r->spec, r->carried, before, r->values, r->wire.count,
                          &r->failure);
     memcpy(r->next, r->params, r->schema->count * sizeof *r->next);
-    if (rc == 0) {
-        tensorset_pack(&r->wire, r->values, r->packed);
-        rc = unpack(r, r->schema, r->next, &r->failure);
-    }
+    if (rc == 0)
+        rc = transfer(r, &r->wire, r->values, r->schema, r->next, &r->failure);
     if (rc != 0)
         err_wrap(&r->failure, "round %u", r->number + 1);
     else

@@ -6,6 +6,7 @@
 
 #include "server/aggregate.h"
 #include "server/fedopt.h"
+#include "server/payload.h"
 #include "server/pending.h"
 #include "server/roster.h"
 #include "server/scaffold.h"
@@ -54,11 +55,11 @@ struct round {
     uint64_t weight;                              /* of all updates that passed the gate */
     uint32_t refused;                             /* updates refused in this round, all attempts */
 
-    float *params, *next;  /* schema->count: now, and after the commit in progress */
-    float *values;         /* wire.count: the update at hand, and the mean */
-    unsigned char *packed; /* 4 * wire.count: params as they travel */
-    void *sum;             /* aggregator state */
-    double *carried;       /* n_carried: the optimiser's state, and SCAFFOLD's */
+    float *params, *next;   /* schema->count: now, and after the commit in progress */
+    float *values;          /* wire.count: the update at hand, and the mean */
+    struct payload payload; /* params as they travel */
+    void *sum;              /* aggregator state */
+    double *carried;        /* n_carried: the optimiser's state, and SCAFFOLD's */
     size_t n_carried;
     struct scaffold scaffold;               /* its control variate lies behind that state */
     struct core_contribution *contribution; /* per_round: those of the commit */

@@ -60,6 +60,17 @@ static void feed_local(struct hash_state *h, const struct local_spec *l)
     feed(h, "%a %d %d", l->proximal, l->decay_over_run, l->carry_optimizer);
 }
 
+/* Lossless is lossless: such runs are one and the same, also with those of before encodings. */
+static void feed_encoding(struct hash_state *h, const struct federation_spec *f)
+{
+    const char *upload = f->upload != NULL ? f->upload : "fp32";
+    const char *download = f->download != NULL ? f->download : "fp32";
+    if (strcmp(upload, "fp32") != 0)
+        feed(h, "upload %s %a", upload, f->top_k);
+    if (strcmp(download, "fp32") != 0)
+        feed(h, "download %s", download);
+}
+
 struct hash run_identity(const struct run_spec *s, const struct hash *model,
                          const struct hash *schema, const struct hash *params)
 {
@@ -78,6 +89,7 @@ struct hash run_identity(const struct run_spec *s, const struct hash *model,
     feed(h, "%d %a %a %a %a %d", (int)s->federation.optimizer, s->federation.server_lr,
          s->federation.server_beta1, s->federation.server_beta2, s->federation.server_tau,
          s->federation.scaffold);
+    feed_encoding(h, &s->federation);
     return hash_end(h);
 }
 

@@ -58,7 +58,8 @@ static const char tables_3[] =
     "  samples INTEGER NOT NULL, steps INTEGER NOT NULL, train_loss REAL NOT NULL, seconds REAL "
     "NOT NULL,"
     "  bytes_up INTEGER NOT NULL, bytes_down INTEGER NOT NULL, update_id BLOB NOT NULL,"
-    "  params BLOB NOT NULL, control BLOB NOT NULL, PRIMARY KEY(round, client));"
+    "  params BLOB NOT NULL, control BLOB NOT NULL, coding INTEGER NOT NULL,"
+    "  PRIMARY KEY(round, client));"
     "CREATE TABLE journal_metric(round INTEGER NOT NULL, client TEXT NOT NULL,"
     "  number INTEGER NOT NULL, name TEXT NOT NULL, value REAL NOT NULL, weight INTEGER NOT NULL,"
     "  PRIMARY KEY(round, client, number)) WITHOUT ROWID;";

@@ -54,12 +54,13 @@ int store_attempt(struct store *s, const struct core_attempt *a, const char *con
 static int put_update(struct store *s, const struct core_update *k, struct err *e)
 {
     const struct msg_update *u = k->update;
-    int rc = sql_run(
-        &s->sql, storing, e,
-        "INSERT OR REPLACE INTO journal VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "itiiiddiibbb",
-        (int64_t)u->round, k->client, (int64_t)k->attempt, (int64_t)u->samples, (int64_t)u->steps,
-        u->train_loss, u->seconds, (int64_t)k->bytes_up, (int64_t)k->bytes_down, u->update_id.byte,
-        (size_t)HASH_BYTES, u->params.data, u->params.len, u->control.data, u->control.len);
+    int rc =
+        sql_run(&s->sql, storing, e,
+                "INSERT OR REPLACE INTO journal VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "itiiiddiibbbi", (int64_t)u->round, k->client, (int64_t)k->attempt,
+                (int64_t)u->samples, (int64_t)u->steps, u->train_loss, u->seconds,
+                (int64_t)k->bytes_up, (int64_t)k->bytes_down, u->update_id.byte, (size_t)HASH_BYTES,
+                u->params.data, u->params.len, u->control.data, u->control.len, (int64_t)u->coding);
     for (size_t i = 0; rc == 0 && i < u->n_metrics; i++)
         rc = sql_run(&s->sql, storing, e,
                      "INSERT OR REPLACE INTO journal_metric VALUES(?, ?, ?, ?, ?, ?)", "ititdi",
@@ -201,6 +202,7 @@ static int take_update(struct store *s, sqlite3_stmt *st, const struct msg_updat
         .seconds = sqlite3_column_double(st, 5),
         .params = blob(st, 9),
         .control = blob(st, 10),
+        .coding = (uint32_t)sqlite3_column_int64(st, 11),
     };
     struct core_update k = {
         .client = (const char *)sqlite3_column_text(st, 0),
@@ -228,7 +230,7 @@ int store_journal(struct store *s, const char *run_id, const struct hash *schema
     sqlite3_stmt *st =
         sql_prepare(&s->sql,
                     "SELECT client, attempt, samples, steps, train_loss, seconds, bytes_up, "
-                    "bytes_down, update_id, params, control FROM journal WHERE round = ? "
+                    "bytes_down, update_id, params, control, coding FROM journal WHERE round = ? "
                     "ORDER BY client",
                     "i", (int64_t)round);
     int step = SQLITE_ERROR, rc = 0;

@@ -225,8 +225,11 @@ static int take_result(struct fleet *f, struct err *e)
         return err_wrap(e, "client %u, round %u", w->client, w->round + 1);
     }
     struct agent_result r = {.params = w->params,
-                             .len = 4 * peft_schema(f->config->peft)->packed,
+                             .len = w->len,
+                             .coding = w->coding,
                              .control = w->control,
+                             .control_len =
+                                 w->control ? 4 * peft_schema(f->config->peft)->packed : 0,
                              .samples = w->n,
                              .steps = w->result.steps,
                              .train_loss = w->result.loss,

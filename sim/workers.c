@@ -1,4 +1,5 @@
 #include "sim/workers.h"
+#include "client/upload.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@ struct worker {
     struct workers *pool;
     struct trainer *trainer;
     float *theta;
+    struct upload upload;
     float *control, *change; /* SCAFFOLD, else NULL */
     pthread_t thread;
     bool running;
@@ -83,7 +85,10 @@ static void do_work(struct worker *self, struct work *w)
          tensorset_unpack(s, w->control, 4 * s->packed, self->control, &w->error)) ||
         trainer_fit(self->trainer, &job, self->theta, &w->result, &w->error))
         return;
-    tensorset_pack(s, self->theta, w->params);
+    upload_encode(&self->upload, w->round, w->client, w->params, self->theta, w->state);
+    memcpy(w->params, self->upload.bytes, self->upload.len);
+    w->len = self->upload.len;
+    w->coding = self->upload.coding;
     if (self->control)
         tensorset_pack(s, self->change, w->control);
 }
@@ -122,6 +127,9 @@ static int worker_open(struct worker *self, struct workers *pool, struct err *e)
     self->change = scaffold ? malloc(n * sizeof *self->change) : NULL;
     if (!self->theta || (scaffold && (!self->control || !self->change)))
         return err_set(e, ERR_NOMEM, "no memory for %zu trainable parameters", n);
+    rc = upload_open(&self->upload, pool->config.spec, pool->schema, e);
+    if (rc)
+        return rc;
     int no = pthread_create(&self->thread, NULL, worker_main, self);
     if (no)
         return err_sys(e, ERR_INTERNAL, no, "cannot start a worker thread");
@@ -165,6 +173,7 @@ void workers_close(struct workers *w)
             pthread_join(w->worker[i].thread, NULL);
         trainer_close(w->worker[i].trainer);
         free(w->worker[i].theta);
+        upload_close(&w->worker[i].upload);
         free(w->worker[i].control);
         free(w->worker[i].change);
     }
@@ -182,7 +191,8 @@ int workers_push(struct workers *w, const struct agent_job *job, struct local_st
                  const uint32_t *index, size_t n, struct err *e)
 {
     struct work *work = calloc(1, sizeof *work);
-    unsigned char *copy = malloc(job->control ? 2 * job->len : job->len);
+    size_t room = coder_room(w->schema->packed); /* for the update, too */
+    unsigned char *copy = malloc(job->control ? room + job->len : room);
     if (!work || !copy) {
         free(work);
         free(copy);
@@ -196,7 +206,7 @@ int workers_push(struct workers *w, const struct agent_job *job, struct local_st
                           .params = copy};
     memcpy(work->params, job->params, job->len);
     if (job->control) {
-        work->control = copy + job->len;
+        work->control = copy + room;
         memcpy(work->control, job->control, job->len);
     }
     w->busy++;

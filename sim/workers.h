@@ -16,9 +16,11 @@ struct work {
     struct local_state *state; /* what it keeps between rounds; borrowed; NULL: nothing */
     const uint32_t *index;     /* its examples, n of them; borrowed until popped */
     size_t n;
-    unsigned char *params; /* in: packed global values; out: packed result. schema->packed floats */
+    unsigned char *params; /* in: packed global values; out: the update, `len` bytes in `coding` */
+    size_t len;
+    uint32_t coding;
     /* SCAFFOLD, else NULL. In: the server's control variate; out: the change of the client's. As
-     * long as params, and freed with it. */
+     * long as params came, and freed with it. */
     unsigned char *control;
     struct train_result result;
     struct err error; /* code 0: trained */

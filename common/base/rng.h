@@ -17,7 +17,9 @@ enum rng_purpose {
     RNG_JITTER = 6, /* reconnect back-off; never touches results */
     RNG_SPLIT = 7,  /* train/validation split */
     RNG_TEST = 8,
-    RNG_MASK = 9, /* tokens that a language model has to guess */
+    RNG_MASK = 9,      /* tokens that a language model has to guess */
+    RNG_UPLOAD = 10,   /* rounding of an update's values */
+    RNG_DOWNLOAD = 11, /* rounding of a task's values */
 };
 
 struct rng {

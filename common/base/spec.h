@@ -143,7 +143,11 @@ struct federation_spec {
     /* Not for SERVER_FEDAVG. A server_lr of 0 is the optimiser's own: 1 for SERVER_FEDAVGM, 0.01
      * for the others. */
     double server_lr, server_beta1, server_beta2, server_tau;
-    bool scaffold;     /* control variates (Karimireddy et al. 2020) */
+    bool scaffold; /* control variates (Karimireddy et al. 2020) */
+    /* How parameters travel: names of codec/codec.h; NULL: "fp32". */
+    char *upload, *download;
+    bool zstd;         /* compressed, too */
+    double top_k;      /* share of the values that "topk" sends, (0, 1] */
     bool best;         /* the run's result is its best round by validation, not its last */
     uint32_t patience; /* rounds without a better one before the run ends; 0: never */
     uint32_t

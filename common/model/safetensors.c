@@ -1,4 +1,5 @@
 #include "model/safetensors.h"
+#include "base/half.h"
 #include <ctype.h>
 #include <errno.h>
 #include <jansson.h>
@@ -246,27 +247,6 @@ const struct st_tensor *safetensors_find(const struct safetensors *st, const cha
 
 /* --- conversion --- */
 
-static float float_of_bits(uint32_t bits)
-{
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-/* IEEE 754 binary16, subnormals and infinities included. */
-static float float_of_half(uint16_t half)
-{
-    uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
-    uint32_t exponent = half >> 10 & 0x1fu, fraction = half & 0x3ffu;
-    if (exponent == 0x1f)
-        return float_of_bits(sign | 0x7f800000u | fraction << 13);
-    if (exponent == 0) {
-        float x = (float)fraction * 0x1p-24f;
-        return sign != 0 ? -x : x;
-    }
-    return float_of_bits(sign | (exponent + 112) << 23 | fraction << 13);
-}
-
 static uint16_t load_u16(const unsigned char *raw, size_t i)
 {
     uint16_t x;
@@ -293,20 +273,6 @@ int st_tensor_floats(const struct st_tensor *t, float *out, struct err *e)
         break;
     }
     return err_set(e, ERR_MODEL, "tensor \"%.200s\" is not stored as F32, F16 or BF16", t->name);
-}
-
-enum { HALF_INFINITY = 0x7c00 };
-
-/* The nearest, ties to even; infinity from 65520 on. */
-static uint16_t half_of_float(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    uint32_t sign = bits >> 16 & 0x8000u, rest = bits & 0x7fffffffu;
-    if (rest < 0x38800000u) /* subnormal: in units of 2^-24 */
-        return (uint16_t)(sign | (uint32_t)lrintf(fabsf(x) * 0x1p24f));
-    uint32_t rounded = (rest + 0xfffu + (rest >> 13 & 1u) - 0x38000000u) >> 13;
-    return (uint16_t)(sign | (rounded < HALF_INFINITY ? rounded : HALF_INFINITY));
 }
 
 /* --- writing --- */

@@ -31,7 +31,8 @@ static void trained_with(uint8_t content, uint8_t control)
     unsigned char *params = malloc(LEN), *c = malloc(LEN);
     memset(params, content, LEN);
     memset(c, control, LEN);
-    struct agent_result r = {.params = params, .len = LEN, .control = c, .samples = 100};
+    struct agent_result r = {
+        .params = params, .len = LEN, .control = c, .control_len = LEN, .samples = 100};
     agent_trained(agent, &r, now);
     free(params);
     free(c);

@@ -11,6 +11,8 @@ enum { LEN = 20 };
 
 static char dir[64], path[128];
 static struct outbox_key key;
+static size_t sent;     /* bytes of the encoded parameters */
+static uint32_t coding; /* how they are encoded */
 static unsigned char params[LEN], control[LEN];
 
 static void setup(void)
@@ -20,6 +22,8 @@ static void setup(void)
     snprintf(path, sizeof path, "%s/" OUTBOX_FILE, dir);
     key = (struct outbox_key){.run_id = "0123456789abcdef", .index = 3, .len = LEN};
     memset(key.schema.byte, 7, sizeof key.schema.byte);
+    sent = LEN;
+    coding = 0;
     for (int i = 0; i < LEN; i++) {
         params[i] = (unsigned char)(i + 1);
         control[i] = (unsigned char)(100 + i);
@@ -39,8 +43,10 @@ static void put(uint32_t round)
     struct err e;
     struct hash base = hash_of("base", 4);
     const struct agent_result r = {.params = params,
-                                   .len = LEN,
+                                   .len = sent,
+                                   .coding = coding,
                                    .control = key.scaffold ? control : NULL,
+                                   .control_len = key.scaffold ? LEN : 0,
                                    .samples = 10,
                                    .steps = 4,
                                    .train_loss = 1.0 / 3,
@@ -71,8 +77,10 @@ static void check(uint32_t round)
     cr_assert(found);
     cr_assert_eq(o.round, round);
     cr_assert(hash_same(&o.base, &base));
-    cr_assert_eq(o.result.len, LEN);
-    cr_assert_arr_eq(o.result.params, params, LEN);
+    cr_assert_eq(o.result.len, sent);
+    cr_assert_eq(o.result.coding, coding);
+    cr_assert_arr_eq(o.result.params, params, sent);
+    cr_assert_eq(o.result.control_len, key.scaffold ? LEN : 0);
     if (key.scaffold)
         cr_assert_arr_eq(o.result.control, control, LEN);
     else
@@ -102,6 +110,17 @@ Test(outbox, holds_a_change_of_the_control_variate)
     key.scaffold = true;
     put(0);
     check(0);
+}
+
+Test(outbox, holds_what_is_encoded)
+{
+    for (int k = 0; k < 2; k++) {
+        key.scaffold = k;
+        sent = 7;
+        coding = 35;
+        put(2);
+        check(2);
+    }
 }
 
 Test(outbox, of_another_run_client_or_schema_is_ignored)

@@ -176,6 +176,7 @@ Test(server_config, a_run_that_clients_could_not_be_told_of_is_refused)
     cr_assert_eq(load(path, set, 1, 0, &c, &e), 0, "%s", e.text);
     folder_remove(&f);
     c.spec.peft.method = (char *)"lora";
+    c.spec.federation.upload = c.spec.federation.download = NULL; /* they went with the file, too */
     for (int i = 0; i <= MSG_MAX_LABELS; i++) {
         snprintf(name[i], sizeof name[i], "%d", i);
         labels[i] = name[i];

@@ -65,6 +65,44 @@ static void use_fedadam(struct run_spec *s)
     s->federation.server_tau = 1e-3;
 }
 
+static void use_encodings(struct run_spec *s, const char *upload, const char *download, bool zstd)
+{
+    s->federation.upload = (char *)(uintptr_t)upload;
+    s->federation.download = (char *)(uintptr_t)download;
+    s->federation.zstd = zstd;
+    s->federation.top_k = 0.1;
+}
+
+static void use_fp16(struct run_spec *s)
+{
+    use_encodings(s, "fp16", "fp32", false);
+}
+
+static void use_bf16_down(struct run_spec *s)
+{
+    use_encodings(s, "fp32", "bf16", false);
+}
+
+static void use_int8(struct run_spec *s)
+{
+    use_encodings(s, "int8", "fp16", true);
+}
+
+static void use_int8_down(struct run_spec *s)
+{
+    use_encodings(s, "int8", "int8", false);
+}
+
+static void use_topk(struct run_spec *s)
+{
+    use_encodings(s, "topk", "fp32", true);
+}
+
+static void use_zstd(struct run_spec *s)
+{
+    use_encodings(s, "fp32", "fp32", true);
+}
+
 static void use_all(struct run_spec *s)
 {
     use_proximal(s);
@@ -74,10 +112,26 @@ static void use_all(struct run_spec *s)
     use_fedadam(s);
 }
 
+static void use_all_topk(struct run_spec *s)
+{
+    use_all(s);
+    use_encodings(s, "topk", "fp16", true);
+}
+
 static const struct variant variants[] = {
-    {"proximal", use_proximal}, {"decay_over_run", use_decay},       {"carry_optimizer", use_carry},
-    {"scaffold", use_scaffold}, {"scaffold, sgd", use_scaffold_sgd}, {"fedadam", use_fedadam},
+    {"proximal", use_proximal},
+    {"decay_over_run", use_decay},
+    {"carry_optimizer", use_carry},
+    {"scaffold", use_scaffold},
+    {"scaffold, sgd", use_scaffold_sgd},
+    {"fedadam", use_fedadam},
     {"all together", use_all},
+    {"fp16 up", use_fp16},
+    {"bf16 down", use_bf16_down},
+    {"int8 up, zstd", use_int8},
+    {"int8", use_int8_down},
+    {"topk", use_topk},
+    {"all together, topk", use_all_topk},
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
 static const struct variant plain = {"plain", NULL};
@@ -189,8 +243,10 @@ static struct hash run(const char *method, const struct variant *v, enum wire_de
     if (up) {
         size_t vectors = w->spec.federation.scaffold ? 2 : 1;
         size_t payload = vectors * 4 * peft_schema(w->peft)->packed * ROUNDS * PER_ROUND;
-        cr_expect_geq(w->up, payload);
-        cr_expect_geq(w->down, payload);
+        if (!w->spec.federation.upload) {
+            cr_expect_geq(w->up, payload);
+            cr_expect_geq(w->down, payload);
+        }
         cr_expect_lt(w->up, payload + ROUNDS * PER_ROUND * 1500,
                      "more than 1500 bytes around an update");
         cr_expect_lt(w->down, payload + ROUNDS * PER_ROUND * 1500);
@@ -255,6 +311,43 @@ Test(fleet, every_way_to_train_and_average_is_another)
     for (int k = 0; k < VARIANTS; k++)
         for (int i = k + 1; i <= VARIANTS; i++)
             cr_expect_not(hash_same(&result[k], &result[i]), "%s does nothing", variants[k].name);
+}
+
+Test(fleet, lossless_is_lossless)
+{
+    static const struct variant zstd = {"zstd", use_zstd};
+    uint64_t up, down, plain_up, plain_down;
+    for (const struct peft_method *const *m = peft_methods; *m; m++) {
+        struct hash want = run((*m)->name, &plain, WIRE_PROTO, 2, &plain_up, &plain_down);
+        expect_same(want, run((*m)->name, &zstd, WIRE_PROTO, 2, &up, &down), "zstd");
+        cr_expect(up <= plain_up && down <= plain_down, "%s: %zu and %zu bytes, plain %zu and %zu",
+                  (*m)->name, (size_t)up, (size_t)down, (size_t)plain_up, (size_t)plain_down);
+        same_for_any_wire((*m)->name, &zstd);
+    }
+}
+
+/* Bytes of a round, in shares of what fp32 takes. */
+Test(fleet, encodings_save_what_they_promise)
+{
+    static const struct {
+        struct variant variant;
+        double up, down;
+    } cost[] = {
+        {{"fp16 up", use_fp16}, 0.5, 1},
+        {{"bf16 down", use_bf16_down}, 1, 0.5},
+        {{"int8", use_int8_down}, 0.26, 0.26},
+        {{"topk", use_topk}, 0.1, 1},
+    };
+    uint64_t plain_up, plain_down, up, down;
+    run("lora", &plain, WIRE_PROTO, 2, &plain_up, &plain_down);
+    double around = ROUNDS * PER_ROUND * 400; /* the rest of a message, and its receipt */
+    for (size_t k = 0; k < sizeof cost / sizeof *cost; k++) {
+        run("lora", &cost[k].variant, WIRE_PROTO, 2, &up, &down);
+        cr_expect_lt((double)up, cost[k].up * (double)plain_up + around, "%s: %zu of %zu",
+                     cost[k].variant.name, (size_t)up, (size_t)plain_up);
+        cr_expect_lt((double)down, cost[k].down * (double)plain_down + around, "%s: %zu of %zu",
+                     cost[k].variant.name, (size_t)down, (size_t)plain_down);
+    }
 }
 
 static int refuse_commit(void *ctx, const struct core_commit *c, double *score, struct err *e)
