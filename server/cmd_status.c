@@ -6,13 +6,14 @@
 #include "server/status.h"
 #include <errno.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <unistd.h>
 
-enum { WATCH_S = 2 };
+enum { WATCH_S = 2, WATCH_ROUNDS = 12 };
 
-/* `lines`: JSON in one line a time. */
-static int show(const char *state, bool json, bool lines, struct err *e)
+/* `again`: what fits a screen, or a line of JSON. */
+static int show(const char *state, bool json, bool again, struct err *e)
 {
     char database[PATH_MAX];
     struct store *store;
@@ -25,9 +26,9 @@ static int show(const char *state, bool json, bool lines, struct err *e)
     if (rc != 0)
         return rc;
     if (json)
-        rc = jsonfile_print(status, lines ? JSON_COMPACT : JSON_INDENT(2), e);
+        rc = jsonfile_print(status, again ? JSON_COMPACT : JSON_INDENT(2), e);
     else
-        status_print(status);
+        status_print(status, again ? WATCH_ROUNDS : SIZE_MAX);
     json_decref(status);
     return rc;
 }

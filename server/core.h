@@ -192,7 +192,7 @@ core_time core_deadline(const struct core *c);
 size_t core_limit(const struct core *c, uint64_t conn, uint8_t type);
 
 /* What the run is waiting for, in words: "round 3 of 20: 7 of 10 updates, 42 s left", "waiting for
- * clients: 3 of 5 ready". */
+ * clients: 3 of 5 ready, 1 preparing". */
 void core_status(const struct core *c, core_time now, char *text, size_t size);
 /* The global parameters: after the last committed round, and once the run is over its result. */
 const float *core_params(const struct core *c);

@@ -33,6 +33,15 @@ static void name_missing(const struct round *r, char *text, size_t size)
         append(text, size, " and %zu more", missing - SHOWN);
 }
 
+/* Connected, but not ready: they read their model and data. */
+static size_t count_preparing(const struct core *c)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->who.sessions; i++)
+        n += c->who.session[i]->state < SESSION_READY;
+    return n;
+}
+
 static void say_round(const struct core *c, core_time now, char *text, size_t size)
 {
     const struct round *r = &c->round;
@@ -42,6 +51,8 @@ static void say_round(const struct core *c, core_time now, char *text, size_t si
     if (r->state == ROUND_GATHERING) {
         append(text, size, ": waiting for clients: %zu of %zu ready", roster_ready(&c->who),
                round_needs(r));
+        if (count_preparing(c) > 0)
+            append(text, size, ", %zu preparing", count_preparing(c));
     } else if (r->state == ROUND_SELECTED) {
         append(text, size, ": storing the selection of %zu clients", r->n);
     } else if (r->state == ROUND_CLOSED) {

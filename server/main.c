@@ -32,7 +32,8 @@ static const struct cli_command commands[] = {
     {"status", "--config FILE [--format text|json] [--watch]",
      "show the rounds so far and what the run waits for",
      "Works with and without a running server. Bytes are measured on the TLS stream. --watch\n"
-     "shows it again every two seconds until it is interrupted; as JSON, one object a line.\n\n"
+     "shows it again every two seconds, with the last rounds, until it is interrupted; as JSON,\n"
+     "one object a line.\n\n"
      "Example:\n  fedpet-server status --config server.yaml --watch\n",
      cmd_status},
     {"export", "--config FILE --out DIR [--round N] [--as FORMAT]",
@@ -87,7 +88,7 @@ static const struct cli_command commands[] = {
      "Each line of audit.log, in the state folder, has the SHA-256 of the one before: the first\n"
      "that was changed, removed or moved is named. Lines removed at the end show by the rounds of\n"
      "the database that are then missing, or by --head: the last line's hash, which this command\n"
-     "prints, kept where the server cannot reach it.\n\n"
+     "prints, kept where the server cannot reach it. Status 4: the log was altered.\n\n"
      "Example:\n  fedpet-server audit verify --config server.yaml\n",
      cmd_audit_verify},
     {"audit show", "--config FILE [--format text|json]",

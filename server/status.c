@@ -188,10 +188,10 @@ static void print_round(const json_t *r, double parameter_bytes)
     printf("\n");
 }
 
-void status_print(const json_t *status)
+void status_print(const json_t *status, size_t rounds)
 {
-    size_t i;
-    json_t *round, *history = json_object_get(status, "history");
+    const json_t *history = json_object_get(status, "history");
+    size_t done = json_array_size(history);
     double parameter_bytes = real_number(status, "parameter_bytes");
     if (number(status, "rounds") == 0) {
         printf("no run has been started\n");
@@ -208,11 +208,12 @@ void status_print(const json_t *status)
     printf("tunable   %" JSON_INTEGER_FORMAT " parameters, %.0f bytes\n",
            number(status, "parameters"), parameter_bytes);
     print_live(json_object_get(status, "live"));
-    if (json_array_size(history) == 0)
+    if (done == 0)
         return;
     printf("\nBytes are those of the TLS stream, the mean of a round's clients; in brackets, how "
            "much more than the parameters.\n"
            "round   updates  samples  train loss   seconds          bytes up              bytes "
            "down\n");
-    json_array_foreach(history, i, round) print_round(round, parameter_bytes);
+    for (size_t i = done > rounds ? done - rounds : 0; i < done; i++)
+        print_round(json_array_get(history, i), parameter_bytes);
 }

@@ -14,7 +14,7 @@
 int status_collect(json_t **out, struct store *store, const char *state, struct err *e) MUST_CHECK;
 /* "live" alone, NULL: no server answers in this state folder. */
 json_t *status_live(const char *state);
-/* The same for people. */
-void status_print(const json_t *status);
+/* The same for people, with at most so many of the last rounds. */
+void status_print(const json_t *status, size_t rounds);
 
 #endif

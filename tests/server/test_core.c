@@ -203,7 +203,13 @@ Test(core, says_what_it_waits_for)
     world_join_all(&w, 3);
     core_status(w.core, w.now, text, sizeof text);
     cr_assert_str_eq(text, "round 1 of 20: waiting for clients: 3 of 5 ready");
-    world_join(&w, 3);
+    world_connect(&w, 3);
+    core_status(w.core, w.now, text, sizeof text);
+    cr_assert_str_eq(text, "round 1 of 20: waiting for clients: 3 of 5 ready, 1 preparing");
+    world_hello(&w, 3);
+    core_status(w.core, w.now, text, sizeof text);
+    cr_assert_str_eq(text, "round 1 of 20: waiting for clients: 3 of 5 ready, 1 preparing");
+    world_ready(&w, 3);
     world_join(&w, 4);
     world_deliver(&w, 2, 0);
     world_disconnect(&w, 3);
