@@ -159,8 +159,9 @@ void admission_reload(struct server *s)
 
 void admission_urge(struct peer *q)
 {
+    const struct hash *signer = &q->server->enroll.signer;
     struct hash ca;
-    if (!link_peer_ca(q->link, &ca) || hash_same(&ca, &q->server->enroll.signer))
+    if (!link_peer_ca(q->link, &ca) || hash_same(&ca, signer) || hash_same(&q->given_by, signer))
         return;
     q->renewed = 0;
     peers_post(q, &(struct msg){.type = MSG_RENEW});
@@ -184,6 +185,7 @@ void admission_renew(struct peer *q, const struct msg_renew *request, struct are
         return;
     }
     q->renewed = now;
+    q->given_by = s->enroll.signer;
     log_info("certificate renewed client=%s", q->name);
     observe_event(s, "renewed", json_pack("{s:s}", "client", q->name));
     peers_post(q, &answer);

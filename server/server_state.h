@@ -27,7 +27,8 @@ struct peer {
     enum metrics_port port;
     bool up;          /* TLS is */
     uint64_t renewed; /* loop's time of its last renewal, ms; 0: none, or it was asked for one */
-    bool known;       /* to the core: it is up, and no device that enrols */
+    struct hash given_by; /* the CA of the certificate that it was given in this connection */
+    bool known;           /* to the core: it is up, and no device that enrols */
     char name[IDENTITY_MAX_NAME + 1]; /* from the certificate */
     char address[64];
 };

@@ -143,7 +143,7 @@ int store_enroll(struct store *s, const struct hash *digest, const char *client,
 /* Whether a client has been revoked by its name, and not enrolled since. */
 int store_revoked(struct store *s, const char *client, bool *revoked, struct err *e) MUST_CHECK;
 /* Revokes a client by name and, with it, all its certificates; or one certificate by its serial
- * number. ERR_USAGE: no client of that name has enrolled, no such certificate was given. */
+ * number. ERR_USAGE: nobody of that name was given a certificate, no such certificate was given. */
 int store_revoke(struct store *s, const char *client, int64_t now, struct err *e) MUST_CHECK;
 int store_revoke_serial(struct store *s, const char *serial, int64_t now, struct err *e) MUST_CHECK;
 

@@ -93,12 +93,13 @@ static int revoke_all(struct store *s, const char *client, int64_t now, struct e
     int rc = sql_run(&s->sql, "revoking a client", e,
                      "UPDATE client SET revoked = coalesce(revoked, ?) WHERE name = ?", "it", now,
                      client);
-    if (rc == 0 && sqlite3_changes(s->sql.db) == 0)
-        rc = err_set(e, ERR_USAGE, "no client is called %s", client);
+    int known = rc == 0 ? sqlite3_changes(s->sql.db) : 0;
     if (rc == 0)
         rc = sql_run(&s->sql, "revoking a client", e,
                      "UPDATE certificate SET revoked = coalesce(revoked, ?) WHERE client = ?", "it",
                      now, client);
+    if (rc == 0 && known + sqlite3_changes(s->sql.db) == 0)
+        rc = err_set(e, ERR_USAGE, "no client is called %s", client);
     return rc;
 }
 

@@ -186,3 +186,83 @@ Test(enroll, a_missing_ca_key_names_the_file)
     cr_assert_not_null(strstr(e.text, "ca.key"), "%s", e.text);
     office_close(&o);
 }
+
+Test(enroll, only_listed_names_may_come)
+{
+    static char phones[] = "phone-*", kiosks[] = "kiosk-[0-9]";
+    char *pattern[] = {phones, kiosks};
+    const struct name_list all = {0}, some = {pattern, 2};
+    struct office o;
+    struct identity device;
+    char token[TOKEN_TEXT];
+    cr_assert(enroll_allows(&all, "anybody"));
+    cr_assert(enroll_allows(&some, "phone-7"));
+    cr_assert(enroll_allows(&some, "kiosk-3"));
+    cr_assert_not(enroll_allows(&some, "kiosk-33"));
+    cr_assert_not(enroll_allows(&some, "my-phone-7"));
+    office_open(&o);
+    o.enroll.allow = &some;
+    issue(&o, NULL, token);
+    cr_assert_eq(identity_make_csr(&device, "tablet-1", NULL), 0);
+    struct msg answer = ask(&o, token, device.cert);
+    expect_no(&answer, REASON_TOKEN, "list");
+    identity_release(&device);
+    cr_assert_eq(identity_make_csr(&device, "phone-1", NULL), 0);
+    cr_assert_eq(ask(&o, token, device.cert).type, MSG_IDENTITY, "the token is still good");
+    identity_release(&device);
+    office_close(&o);
+}
+
+struct books {
+    unsigned good, revoked;
+};
+
+static int count(void *ctx, const struct store_certificate *c)
+{
+    struct books *b = ctx;
+    cr_assert_str_eq(c->client, "phone-7");
+    (*(c->revoked != 0 ? &b->revoked : &b->good))++;
+    return 0;
+}
+
+static struct books audit(struct office *o)
+{
+    struct books b = {0};
+    cr_assert_eq(store_certificates(o->store, o->now, count, &b, NULL), 0);
+    return b;
+}
+
+Test(enroll, renewal_keeps_the_old_certificate_and_enrolling_anew_does_not)
+{
+    struct office o;
+    struct identity device, fresh;
+    struct msg answer;
+    struct err e = {0};
+    char token[TOKEN_TEXT], name[IDENTITY_MAX_NAME + 1];
+    office_open(&o);
+    issue(&o, "phone-7", token);
+    cr_assert_eq(identity_make_csr(&device, "phone-7", NULL), 0);
+    cr_assert_eq(ask(&o, token, device.cert).type, MSG_IDENTITY);
+    cr_assert_not(o.enroll.replaced);
+    /* Whatever name the request has, the connection's counts. */
+    cr_assert_eq(identity_make_csr(&fresh, "somebody-else", NULL), 0);
+    cr_assert_eq(enroll_renew(&o.enroll, &(struct msg_renew){fresh.cert}, "phone-7", o.now, &o.mem,
+                              &answer, &e),
+                 0, "%s", e.text);
+    cr_assert_eq(answer.type, MSG_IDENTITY);
+    cr_assert_eq(identity_common_name(answer.identity.cert_pem, name, NULL), 0);
+    cr_assert_str_eq(name, "phone-7");
+    struct books b = audit(&o);
+    cr_assert(b.good == 2 && b.revoked == 0);
+    issue(&o, "phone-7", token);
+    cr_assert_eq(ask(&o, token, device.cert).type, MSG_IDENTITY);
+    cr_assert(o.enroll.replaced);
+    b = audit(&o);
+    cr_assert(b.good == 1 && b.revoked == 2);
+    cr_assert_eq(enroll_renew(&o.enroll, &(struct msg_renew){"nonsense"}, "phone-7", o.now, &o.mem,
+                              &answer, &e),
+                 ERR_TLS);
+    identity_release(&fresh);
+    identity_release(&device);
+    office_close(&o);
+}
