@@ -18,7 +18,7 @@ static int record_token(const char *state, const struct hash *digest, const char
     hex[HASH_HEX / 2] = '\0';
     return audit_once(
         state, now * 1000, "token_made",
-        json_pack("{s:s, s:s?, s:I}", "token", hex, "client", name, "ttl_s", (json_int_t)ttl), e);
+        json_pack("{s:s, s:s*, s:I}", "token", hex, "client", name, "ttl_s", (json_int_t)ttl), e);
 }
 
 static int make_token(const struct server_config *c, struct store *store, const char *name,

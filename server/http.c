@@ -42,13 +42,12 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_size, void **request)
 {
-    static char seen;
     struct http *h = cls;
     struct http_page page = {.status = MHD_HTTP_NOT_FOUND, .type = "text/plain"};
     (void)version;
     (void)upload;
     if (*request == NULL) { /* only the head is here, and an answer now would cut the connection */
-        *request = &seen;
+        *request = h;
         return MHD_YES;
     }
     if (*upload_size > 0)

@@ -75,7 +75,7 @@ static void gauge(struct page *p, const char *name, const char *type, const char
     if (value < 0)
         return;
     head(p, name, type, help);
-    put(p, "%s %.17g\n", name, value);
+    put(p, "%s %.15g\n", name, value);
 }
 
 static void histogram(struct page *p, const char *name, const char *help, const struct histogram *h)
