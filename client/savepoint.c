@@ -37,6 +37,8 @@ bool savepoint_take(struct savepoint *s, const struct checkpoint_part *part, siz
     int rc = checkpoint_read(s->path, s->key, part, n, &found, &e);
     if (rc && rc != ERR_STATE) /* that is one of another training */
         log_warn("the training begins anew: %s", e.text);
+    if (!rc && found)
+        log_info("the training goes on from its savepoint");
     return !rc && found;
 }
 

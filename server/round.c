@@ -175,27 +175,25 @@ static void seat(struct round *r, struct member *m)
     r->selected[r->n++] = m->name;
 }
 
-static void settle(struct round *r, core_time now)
+static void settle(struct round *r)
 {
     r->start = (struct core_attempt){r->number, r->attempt, r->n, r->selected};
     r->gathered = true;
-    r->started = now;
     r->state = ROUND_SELECTED;
 }
 
 void round_begin(struct round *r, struct roster *who, core_time now)
 {
     bool among_present = r->attempt > 0;
-    core_time first_start = r->started;
     size_t n = roster_candidates(who, among_present);
     size_t k = n < r->spec->per_round ? n : r->spec->per_round;
     select_clients(r->spec->seed, r->number, r->attempt, who->order, n, k);
     clear(r);
     for (size_t i = 0; i < k; i++)
         seat(r, who->candidate[who->order[i]]);
-    settle(r, now);
-    if (among_present)
-        r->started = first_start;
+    if (r->attempt == 0)
+        r->started = now;
+    settle(r);
 }
 
 int round_resume(struct round *r, struct roster *who, const struct core_attempt *a, core_time now,
@@ -213,7 +211,8 @@ int round_resume(struct round *r, struct roster *who, const struct core_attempt 
         m->known = true;
         seat(r, m);
     }
-    settle(r, now);
+    r->started = now;
+    settle(r);
     return 0;
 }
 
