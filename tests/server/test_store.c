@@ -314,7 +314,8 @@ Test(store, a_newer_format_is_refused)
 /* What later formats have beside it. */
 static const char *const formats[] = {
     "DROP TABLE carried; DROP TABLE best; DROP TABLE attempt; DROP TABLE selected;"
-    "DROP TABLE journal; DROP TABLE journal_metric; DROP TABLE certificate; PRAGMA user_version = 1",
+    "DROP TABLE journal; DROP TABLE journal_metric; DROP TABLE certificate; PRAGMA user_version = "
+    "1",
     "DROP TABLE carried; DROP TABLE attempt; DROP TABLE selected;"
     "DROP TABLE journal; DROP TABLE journal_metric; DROP TABLE certificate;"
     "CREATE TABLE carried(part INTEGER PRIMARY KEY, round INTEGER NOT NULL REFERENCES round,"
