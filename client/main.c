@@ -32,6 +32,7 @@ static const struct cli_command commands[] = {
      "`data` is a folder in the layout of the server's task, or one file (JSONL, CSV, TSV) with\n"
      "columns text, text_pair (for pairs) and label. What is trained, and how, comes from the\n"
      "server. The daemon reconnects for ever; SIGTERM ends it at the next training step.\n"
+     "It renews its certificate by itself.\n"
      "`fedpet-client config show --keys` prints all keys.\n",
      cmd_run},
     {"train", "--config EXPERIMENT.yaml --out DIR [--set KEY=VALUE]... [--as FORMAT]",
