@@ -1,6 +1,7 @@
 /* What the daemon keeps open for a run: the split of its data, training from a job, saving. */
 #include "base/file.h"
 #include "client/session.h"
+#include "codec/coder.h"
 #include "tests/client/toy.h"
 #include <criterion/criterion.h>
 #include <limits.h>
@@ -198,6 +199,18 @@ Test(session, a_job_leaves_nothing_behind_for_the_next)
     session_close(s);
 }
 
+/* As the server does. */
+static void decode(const struct agent_result *r, const unsigned char *base, unsigned char *out)
+{
+    struct session *s = open_session();
+    struct coder *c;
+    struct err e;
+    cr_assert_eq(coder_open(&c, session_schema(s)->packed, &e), 0);
+    cr_assert_eq(coder_decode(c, r->coding, r->params, r->len, base, out, &e), 0, "%s", e.text);
+    coder_close(c);
+    session_close(s);
+}
+
 /* Three rounds with what a client keeps between them, each trained `times` times; `kill`: each time
  * by a session that knows of the others only what is on disk. The last result, control variate
  * behind it; the caller frees it. */
@@ -209,7 +222,7 @@ static unsigned char *three_rounds(int times, bool kill)
     for (uint32_t round = 0; round < 3; round++) {
         for (int i = 0; i < times; i++) {
             struct agent_result r = train_on(s, params, control, round, round);
-            memcpy(last, r.params, len);
+            decode(&r, params, last);
             memcpy(last + len, r.control, len);
             if (kill) {
                 session_close(s);
@@ -246,6 +259,28 @@ Test(session, a_repeated_round_goes_on_from_the_same_state)
     free(repeated);
     free(killed);
     free(both);
+    free(other);
+}
+
+/* What top-k leaves out survives as the rest does, and matters. */
+Test(session, a_residual_is_kept_as_the_rest)
+{
+    welcome.spec.local.carry_optimizer = true;
+    welcome.spec.federation.scaffold = true;
+    welcome.spec.federation.rounds = 3;
+    welcome.spec.federation.upload = (char *)(uintptr_t) "topk";
+    welcome.spec.federation.top_k = 0.1;
+    welcome.spec.federation.zstd = true;
+    struct session *s = open_session();
+    size_t len = 2 * 4 * session_schema(s)->packed;
+    session_close(s);
+    unsigned char *straight = three_rounds(1, false), *killed = three_rounds(2, true);
+    cr_expect_arr_eq(killed, straight, len);
+    welcome.spec.federation.top_k = 0.2;
+    unsigned char *other = three_rounds(1, false);
+    cr_expect_arr_neq(other, straight, len);
+    free(straight);
+    free(killed);
     free(other);
 }
 

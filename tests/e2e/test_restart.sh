@@ -1,7 +1,7 @@
 #!/bin/sh
 # A server that dies between rounds goes on from the last committed one, and a client that dies while it trains from what
 # it kept: with the result of a run that never stopped. Both have something to keep: the server its optimiser's state and
-# its control variate, the client its moments and its own.
+# its control variate, the client its moments, its own, and what its encoding left out.
 . tests/e2e/lib.sh
 
 adapter_hash() {
@@ -10,7 +10,7 @@ adapter_hash() {
 }
 
 rounds=8 steps=300
-federation_more="scaffold: true, optimizer: fedadam, server_lr: 0.003"
+federation_more="scaffold: true, optimizer: fedadam, server_lr: 0.003, upload: topk, top_k: 0.2, download: fp16, zstd: true"
 local_more="carry_optimizer: true, decay_over_run: true, proximal: 0.01"
 federation
 start_server

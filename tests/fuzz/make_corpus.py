@@ -56,7 +56,7 @@ WELCOME = message(
 MESSAGES = {
     1: message((1, 1), (2, "fedpet-client 0.1.0")),
     2: WELCOME,
-    3: message((1, HASH), (2, HASH), (3, 408)),
+    3: message((1, HASH), (2, HASH), (3, 408), (4, 0x10000001f)),
     4: message((1, RUN), (2, 3), (3, 60000), (4, PARAMS)),
     5: message((1, RUN), (2, 3), (3, HASH), (4, HASH), (5, 408), (6, 13), (7, 0.7), (8, 1.5),
                (9, message((1, "accuracy"), (2, 0.5), (3, 40))), (10, PARAMS)),
@@ -79,6 +79,17 @@ def frames():
 def messages():
     for number, body in MESSAGES.items():
         write("msg", f"type{number:02}", bytes([number]) + body)
+
+
+def codings():
+    """First byte: the coding; second: how many values, by which the fuzz target encodes the rest, too."""
+    write("codec", "fp32", b"\x00\x04" + PARAMS)
+    write("codec", "fp16", b"\x01\x04" + struct.pack("<4e", 1, -2, 0.5, 0))
+    write("codec", "bf16", b"\x02\x04" + bytes.fromhex("803f00c0003f0000"))
+    write("codec", "int8", b"\x03\x04" + struct.pack("<f4b", 0.5, 2, -4, 127, 0))
+    write("codec", "topk", b"\x04\x80" + struct.pack("<IBBB2e", 2, 3, 0x80, 1, 1, -2))
+    # A frame of one raw block, RFC 8878: magic, single segment of 16 bytes, last block.
+    write("codec", "zstd", b"\x20\x04" + bytes.fromhex("28b52ffd2010810000") + PARAMS)
 
 
 # ---- the others ----
@@ -227,6 +238,7 @@ def datasets():
 if __name__ == "__main__":
     frames()
     messages()
+    codings()
     network()
     configurations()
     safetensors()

@@ -163,6 +163,10 @@ static inline struct federation_spec random_federation_spec(struct maker *m)
         .server_beta2 = rng_uniform(&m->rng),
         .server_tau = rng_uniform(&m->rng),
         .scaffold = below(m, 2),
+        .upload = maybe(m),
+        .download = maybe(m),
+        .zstd = below(m, 2),
+        .top_k = rng_uniform(&m->rng),
         .best = below(m, 2),
         .patience = below(m, 1000001),
         .evaluate_every = below(m, 1000001),
@@ -198,7 +202,8 @@ static inline struct msg random_update(struct maker *m)
                                .seconds = rng_uniform(&m->rng),
                                .n_metrics = below(m, MSG_MAX_METRICS + 1),
                                .params = random_params(m),
-                               .control = random_control(m)}};
+                               .control = random_control(m),
+                               .coding = below(m, 2) ? rng_u32(&m->rng) : 0}};
     for (size_t i = 0; i < u.update.n_metrics; i++)
         u.update.metric[i] =
             (struct msg_metric){random_text(m, 1, 64), rng_normal(&m->rng), random_u64(m)};
@@ -211,16 +216,19 @@ static inline struct msg random_other(struct maker *m, enum msg_type type)
     case MSG_HELLO:
         return (struct msg){.hello = {1 + below(m, 100), random_text(m, 1, MSG_MAX_TEXT)}};
     case MSG_READY:
-        return (struct msg){.ready = {random_hash(m), random_hash(m), random_u64(m)}};
+        return (struct msg){
+            .ready = {random_hash(m), random_hash(m), random_u64(m), random_u64(m)}};
     case MSG_TASK:
         return (struct msg){.task = {random_run(m), below(m, 1000001), below(m, 604800001),
-                                     random_params(m), random_control(m), below(m, 1000001)}};
+                                     random_params(m), random_control(m), below(m, 1000001),
+                                     rng_u32(&m->rng)}};
     case MSG_RECEIPT:
         return (struct msg){.receipt = {below(m, 1000001), random_hash(m), below(m, 2),
                                         (enum msg_reason)below(m, REASONS),
                                         random_text(m, 0, MSG_MAX_TEXT)}};
     case MSG_FINISH:
-        return (struct msg){.finish = {random_run(m), below(m, 1000001), random_params(m)}};
+        return (struct msg){
+            .finish = {random_run(m), below(m, 1000001), random_params(m), below(m, 64)}};
     case MSG_GOODBYE:
         return (struct msg){.goodbye = {(enum msg_reason)below(m, REASONS),
                                         random_text(m, 0, MSG_MAX_TEXT), rng_u32(&m->rng)}};
@@ -277,7 +285,9 @@ static inline bool same_federation(const struct federation_spec *f, const struct
            same_text(f->column, g->column) && f->weighted == g->weighted &&
            f->optimizer == g->optimizer && f->server_lr == g->server_lr &&
            f->server_beta1 == g->server_beta1 && f->server_beta2 == g->server_beta2 &&
-           f->server_tau == g->server_tau && f->scaffold == g->scaffold && f->best == g->best &&
+           f->server_tau == g->server_tau && f->scaffold == g->scaffold &&
+           same_text(f->upload, g->upload) && same_text(f->download, g->download) &&
+           f->zstd == g->zstd && f->top_k == g->top_k && f->best == g->best &&
            f->patience == g->patience && f->evaluate_every == g->evaluate_every &&
            f->seed == g->seed;
 }
@@ -308,7 +318,8 @@ static inline bool same_update(const struct msg_update *a, const struct msg_upda
               hash_same(&a->schema, &b->schema) && hash_same(&a->update_id, &b->update_id) &&
               a->samples == b->samples && a->steps == b->steps && a->train_loss == b->train_loss &&
               a->seconds == b->seconds && a->n_metrics == b->n_metrics &&
-              same_bytes(a->params, b->params) && same_bytes(a->control, b->control);
+              same_bytes(a->params, b->params) && same_bytes(a->control, b->control) &&
+              a->coding == b->coding;
     for (size_t i = 0; i < a->n_metrics && ok; i++)
         ok = same_text(a->metric[i].name, b->metric[i].name) &&
              a->metric[i].value == b->metric[i].value && a->metric[i].weight == b->metric[i].weight;
@@ -333,12 +344,14 @@ static inline bool same(const struct msg *a, const struct msg *b)
                a->welcome.next_round == b->welcome.next_round;
     case MSG_READY:
         return hash_same(&a->ready.schema, &b->ready.schema) &&
-               hash_same(&a->ready.model, &b->ready.model) && a->ready.samples == b->ready.samples;
+               hash_same(&a->ready.model, &b->ready.model) &&
+               a->ready.samples == b->ready.samples && a->ready.codings == b->ready.codings;
     case MSG_TASK:
         return same_text(a->task.run_id, b->task.run_id) && a->task.round == b->task.round &&
                a->task.deadline_ms == b->task.deadline_ms &&
                same_bytes(a->task.params, b->task.params) &&
-               same_bytes(a->task.control, b->task.control) && a->task.counted == b->task.counted;
+               same_bytes(a->task.control, b->task.control) && a->task.counted == b->task.counted &&
+               a->task.coding == b->task.coding;
     case MSG_UPDATE:
         return same_update(&a->update, &b->update);
     case MSG_RECEIPT:
@@ -350,7 +363,8 @@ static inline bool same(const struct msg *a, const struct msg *b)
     case MSG_FINISH:
         return same_text(a->finish.run_id, b->finish.run_id) &&
                a->finish.rounds == b->finish.rounds &&
-               same_bytes(a->finish.params, b->finish.params);
+               same_bytes(a->finish.params, b->finish.params) &&
+               a->finish.coding == b->finish.coding;
     case MSG_GOODBYE:
         return a->goodbye.reason == b->goodbye.reason &&
                same_text(a->goodbye.text, b->goodbye.text) &&

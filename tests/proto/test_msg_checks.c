@@ -110,13 +110,17 @@ Test(msg_checks, identity_of_the_run)
 Test(msg_checks, parameters_and_numbers)
 {
     TASK("params", params.len = 0);
-    TASK("params", params.len = 3);
+    TASK("params", coding = 0; s.m.task.params.len = 3);
     UPDATE("params", params.len = 0);
-    UPDATE("params", params.len -= 1);
+    UPDATE("params", coding = 0; s.m.update.params.len -= 1);
     TASK("control", control = (s.m.task.params); s.m.task.control.len = 3);
     TASK("counted", counted = 1000001);
     UPDATE("control", control = (s.m.update.params); s.m.update.control.len = 5);
-    REFUSED(MSG_FINISH, "Finish.params", s.m.finish.params.len = 2);
+    REFUSED(MSG_FINISH, "Finish.params", s.m.finish.coding = 0; s.m.finish.params.len = 2);
+    REFUSED(MSG_FINISH, "Finish.params", s.m.finish.params.len = 0);
+    SPEC("federation.top_k", federation.top_k = 1.5);
+    SPEC("federation.top_k", federation.top_k = -0.1);
+    SPEC("federation.upload", federation.upload = two_lines);
     UPDATE("train_loss", train_loss = (double)NAN);
     UPDATE("train_loss", train_loss = (double)-INFINITY);
     UPDATE("seconds", seconds = -1);
