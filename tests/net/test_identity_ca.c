@@ -179,17 +179,37 @@ Test(identity_ca, a_list_is_what_openssl_reads)
     identity_release(&ca);
 }
 
+/* The server with a certificate that the second CA of the bundle had signed, and the first has
+ * renewed. */
+static struct tls_context *renewed(struct pki *p, const struct identity *bundle, const char *both,
+                                   const char *crl)
+{
+    struct identity server = {0};
+    struct err e = {0};
+    char *old_server = NULL;
+    size_t place = 9;
+    struct hash who;
+    cr_assert_eq(file_read(p->server_cert, 1 << 16, &old_server, NULL, &e), 0);
+    cr_assert_eq(identity_issuer(old_server, bundle->cert, &place, &who, &e), 0);
+    cr_assert(place == 1 && hash_same(&who, &p->fingerprint));
+    cr_assert_eq(identity_renew_server(&server, bundle, old_server, time(NULL), 10, &e), 0);
+    cr_assert_eq(identity_issuer(server.cert, bundle->cert, &place, NULL, &e), 0);
+    cr_assert_eq(place, 0);
+    pki_write(p, p->server_cert, "server.pem", server.cert);
+    pki_write(p, p->server_key, "server.key", server.key);
+    free(old_server);
+    identity_release(&server);
+    return server_with(p, both, crl);
+}
+
 /* From one CA to the next: everybody can reach everybody at every step. The names of the CAs are
  * the same, so that only keys tell them apart. */
 Test(identity_ca, a_federation_moves_to_another_ca)
 {
     struct pki p;
-    struct identity next = {0}, bundle = {0}, alone = {0}, server = {0};
+    struct identity next = {0}, bundle = {0}, alone = {0};
     char both[PKI_PATH], one[PKI_PATH], crl[PKI_PATH], cert[PKI_PATH], key[PKI_PATH];
     struct err e = {0};
-    char *old_server = NULL;
-    size_t place = 9;
-    struct hash who;
     pki_init(&p);
     cr_assert_eq(identity_make_ca(&next, "test-ca", time(NULL), PKI_DAYS, &e), 0);
     cr_assert_eq(identity_bundle(&bundle, &next, &p.ca, &e), 0);
@@ -208,15 +228,7 @@ Test(identity_ca, a_federation_moves_to_another_ca)
     cr_assert_eq(shake(device, s1, NULL, &e), 0, "%s", e.text);
 
     /* 3. The server's certificate is renewed by the new CA. */
-    cr_assert_eq(file_read(p.server_cert, 1 << 16, &old_server, NULL, &e), 0);
-    cr_assert_eq(identity_issuer(old_server, bundle.cert, &place, &who, &e), 0);
-    cr_assert(place == 1 && hash_same(&who, &p.fingerprint));
-    cr_assert_eq(identity_renew_server(&server, &bundle, old_server, time(NULL), 10, &e), 0);
-    cr_assert_eq(identity_issuer(server.cert, bundle.cert, &place, NULL, &e), 0);
-    cr_assert_eq(place, 0);
-    pki_write(&p, p.server_cert, "server.pem", server.cert);
-    pki_write(&p, p.server_key, "server.key", server.key);
-    struct tls_context *s3 = server_with(&p, both, crl);
+    struct tls_context *s3 = renewed(&p, &bundle, both, crl);
     cr_assert_eq(shake(device, s3, NULL, &e), 0, "%s", e.text);
     cr_assert_eq(shake(old_device, s3, NULL, &e), ERR_TLS, "it has not renewed in time");
 
@@ -234,8 +246,6 @@ Test(identity_ca, a_federation_moves_to_another_ca)
     unlink(both);
     unlink(one);
     unlink(crl);
-    free(old_server);
-    identity_release(&server);
     identity_release(&alone);
     identity_release(&bundle);
     identity_release(&next);
