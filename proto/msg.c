@@ -29,6 +29,7 @@ static const char *const reason_names[REASONS] = {
     [REASON_UNEXPECTED] = "unexpected",
     [REASON_LATE] = "late",
     [REASON_INTERNAL] = "internal",
+    [REASON_NORM] = "norm",
 };
 
 const char *msg_type_name(enum msg_type t)

@@ -72,6 +72,7 @@ enum msg_reason {
     REASON_UNEXPECTED = 15,
     REASON_LATE = 16,
     REASON_INTERNAL = 17,
+    REASON_NORM = 18 /* an update larger than federation.max_update_norm */,
     REASONS
 };
 const char *msg_reason_name(enum msg_reason r);

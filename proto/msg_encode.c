@@ -105,6 +105,11 @@ static void set_federation(Fedpet__V1__FederationSpec *p, const struct federatio
     p->alpha = s->alpha;
     p->column = text(s->column);
     p->weighted = s->weighted;
+    p->aggregator = (Fedpet__V1__Aggregation)s->aggregator;
+    p->clip_norm = s->clip_norm;
+    p->byzantine = s->byzantine;
+    p->krum_keep = s->krum_keep;
+    p->max_update_norm = s->max_update_norm;
     p->optimizer = (Fedpet__V1__ServerOptimizer)s->optimizer;
     p->server_lr = s->server_lr;
     p->server_beta1 = s->server_beta1;

@@ -33,6 +33,7 @@ static const char *const reason_text[REASONS] = {
     [REASON_UNEXPECTED] = "this message cannot come now",
     [REASON_LATE] = "too late: the round was closed, or the client took too long",
     [REASON_INTERNAL] = "the server is out of resources",
+    [REASON_NORM] = "the update changes the parameters by more than federation.max_update_norm",
 };
 
 /* --- telling clients --- */

@@ -36,8 +36,9 @@
  * which no round was scored ends with the last.
  *
  * Memory is bounded by the members, the connections, per_round and the parameters; copies of
- * updates that wait to be stored, by CORE_MAX_WAITING bytes or one update. Outputs are derived from
- * the state when they are asked for; the shell drains core_next() after each event. */
+ * updates that wait to be stored, by CORE_MAX_WAITING bytes or one update. Aggregators that need
+ * all updates of a round at once keep them in a file (server/spool.h). Outputs are derived from the
+ * state when they are asked for; the shell drains core_next() after each event. */
 #ifndef SERVER_CORE_H
 #define SERVER_CORE_H
 

@@ -1,4 +1,4 @@
-#include "server/aggregate.h"
+#include "server/fedavg.h"
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
@@ -27,12 +27,12 @@ enum {
 _Static_assert(FLOAT_DIGITS + FIXED_WEIGHT_BITS <= 64, "significand times weight fits 64 bits");
 _Static_assert(FIXED_RANGE_BITS + FIXED_FRACTION_BITS + FIXED_WEIGHT_BITS < 127, "sums fit");
 
-static size_t fedavg_size(size_t n)
+size_t fedavg_size(size_t n)
 {
     return sizeof(struct fedavg) + n * sizeof(wide);
 }
 
-static void fedavg_reset(void *state, size_t n)
+void fedavg_reset(void *state, size_t n)
 {
     memset(state, 0, fedavg_size(n));
 }
@@ -70,7 +70,7 @@ static uwide units(uint32_t bits, uint64_t weight)
     return (uwide)shift_right_even(m | (uint64_t)1 << FLOAT_FRACTION, UNIT_EXPONENT - b) * weight;
 }
 
-static int fedavg_add(void *state, const float *x, size_t n, uint64_t weight, struct err *e)
+int fedavg_add(void *state, const float *x, size_t n, uint64_t weight, struct err *e)
 {
     struct fedavg *s = state;
     unsigned largest = 0;
@@ -120,7 +120,7 @@ static float mean(wide sum, uint64_t weight)
     return sum < 0 ? -r : r;
 }
 
-static void fedavg_finish(void *state, float *out, size_t n)
+void fedavg_finish(void *state, float *out, size_t n)
 {
     const struct fedavg *s = state;
     for (size_t i = 0; i < n; i++)

@@ -37,12 +37,12 @@ static bool allocate(struct round *r, const struct federation_spec *f, const str
     r->params = calloc(s->count, sizeof *r->params);
     r->next = calloc(s->count, sizeof *r->next);
     r->values = calloc(r->wire.count, sizeof *r->values);
-    r->sum = calloc(1, r->aggregator->state_size(r->wire.count));
+    r->base = calloc(r->wire.count, sizeof *r->base);
     r->carried = calloc(r->n_carried + 1, sizeof *r->carried);
     if (f->best)
         r->best_params = calloc(s->count, sizeof *r->best_params);
     return r->slot != NULL && r->row != NULL && r->contribution != NULL && r->selected != NULL &&
-           r->params != NULL && r->next != NULL && r->values != NULL && r->sum != NULL &&
+           r->params != NULL && r->next != NULL && r->values != NULL && r->base != NULL &&
            r->carried != NULL && (r->best_params != NULL || !f->best);
 }
 
@@ -93,13 +93,33 @@ static int transfer(const struct round *r, const struct schema *from, const floa
     return tensorset_unpack(to, packed, r->wire.count * sizeof(float), out, e);
 }
 
+/* Small enough for the fixed point. */
+static bool all_small(const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!(fabsf(x[i]) < (float)(1 << FIXED_RANGE_BITS)))
+            return false;
+    return true;
+}
+
+/* Into r->base. */
+static int begin_with(struct round *r, struct err *e)
+{
+    int rc = transfer(r, r->schema, r->params, &r->wire, r->base, e);
+    if (rc == 0 && !all_small(r->base, r->wire.count))
+        rc = err_set(e, ERR_CONFIG,
+                     "a parameter to begin with is not below 2^%d in magnitude: no update near it "
+                     "could be counted",
+                     FIXED_RANGE_BITS);
+    return rc;
+}
+
 int round_init(struct round *r, const struct core_config *c, struct err *e)
 {
     const struct federation_spec *f = &c->spec->federation;
     *r = (struct round){
         .spec = f,
         .schema = c->schema,
-        .aggregator = &aggregator_fedavg,
         .optimizer = fedopt_find(f->optimizer),
         .metric = c->metric,
         .lower_is_better = c->lower_is_better,
@@ -113,9 +133,11 @@ int round_init(struct round *r, const struct core_config *c, struct err *e)
                      f->per_round, c->schema->count);
     if (rc == 0)
         rc = payload_open(&r->payload, f, r->wire.count, e);
+    if (rc == 0)
+        rc = aggregate_open(&r->aggregate, f, r->wire.count, e);
     if (rc == 0) {
         restore(r, c);
-        rc = transfer(r, r->schema, r->params, &r->wire, r->values, e);
+        rc = begin_with(r, e);
     }
     if (rc == 0)
         go_on(r);
@@ -139,7 +161,8 @@ void round_release(struct round *r)
     free(r->next);
     free(r->values);
     payload_close(&r->payload);
-    free(r->sum);
+    free(r->base);
+    aggregate_close(&r->aggregate);
     scaffold_close(&r->scaffold);
     free(r->carried);
     free(r->best_params);
@@ -161,7 +184,7 @@ static void clear(struct round *r)
 {
     memset(r->row, 0, r->spec->per_round * sizeof *r->row);
     r->tally = (struct tally){0};
-    r->aggregator->reset(r->sum, r->wire.count);
+    aggregate_reset(&r->aggregate);
     scaffold_begin(&r->scaffold);
     r->n = r->delivered = 0;
     r->weight = 0;
@@ -261,10 +284,8 @@ static uint64_t weight_of(const struct round *r, const struct msg_update *u)
 /* What the sum takes: it cannot refuse an update that is stored. */
 static bool in_range(const struct round *r, const struct msg_update *u)
 {
-    for (size_t i = 0; i < r->wire.count; i++)
-        if (!(fabsf(r->values[i]) < (float)(1 << FIXED_RANGE_BITS)))
-            return false;
-    return weight_of(r, u) <= ((uint64_t)1 << FIXED_WEIGHT_BITS) - r->weight;
+    return all_small(r->values, r->wire.count) &&
+           weight_of(r, u) <= ((uint64_t)1 << FIXED_WEIGHT_BITS) - r->weight;
 }
 
 /* Into r->values: as they came, and what their client lacked. */
@@ -278,6 +299,12 @@ static enum msg_reason read_values(struct round *r, const struct msg_update *u)
     if (reason == REASON_NONE)
         payload_complete(&r->payload, r->values);
     return reason;
+}
+
+static bool norm_ok(const struct round *r)
+{
+    double bound = r->spec->max_update_norm;
+    return bound == 0 || sqrt(aggregate_distance2(r->values, r->base, r->wire.count)) <= bound;
 }
 
 /* Is it sound? Leaves its values in r->values and r->scaffold. */
@@ -296,6 +323,8 @@ static enum msg_reason check_content(struct round *r, const struct member *m,
     struct hash id = msg_update_id(u, m->name);
     if (!hash_same(&id, &u->update_id))
         return REASON_IDENTITY;
+    if (!norm_ok(r))
+        return REASON_NORM;
     return scaffold_check(&r->scaffold, u->control);
 }
 
@@ -380,11 +409,12 @@ const struct core_update *round_next_update(struct round *r)
 }
 
 /* The gate has seen these bytes: it finds nothing to refuse in them now. */
-static void add(struct round *r, const struct msg_update *u)
+static void add(struct round *r, const struct slot *s, const struct msg_update *u)
 {
     if (read_values(r, u) != REASON_NONE ||
         scaffold_check(&r->scaffold, u->control) != REASON_NONE ||
-        r->aggregator->add(r->sum, r->values, r->wire.count, weight_of(r, u), NULL) != 0)
+        aggregate_add(&r->aggregate, (size_t)(s - r->slot), r->base, r->values, weight_of(r, u),
+                      NULL) != 0)
         abort();
     scaffold_add(&r->scaffold);
 }
@@ -396,7 +426,7 @@ void round_stored(struct round *r, struct slot *s, bool stored)
     r->waiting--;
     r->waiting_bytes -= pending_size(&p->update);
     if (stored) {
-        add(r, &p->update);
+        add(r, s, &p->update);
         record(r, s->member, &p->update);
     } else {
         r->weight -= weight_of(r, &p->update);
@@ -427,11 +457,9 @@ void round_close(struct round *r, core_time now)
         .started = r->started,
         .ended = now,
     };
-    r->aggregator->finish(r->sum, r->values, r->wire.count);
-    float *before = r->next; /* there is room until the new values are there */
-    int rc = transfer(r, r->schema, r->params, &r->wire, before, &r->failure);
+    int rc = aggregate_finish(&r->aggregate, r->values, &r->failure);
     if (rc == 0)
-        rc = fedopt_step(r->optimizer, r->spec, r->carried, before, r->values, r->wire.count,
+        rc = fedopt_step(r->optimizer, r->spec, r->carried, r->base, r->values, r->wire.count,
                          &r->failure);
     memcpy(r->next, r->params, r->schema->count * sizeof *r->next);
     if (rc == 0)
@@ -440,6 +468,7 @@ void round_close(struct round *r, core_time now)
         err_wrap(&r->failure, "round %u", r->number + 1);
     else
         r->commit.hash = tensorset_hash(r->schema, r->next);
+    memcpy(r->base, r->values, r->wire.count * sizeof *r->base);
     scaffold_step(&r->scaffold);
     r->state = rc == 0 ? ROUND_CLOSED : ROUND_FAILED;
 }

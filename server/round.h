@@ -35,7 +35,6 @@ struct round {
     const struct federation_spec *spec;
     const struct schema *schema;
     struct schema wire; /* the tensors that travel, alone: its flat vector is what is averaged */
-    const struct aggregator *aggregator;
     const struct fedopt *optimizer;
     char run_id[17];
 
@@ -56,10 +55,11 @@ struct round {
     uint32_t refused;                             /* updates refused in this round, all attempts */
 
     float *params, *next;   /* schema->count: now, and after the commit in progress */
+    float *base;            /* wire.count: what of params travels */
     float *values;          /* wire.count: the update at hand, and the mean */
     struct payload payload; /* params as they travel */
-    void *sum;              /* aggregator state */
-    double *carried;        /* n_carried: the optimiser's state, and SCAFFOLD's */
+    struct aggregate aggregate;
+    double *carried; /* n_carried: the optimiser's state, and SCAFFOLD's */
     size_t n_carried;
     struct scaffold scaffold;               /* its control variate lies behind that state */
     struct core_contribution *contribution; /* per_round: those of the commit */
@@ -72,7 +72,8 @@ struct round {
     struct err failure; /* ROUND_FAILED */
 };
 
-/* ERR_CONFIG: numbers of the federation that contradict each other; ERR_NOMEM. */
+/* ERR_CONFIG: numbers of the federation that contradict each other, or parameters that no update
+ * could be near; ERR_NOMEM; ERR_IO: no room for the updates of a round (aggregate_open). */
 int round_init(struct round *r, const struct core_config *c, struct err *e) MUST_CHECK;
 void round_release(struct round *r);
 

@@ -71,6 +71,16 @@ static void feed_encoding(struct hash_state *h, const struct federation_spec *f)
         feed(h, "download %s", download);
 }
 
+/* The plain mean of updates of any norm has no line, as in runs of before the others. */
+static void feed_aggregator(struct hash_state *h, const struct federation_spec *f)
+{
+    if (f->aggregator != AGGREGATION_FEDAVG)
+        feed(h, "aggregator %d %a %" PRIu32 " %" PRIu32, (int)f->aggregator, f->clip_norm,
+             f->byzantine, f->krum_keep);
+    if (f->max_update_norm > 0)
+        feed(h, "max_update_norm %a", f->max_update_norm);
+}
+
 struct hash run_identity(const struct run_spec *s, const struct hash *model,
                          const struct hash *schema, const struct hash *params)
 {
@@ -90,6 +100,7 @@ struct hash run_identity(const struct run_spec *s, const struct hash *model,
          s->federation.server_beta1, s->federation.server_beta2, s->federation.server_tau,
          s->federation.scaffold);
     feed_encoding(h, &s->federation);
+    feed_aggregator(h, &s->federation);
     return hash_end(h);
 }
 

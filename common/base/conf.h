@@ -76,7 +76,9 @@ extern const cyaml_schema_field_t conf_log_fields[];
     "federation: {clients: 100, per_round: 10, quorum: 0, rounds: 20, deadline_s: 600,\n"          \
     "             partition: dirichlet, alpha: 1, weighted: true, optimizer: fedavg,\n"            \
     "             server_lr: 0, server_beta1: 0.9, server_beta2: 0.99, server_tau: 0.001,\n"       \
-    "             scaffold: false, upload: fp32, download: fp32, zstd: false, top_k: 0.05,\n"      \
+    "             aggregator: fedavg, clip_norm: 1, byzantine: 0, krum_keep: 1,\n"                 \
+    "             max_update_norm: 0, scaffold: false,\n"                                          \
+    "             upload: fp32, download: fp32, zstd: false, top_k: 0.05,\n"                       \
     "             best: false, patience: 0, evaluate_every: 1, seed: 42}\n"
 
 /* Ranges of the four parts: the head of a program's own table, { CONF_RUN_RANGES {"port", 0,
@@ -96,6 +98,8 @@ extern const cyaml_schema_field_t conf_log_fields[];
         {"local.proximal", 0, 1e6}, {"federation.server_lr", 0, 1e6},                              \
         {"federation.server_beta1", 0, CONF_BELOW_1},                                              \
         {"federation.server_beta2", 0, CONF_BELOW_1}, {"federation.server_tau", 1e-12, 1e3},       \
+        {"federation.clip_norm", 1e-9, 1e9}, {"federation.byzantine", 0, 1e6},                     \
+        {"federation.krum_keep", 1, 1e6}, {"federation.max_update_norm", 0, 1e9},                  \
         {"federation.top_k", 1e-6, 1}, {"federation.patience", 0, 1e6},                            \
         {"federation.evaluate_every", 1, 1e6},
 #define CONF_BELOW_1 0.999999 /* the practical upper end of [0, 1) */

@@ -113,6 +113,11 @@ static const cyaml_strval_t partition_words[] = {
     {"iid", PARTITION_IID},     {"dirichlet", PARTITION_DIRICHLET}, {"column", PARTITION_COLUMN},
     {"label", PARTITION_LABEL}, {"quantity", PARTITION_QUANTITY},
 };
+static const cyaml_strval_t aggregation_words[] = {
+    {"fedavg", AGGREGATION_FEDAVG}, {"clipped_mean", AGGREGATION_CLIPPED_MEAN},
+    {"median", AGGREGATION_MEDIAN}, {"trimmed_mean", AGGREGATION_TRIMMED_MEAN},
+    {"krum", AGGREGATION_KRUM},
+};
 static const cyaml_strval_t server_optimizer_words[] = {
     {"fedavg", SERVER_FEDAVG},   {"fedavgm", SERVER_FEDAVGM}, {"fedadagrad", SERVER_FEDADAGRAD},
     {"fedadam", SERVER_FEDADAM}, {"fedyogi", SERVER_FEDYOGI},
@@ -128,6 +133,11 @@ const cyaml_schema_field_t conf_federation_fields[] = {
     FLOAT(struct federation_spec, alpha),
     TEXT("column", struct federation_spec, column),
     BOOL(struct federation_spec, weighted),
+    WORD(struct federation_spec, aggregator, aggregation_words),
+    FLOAT(struct federation_spec, clip_norm),
+    UINT(struct federation_spec, byzantine),
+    UINT(struct federation_spec, krum_keep),
+    FLOAT(struct federation_spec, max_update_norm),
     WORD(struct federation_spec, optimizer, server_optimizer_words),
     FLOAT(struct federation_spec, server_lr),
     FLOAT(struct federation_spec, server_beta1),

@@ -1,4 +1,45 @@
 #include "base/spec.h"
+#include <inttypes.h>
+
+static int check_krum(const struct federation_spec *f, uint64_t quorum, struct err *e)
+{
+    if (f->per_round > KRUM_MAX_CLIENTS)
+        return err_set(e, ERR_CONFIG,
+                       "federation.aggregator krum compares each update with each: at most %d per "
+                       "round, and federation.per_round is %" PRIu32,
+                       KRUM_MAX_CLIENTS, f->per_round);
+    uint64_t needs = 2 * (uint64_t)f->byzantine + 3;
+    if (quorum < needs)
+        return err_set(e, ERR_CONFIG,
+                       "federation.aggregator krum needs a quorum of %" PRIu64
+                       " against a federation.byzantine of %" PRIu32 ", and has %" PRIu64,
+                       needs, f->byzantine, quorum);
+    if (f->krum_keep < 1 || f->krum_keep > quorum - f->byzantine)
+        return err_set(e, ERR_CONFIG,
+                       "federation.krum_keep must be 1 to %" PRIu64
+                       ", the updates of a quorum that are not hostile",
+                       quorum - f->byzantine);
+    return 0;
+}
+
+static int check_aggregator(const struct federation_spec *f, struct err *e)
+{
+    uint64_t quorum = f->quorum > 0 ? f->quorum : f->per_round;
+    if (f->scaffold && f->aggregator != AGGREGATION_FEDAVG)
+        return err_set(e, ERR_CONFIG,
+                       "federation.scaffold averages control variates, which one hostile client "
+                       "can spoil: it goes with federation.aggregator fedavg alone");
+    if (f->aggregator == AGGREGATION_CLIPPED_MEAN && !(f->clip_norm > 0))
+        return err_set(e, ERR_CONFIG,
+                       "federation.aggregator clipped_mean needs a federation.clip_norm above 0");
+    if (f->aggregator == AGGREGATION_TRIMMED_MEAN && quorum < 2 * (uint64_t)f->byzantine + 1)
+        return err_set(e, ERR_CONFIG,
+                       "federation.aggregator trimmed_mean needs a quorum of %" PRIu64
+                       " to leave out the federation.byzantine least and greatest values, and has "
+                       "%" PRIu64,
+                       2 * (uint64_t)f->byzantine + 1, quorum);
+    return f->aggregator == AGGREGATION_KRUM ? check_krum(f, quorum, e) : 0;
+}
 
 int spec_check_federation(const struct federation_spec *f, struct err *e)
 {
@@ -13,5 +54,5 @@ int spec_check_federation(const struct federation_spec *f, struct err *e)
         return err_set(e, ERR_CONFIG,
                        "federation.quorum is %u, more than federation.per_round, which is %u",
                        f->quorum, f->per_round);
-    return 0;
+    return check_aggregator(f, e);
 }

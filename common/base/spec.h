@@ -129,6 +129,15 @@ enum server_optimizer {
     SERVER_FEDYOGI
 };
 
+/* What becomes of the updates of a round (server/aggregate.h). */
+enum aggregation {
+    AGGREGATION_FEDAVG,
+    AGGREGATION_CLIPPED_MEAN,
+    AGGREGATION_MEDIAN,
+    AGGREGATION_TRIMMED_MEAN,
+    AGGREGATION_KRUM
+};
+
 struct federation_spec {
     uint32_t clients;   /* population */
     uint32_t per_round; /* selected each round */
@@ -139,6 +148,12 @@ struct federation_spec {
     double alpha;                  /* Dirichlet concentration */
     char *column;                  /* PARTITION_COLUMN: the column that names the owner */
     bool weighted;                 /* FedAvg weights n_k (McMahan et al. 2017); false: uniform */
+    enum aggregation aggregator;
+    double clip_norm;       /* AGGREGATION_CLIPPED_MEAN: of an update's difference to its task */
+    uint32_t byzantine;     /* AGGREGATION_TRIMMED_MEAN, AGGREGATION_KRUM: updates of a round that
+                               may be hostile */
+    uint32_t krum_keep;     /* AGGREGATION_KRUM: how many it averages; more than 1: Multi-Krum */
+    double max_update_norm; /* of that difference, or the update is refused; 0: any */
     enum server_optimizer optimizer;
     /* Not for SERVER_FEDAVG. A server_lr of 0 is the optimiser's own: 1 for SERVER_FEDAVGM, 0.01
      * for the others. */
@@ -155,8 +170,11 @@ struct federation_spec {
     uint64_t seed;
 };
 
-/* ERR_CONFIG when numbers contradict each other: fewer clients than a round has, or updates in a
- * round than its quorum. */
+/* Clients of a round that AGGREGATION_KRUM compares at most, each with each. */
+enum { KRUM_MAX_CLIENTS = 1024 };
+
+/* ERR_CONFIG when numbers contradict each other: fewer clients than a round has, updates in a round
+ * than its quorum, or in a quorum than the aggregator needs against as many hostile ones. */
 int spec_check_federation(const struct federation_spec *f, struct err *e) MUST_CHECK;
 
 struct run_spec {

@@ -163,6 +163,11 @@ static inline struct federation_spec random_federation_spec(struct maker *m)
         .server_beta2 = rng_uniform(&m->rng),
         .server_tau = rng_uniform(&m->rng),
         .scaffold = below(m, 2),
+        .aggregator = (enum aggregation)below(m, 5),
+        .clip_norm = rng_uniform(&m->rng),
+        .byzantine = below(m, 1000001),
+        .krum_keep = below(m, 1000001),
+        .max_update_norm = rng_uniform(&m->rng),
         .upload = maybe(m),
         .download = maybe(m),
         .zstd = below(m, 2),
@@ -286,10 +291,12 @@ static inline bool same_federation(const struct federation_spec *f, const struct
            f->optimizer == g->optimizer && f->server_lr == g->server_lr &&
            f->server_beta1 == g->server_beta1 && f->server_beta2 == g->server_beta2 &&
            f->server_tau == g->server_tau && f->scaffold == g->scaffold &&
-           same_text(f->upload, g->upload) && same_text(f->download, g->download) &&
-           f->zstd == g->zstd && f->top_k == g->top_k && f->best == g->best &&
-           f->patience == g->patience && f->evaluate_every == g->evaluate_every &&
-           f->seed == g->seed;
+           f->aggregator == g->aggregator && f->clip_norm == g->clip_norm &&
+           f->byzantine == g->byzantine && f->krum_keep == g->krum_keep &&
+           f->max_update_norm == g->max_update_norm && same_text(f->upload, g->upload) &&
+           same_text(f->download, g->download) && f->zstd == g->zstd && f->top_k == g->top_k &&
+           f->best == g->best && f->patience == g->patience &&
+           f->evaluate_every == g->evaluate_every && f->seed == g->seed;
 }
 
 static inline bool same_spec(const struct run_spec *a, const struct run_spec *b)

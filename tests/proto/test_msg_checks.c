@@ -121,6 +121,10 @@ Test(msg_checks, parameters_and_numbers)
     SPEC("federation.top_k", federation.top_k = 1.5);
     SPEC("federation.top_k", federation.top_k = -0.1);
     SPEC("federation.upload", federation.upload = two_lines);
+    SPEC("federation.aggregator", federation.aggregator = (enum aggregation)5);
+    SPEC("federation.clip_norm", federation.clip_norm = -1);
+    SPEC("federation.max_update_norm", federation.max_update_norm = (double)NAN);
+    SPEC("federation.krum_keep", federation.krum_keep = UINT32_MAX);
     UPDATE("train_loss", train_loss = (double)NAN);
     UPDATE("train_loss", train_loss = (double)-INFINITY);
     UPDATE("seconds", seconds = -1);

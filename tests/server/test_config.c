@@ -46,6 +46,8 @@ Test(server_config, the_example_is_valid_and_says_the_defaults)
     cr_assert_eq(example.spec.federation.server_lr, defaults.spec.federation.server_lr);
     cr_assert_eq(example.spec.federation.server_beta2, defaults.spec.federation.server_beta2);
     cr_assert_eq(example.spec.federation.server_tau, defaults.spec.federation.server_tau);
+    cr_assert_eq(example.spec.federation.clip_norm, defaults.spec.federation.clip_norm);
+    cr_assert_eq(example.spec.federation.krum_keep, defaults.spec.federation.krum_keep);
     cr_assert_eq(example.spec.federation.evaluate_every, defaults.spec.federation.evaluate_every);
     cr_assert_eq(example.spec.peft.r, defaults.spec.peft.r);
     cr_assert_eq(example.spec.peft.targets, defaults.spec.peft.targets);

@@ -215,10 +215,11 @@ static void drain_to(struct world *w, struct record *r)
 }
 
 /* The first round of a federation of 6, of whom 4 are selected, as far as `delivered` updates. */
-static void play_first(struct world *w, struct record *r, int delivered)
+static void play_first(struct world *w, struct record *r, enum aggregation how, int delivered)
 {
     unsigned char packed[4 * WORLD_VALUES];
     world_open(w, 6, 4, 0, 1);
+    world_aggregate(w, how);
     for (int k = 0; k < 6; k++) {
         struct puppet *p = &w->client[k];
         p->conn = ++w->last_conn;
@@ -241,17 +242,17 @@ static void play_first(struct world *w, struct record *r, int delivered)
     }
 }
 
-Test(core_journal, a_core_goes_on_in_the_round_of_its_predecessor)
+static void go_on_by(enum aggregation how)
 {
     struct world whole;
     struct record all = {0};
-    play_first(&whole, &all, 4);
+    play_first(&whole, &all, how, 4);
     cr_assert_eq(whole.commits, 1);
     for (int stored = 0; stored <= 4; stored++) {
         struct world w;
         struct record r = {0};
         struct err e = {0};
-        play_first(&w, &r, stored);
+        play_first(&w, &r, how, stored);
         core_close(w.core);
         struct core_config c = world_config(&w);
         cr_assert_eq(core_open(&w.core, &c, w.now, &e), 0);
@@ -274,11 +275,18 @@ Test(core_journal, a_core_goes_on_in_the_round_of_its_predecessor)
         cr_assert_eq(w.begins, 0);
         cr_assert_eq(w.commits, 1);
         cr_assert_eq(w.commit[0].n, 4);
-        cr_assert(hash_same(&w.commit[0].hash, &whole.commit[0].hash), "%d stored", stored);
+        cr_assert(hash_same(&w.commit[0].hash, &whole.commit[0].hash), "%d, %d stored", (int)how,
+                  stored);
         cr_assert_eq(w.commit[0].metric, whole.commit[0].metric);
         world_close(&w);
     }
     world_close(&whole);
+}
+
+Test(core_journal, a_core_goes_on_in_the_round_of_its_predecessor)
+{
+    for (int how = AGGREGATION_FEDAVG; how <= AGGREGATION_KRUM; how++)
+        go_on_by((enum aggregation)how);
 }
 
 Test(core_journal, what_is_stored_passes_the_gate_once_more)
@@ -286,7 +294,7 @@ Test(core_journal, what_is_stored_passes_the_gate_once_more)
     struct world w;
     struct record r = {0};
     struct err e = {0};
-    play_first(&w, &r, 2);
+    play_first(&w, &r, AGGREGATION_FEDAVG, 2);
     core_close(w.core);
     struct core_config c = world_config(&w);
     cr_assert_eq(core_open(&w.core, &c, w.now, &e), 0);

@@ -57,6 +57,22 @@ Test(replay, gives_what_was_committed)
     deployment_remove(&d);
 }
 
+Test(replay, recomputes_what_compares_updates)
+{
+    static const char *const more[] = {"federation.aggregator=median", "federation.rounds=2",
+                                       "journal_rounds=10", "federation.max_update_norm=100"};
+    struct deployment d;
+    struct replayed got;
+    struct err e = {0};
+    play(&d, more, 4, 0);
+    for (uint32_t round = 1; round <= 2; round++) {
+        cr_assert_eq(replay(&d, round, &got, &e), 0, "%s", e.text);
+        cr_assert(got.same && got.updates == ROBOTS);
+    }
+    cr_assert_eq(server_stop_by(&d, SIGTERM), 0);
+    deployment_remove(&d);
+}
+
 Test(replay, notices_what_was_changed)
 {
     static const char *const more[] = {"federation.optimizer=fedavgm", "federation.rounds=3",

@@ -103,6 +103,18 @@ static inline void world_open(struct world *w, uint32_t clients, uint32_t per_ro
     cr_assert_eq(core_open(&w->core, &c, w->now, &e), 0, "%s", e.text);
 }
 
+/* Before anybody has come: the same world with another aggregator. */
+static inline void world_aggregate(struct world *w, enum aggregation how)
+{
+    struct err e = {0};
+    struct core_config c = world_config(w);
+    w->spec.federation.aggregator = how;
+    w->spec.federation.clip_norm = 0.005;
+    w->spec.federation.krum_keep = 1;
+    core_close(w->core);
+    cr_assert_eq(core_open(&w->core, &c, w->now, &e), 0, "%s", e.text);
+}
+
 static inline void world_close(struct world *w)
 {
     core_close(w->core);

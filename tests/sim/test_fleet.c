@@ -103,6 +103,31 @@ static void use_zstd(struct run_spec *s)
     use_encodings(s, "fp32", "fp32", true);
 }
 
+static void use_clipped_mean(struct run_spec *s)
+{
+    s->federation.aggregator = AGGREGATION_CLIPPED_MEAN;
+    s->federation.clip_norm = 0.01;
+}
+
+static void use_median(struct run_spec *s)
+{
+    s->federation.aggregator = AGGREGATION_MEDIAN;
+}
+
+/* Of four updates, without an optimiser, this would be the median. */
+static void use_trimmed_mean(struct run_spec *s)
+{
+    use_fedadam(s);
+    s->federation.aggregator = AGGREGATION_TRIMMED_MEAN;
+    s->federation.byzantine = 1;
+}
+
+static void use_krum(struct run_spec *s)
+{
+    s->federation.aggregator = AGGREGATION_KRUM;
+    s->federation.krum_keep = 1;
+}
+
 static void use_all(struct run_spec *s)
 {
     use_proximal(s);
@@ -125,6 +150,10 @@ static const struct variant variants[] = {
     {"scaffold", use_scaffold},
     {"scaffold, sgd", use_scaffold_sgd},
     {"fedadam", use_fedadam},
+    {"clipped mean", use_clipped_mean},
+    {"median", use_median},
+    {"trimmed mean, fedadam", use_trimmed_mean},
+    {"krum", use_krum},
     {"all together", use_all},
     {"fp16 up", use_fp16},
     {"bf16 down", use_bf16_down},
