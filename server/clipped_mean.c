@@ -1,7 +1,7 @@
 #include "server/fedavg.h"
 #include <math.h>
 
-/* Norm clipping (Sun et al. 2019, "Can You Really Backdoor Federated Learning?", section 4): an
+/* Norm clipping (Sun et al. 2019, "Can You Really Backdoor Federated Learning?"): an
  * update that lies further from what it began with than the bound is moved towards it, to the
  * bound; then the mean as in FedAvg, weights included. One of K equal clients then moves the mean
  * by bound / K at most; without federation.weighted, also one that lies about its samples. */

@@ -2,7 +2,7 @@
 #include <string.h>
 
 /* Krum and Multi-Krum (Blanchard et al. 2017, "Machine Learning with Adversaries: Byzantine
- * Tolerant Gradient Descent", sections 4 and 5). Of n updates, f of them possibly hostile, each is
+ * Tolerant Gradient Descent"). Of n updates, f of them possibly hostile, each is
  * scored by the sum of the squared distances to the n - f - 2 nearest others; the result is the
  * mean of the federation.krum_keep with the least scores: 1 is Krum, more is Multi-Krum. Of equal
  * scores, the first by name of client counts as less. */
