@@ -30,20 +30,6 @@ int pretrain_work_create(const struct pretrain_work *w, const char *config,
     return model_create(config, tokenizer_dir, seed, w->start, e);
 }
 
-/* The bytes of a file, and how many there are. */
-static int feed_file(struct hash_state *h, const char *path, struct err *e)
-{
-    struct file_map m;
-    int rc = file_map_open(&m, path, e);
-    if (rc)
-        return rc;
-    uint64_t len = m.len;
-    hash_feed(h, &len, sizeof len);
-    hash_feed(h, m.bytes, m.len);
-    file_map_close(&m);
-    return 0;
-}
-
 /* What a tokenizer's ids depend on. */
 static int feed_tokenizer(struct hash_state *h, const char *dir, struct err *e)
 {
@@ -55,7 +41,7 @@ static int feed_tokenizer(struct hash_state *h, const char *dir, struct err *e)
         rc = file_join(path, sizeof path, dir, files[i], e);
         hash_feed(h, files[i], strlen(files[i]) + 1);
         if (!rc && file_exists(path))
-            rc = feed_file(h, path, e);
+            rc = file_feed(h, path, NULL, e);
     }
     return rc;
 }
@@ -70,7 +56,7 @@ static int identify(const struct corpus_spec *corpus, const char *tokenizer_dir,
     hash_feed(h, field, strlen(field) + 1);
     int rc = feed_tokenizer(h, tokenizer_dir, e);
     for (size_t i = 0; i < corpus->n && !rc; i++)
-        rc = feed_file(h, corpus->path[i], e);
+        rc = file_feed(h, corpus->path[i], NULL, e);
     *out = hash_end(h);
     return rc;
 }

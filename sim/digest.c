@@ -29,20 +29,6 @@ static int by_name(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static int feed_file(struct hash_state *h, const char *path, uint64_t *bytes, struct err *e)
-{
-    struct file_map map;
-    int rc = file_map_open(&map, path, e);
-    if (rc)
-        return rc;
-    uint64_t len = map.len;
-    hash_feed(h, &len, sizeof len);
-    hash_feed(h, map.bytes, map.len);
-    file_map_close(&map);
-    *bytes = len;
-    return 0;
-}
-
 static int feed_entry(struct hash_state *h, const char *dir, const char *name, struct digest *out,
                       struct err *e)
 {
@@ -53,7 +39,7 @@ static int feed_entry(struct hash_state *h, const char *dir, const char *name, s
     if (rc || stat(path, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
         return rc;
     hash_feed(h, name, strlen(name) + 1);
-    rc = feed_file(h, path, &bytes, e);
+    rc = file_feed(h, path, &bytes, e);
     if (strncmp(name, "train", 5) == 0)
         out->train_bytes += bytes;
     return rc;
@@ -82,7 +68,7 @@ int digest_path(const char *path, struct digest *out, struct err *e)
     struct digest d = {0};
     struct hash_state *h = hash_begin();
     int rc =
-        S_ISDIR(st.st_mode) ? feed_folder(h, path, &d, e) : feed_file(h, path, &d.train_bytes, e);
+        S_ISDIR(st.st_mode) ? feed_folder(h, path, &d, e) : file_feed(h, path, &d.train_bytes, e);
     d.hash = hash_end(h);
     if (!rc)
         *out = d;

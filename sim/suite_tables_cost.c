@@ -167,62 +167,59 @@ static const char *target_text(struct sheets *b, const struct outcomes *o, const
                        n < all ? sheets_text(b, " (%zu of %zu seeds)", n, all) : "");
 }
 
-static void target_table(struct sheets *b, const struct outcomes *o, const char *variant)
+/* A table of methods by tasks; `text` says what a cell shows, NULL: nothing. */
+typedef const char *(*cell_text)(struct sheets *b, const struct outcomes *o, const char *variant,
+                                 const struct pick *p);
+
+static void methods_by_tasks(struct sheets *b, const struct outcomes *o, const char *variant,
+                             const char *title, const char *note, cell_text text)
 {
-    struct sheet *s = sheet_add(b, suite_title(b, "Rounds and bytes to the target", variant),
-                                "Until the metric on the test set is first at 95 % of the "
-                                "centralised result (of full fine-tuning where the suite has it, "
-                                "else of the same method). Bytes of all clients, both ways.",
-                                1 + o->tasks.n, "method");
+    struct sheet *s = sheet_add(b, suite_title(b, title, variant), note, 1 + o->tasks.n, "method");
     for (size_t t = 0; t < o->tasks.n; t++)
         sheet_head(s, 1 + t, o->tasks.name[t]);
     for (size_t m = 0; m < o->methods.n; m++) {
         bool any = false;
         for (size_t t = 0; t < o->tasks.n; t++) {
             struct pick p = pick_main(o, variant, o->tasks.name[t], o->methods.name[m]);
-            double goal = TARGET * reference(o, variant, p.task, p.method);
-            const char *text = isnan(goal) ? NULL : target_text(b, o, &p, goal);
-            if (!text)
+            const char *shown = text(b, o, variant, &p);
+            if (!shown)
                 continue;
             if (!any)
                 sheet_row(b, s, p.method);
             any = true;
-            sheet_set(s, 1 + t, text);
+            sheet_set(s, 1 + t, shown);
         }
     }
     sheet_drop_empty(b);
 }
 
-/* --- time and memory --- */
+/* --- what a cell shows --- */
 
-static void time_table(struct sheets *b, const struct outcomes *o, const char *variant)
+static const char *cost_of_target(struct sheets *b, const struct outcomes *o, const char *variant,
+                                  const struct pick *p)
 {
-    struct sheet *s = sheet_add(b, suite_title(b, "Time and memory", variant),
-                                "Wall-clock seconds of a cell on one thread, evaluation included, "
-                                "and the most resident memory; mean of the seeds.",
-                                1 + o->tasks.n, "method");
-    for (size_t t = 0; t < o->tasks.n; t++)
-        sheet_head(s, 1 + t, o->tasks.name[t]);
-    for (size_t m = 0; m < o->methods.n; m++) {
-        bool any = false;
-        for (size_t t = 0; t < o->tasks.n; t++) {
-            struct pick p = pick_main(o, variant, o->tasks.name[t], o->methods.name[m]);
-            struct stat seconds = outcomes_stat(o, &p, seconds_of),
-                        rss = outcomes_stat(o, &p, rss_of);
-            if (seconds.n == 0)
-                continue;
-            if (!any)
-                sheet_row(b, s, p.method);
-            any = true;
-            sheet_set(s, 1 + t, sheets_text(b, "%.0f s, %.0f MB", seconds.mean, rss.mean));
-        }
-    }
-    sheet_drop_empty(b);
+    double goal = TARGET * reference(o, variant, p->task, p->method);
+    return isnan(goal) ? NULL : target_text(b, o, p, goal);
+}
+
+static const char *time_and_memory(struct sheets *b, const struct outcomes *o, const char *variant,
+                                   const struct pick *p)
+{
+    struct stat seconds = outcomes_stat(o, p, seconds_of), rss = outcomes_stat(o, p, rss_of);
+    (void)variant;
+    return seconds.n ? sheets_text(b, "%.0f s, %.0f MB", seconds.mean, rss.mean) : NULL;
 }
 
 void suite_tables_cost(struct sheets *b, const struct outcomes *o, const char *variant)
 {
     bytes_table(b, o, variant);
-    target_table(b, o, variant);
-    time_table(b, o, variant);
+    methods_by_tasks(b, o, variant, "Rounds and bytes to the target",
+                     "Until the metric on the test set is first at 95 % of the centralised result "
+                     "(of full fine-tuning where the suite has it, else of the same method). Bytes "
+                     "of all clients, both ways.",
+                     cost_of_target);
+    methods_by_tasks(b, o, variant, "Time and memory",
+                     "Wall-clock seconds of a cell on one thread, evaluation included, and the "
+                     "most resident memory; mean of the seeds.",
+                     time_and_memory);
 }

@@ -249,3 +249,18 @@ void file_map_close(struct file_map *m)
         munmap((void *)(uintptr_t)m->bytes, m->len);
     *m = (struct file_map){0};
 }
+
+int file_feed(struct hash_state *h, const char *path, uint64_t *len, struct err *e)
+{
+    struct file_map m = {0};
+    int rc = file_map_open(&m, path, e);
+    if (rc)
+        return rc;
+    uint64_t length = m.len;
+    hash_feed(h, &length, sizeof length);
+    hash_feed(h, m.bytes, m.len);
+    if (len)
+        *len = m.len;
+    file_map_close(&m);
+    return 0;
+}

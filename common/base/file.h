@@ -4,6 +4,7 @@
 #define BASE_FILE_H
 
 #include "base/err.h"
+#include "base/hash.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,5 +34,8 @@ struct file_map {
 };
 int file_map_open(struct file_map *m, const char *path, struct err *e) MUST_CHECK;
 void file_map_close(struct file_map *m);
+/* Feeds a whole file to a hash, its length first, so that neighbours cannot be mistaken for one.
+ * *len (may be NULL): its bytes. ERR_IO; nothing was fed then. */
+int file_feed(struct hash_state *h, const char *path, uint64_t *len, struct err *e) MUST_CHECK;
 
 #endif

@@ -1,6 +1,7 @@
 #define _XOPEN_SOURCE 700 /* nftw */
 
 #include "base/file.h"
+#include "base/hash.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -200,4 +201,26 @@ Test(file, maps_hold_the_bytes)
     cr_assert_eq(file_map_open(&m, "/dev/null", &e), ERR_IO);
     cr_assert_eq(file_map_open(&m, "/nonexistent", &e), ERR_IO);
     cr_assert(strstr(e.text, "/nonexistent"));
+}
+
+/* A file counts by its length and its bytes: "ab", "c" is not "a", "bc". */
+Test(file, feeds_a_hash)
+{
+    struct err e;
+    uint64_t len = 0, two = 2;
+    struct hash_state *want = hash_begin(), *got = hash_begin();
+    cr_assert_eq(file_write(path, "ab", 2, 0644, &e), 0);
+    hash_feed(want, &two, sizeof two);
+    hash_feed(want, "ab", 2);
+    cr_assert_eq(file_feed(got, path, &len, &e), 0);
+    cr_assert_eq(len, 2);
+    struct hash a = hash_end(want), b = hash_end(got);
+    cr_assert(hash_same(&a, &b));
+
+    struct hash_state *none = hash_begin(), *empty = hash_begin();
+    cr_assert_eq(unlink(path), 0);
+    cr_assert_eq(file_feed(none, path, NULL, &e), ERR_IO);
+    a = hash_end(none);
+    b = hash_end(empty);
+    cr_assert(hash_same(&a, &b), "something was fed");
 }

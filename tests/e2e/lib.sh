@@ -141,3 +141,18 @@ committed_rounds() {
 has_committed() {
     n=$(committed_rounds) && [ "${n:-0}" -ge "$1" ]
 }
+
+# run_undisturbed N: ends everything, and runs the same settings from the start in another server, until N rounds.
+run_undisturbed() {
+    for pid in $started; do
+        kill -TERM "$pid" 2>/dev/null || true
+    done
+    rm -rf "$tmp/server" "$tmp"/identity-* "$tmp"/state-* "$tmp"/*.log
+    federation
+    start_server
+    for k in 0 1 2; do
+        enroll_client $k
+        start_client $k
+    done
+    await "all rounds again" has_committed "$1"
+}

@@ -50,16 +50,5 @@ interrupted=$(adapter_hash interrupted)
 kill -TERM "$server_pid"
 ended "$server_pid" 0
 
-# The same settings, never interrupted, in another server.
-for pid in $started; do
-    kill -TERM "$pid" 2>/dev/null || true
-done
-rm -rf "$tmp/server" "$tmp"/identity-* "$tmp"/state-* "$tmp"/*.log
-federation
-start_server
-for k in 0 1 2; do
-    enroll_client $k
-    start_client $k
-done
-await "all rounds again" has_committed $rounds
+run_undisturbed $rounds
 [ "$(adapter_hash straight)" = "$interrupted" ] || fail "a restart changes the result"
