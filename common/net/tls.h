@@ -27,9 +27,10 @@ struct tls_files {
                       * revoked certificate of a peer is accepted */
     const char *ca_sha256; /* TLS_ENROLL_CLIENT: hex fingerprint (of the DER) of the CA */
 };
-/* TLS 1.3 only, no compression, no early data, no renegotiation, no session tickets. ERR_TLS naming
- * file and fault (expired, not yet valid, key does not match); ERR_IO. A key file that its
- * group or others may read or write is warned about. */
+/* TLS 1.3 only, keys and hashes of at least 112 bits, no compression, no early data, no
+ * renegotiation, no session tickets. ERR_TLS naming file and fault (expired, not yet valid, key
+ * does not match); ERR_IO. A key file that its group or others may read or write is warned about.
+ */
 int tls_context_open(struct tls_context **out, enum tls_role role, const struct tls_files *f,
                      struct err *e) MUST_CHECK;
 
