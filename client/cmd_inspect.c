@@ -2,6 +2,7 @@
 #include "client/cmd.h"
 #include "client/experiment.h"
 #include "client/tuned.h"
+#include "nn/kernels.h"
 #include "text/dataset.h"
 #include <inttypes.h>
 #include <limits.h>
@@ -193,13 +194,13 @@ int cmd_inspect(const struct cli_command *self, int argc, char **argv, struct er
         return rc;
     if ((rc = cli_words(&args, 0, e)))
         return rc;
-    if (!i.model && !i.adapter)
-        return err_set(e, ERR_USAGE, "give --model DIR, --adapter DIR or both");
-    json_t *root = json_object();
+    json_t *root = json_pack("{s:{s:s}}", "engine", "kernels", kernels_in_use());
     if (i.model && i.adapter)
         rc = inspect_both(&i, root, e);
-    else
-        rc = i.model ? inspect_model(&i, root, e) : inspect_adapter(&i, root, e);
+    else if (i.model)
+        rc = inspect_model(&i, root, e);
+    else if (i.adapter)
+        rc = inspect_adapter(&i, root, e);
     if (!rc)
         rc = i.json ? cmd_print_json(json_incref(root), true, e) : print_text(root, e);
     json_decref(root);

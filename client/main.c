@@ -1,6 +1,7 @@
 /* fedpet-client: takes part in federations, and trains, evaluates and predicts by itself. */
 #include "base/log.h"
 #include "client/cmd.h"
+#include "nn/kernels.h"
 
 #define EXPERIMENT                                                                                 \
     "  model: models/all-MiniLM-L6-v2        # a Hugging Face directory\n"                         \
@@ -103,8 +104,10 @@ static const struct cli_command commands[] = {
      "Reads lines `text` or `text<TAB>pair` from standard input; prints a JSON array for each.\n",
      cmd_tokenize},
     {"inspect", "[--model DIR] [--adapter DIR] [--set KEY=VALUE]... [--format json]",
-     "describe a model or an adapter",
-     "With both, checks that they fit and prints the hash of the adapter's values.\n"
+     "describe a model, an adapter, and what this machine computes with",
+     "With both, checks that they fit and prints the hash of the adapter's values. `kernels` are\n"
+     "OpenBLAS's, the widest that the processor can use; the environment variable\n"
+     "OPENBLAS_CORETYPE (Haswell, SkylakeX, ...) chooses others.\n"
      "\n"
      "Example:\n"
      "  fedpet-client inspect --model models/all-MiniLM-L6-v2 --set peft.r=16\n",
@@ -170,6 +173,7 @@ int main(int argc, char **argv)
                 "results/adapter\n",
         .command = commands,
     };
+    kernels_choose(argv);
     log_setup("fedpet-client", stderr, LOG_INFO, false);
     return cli_main(&program, argc, argv);
 }

@@ -1,4 +1,5 @@
 /* fedpet-server: the aggregation service. */
+#include "nn/kernels.h"
 #include "server/cmd.h"
 #include <stddef.h>
 
@@ -117,5 +118,6 @@ int main(int argc, char **argv)
                 "  fedpet-server export --config fl/server.yaml --out adapter\n",
         .command = commands,
     };
+    kernels_choose(argv); /* `export` multiplies matrices: the same bits as the client's */
     return cli_main(&program, argc, argv);
 }

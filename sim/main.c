@@ -1,5 +1,6 @@
 /* fedpet-sim: federated experiments on one machine, with the real server core and real clients. */
 #include "base/log.h"
+#include "nn/kernels.h"
 #include "sim/apt_lists.h"
 #include "sim/cmd.h"
 
@@ -107,6 +108,7 @@ int main(int argc, char **argv)
         .more = "Try:\n  fedpet-sim run experiment.yaml --out results --set federation.rounds=5\n",
         .command = commands,
     };
+    kernels_choose(argv);
     log_setup("fedpet-sim", stderr, LOG_WARN, false);
     return cli_main(&program, argc, argv);
 }

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/rng.h"
 #include "client/train.h"
+#include "nn/kernels.h"
 #include "random_model.h"
 #include <cblas.h>
 #include <limits.h>
@@ -226,6 +227,7 @@ int main(int argc, char **argv)
 {
     struct err e = {0};
     int rc = ERR_USAGE;
+    kernels_choose(argv);
     if (argc == 5 && strcmp(argv[1], "make") == 0)
         rc = make(argv[2], argv[3], argv[4], &e);
     else if (argc >= 3 && argc <= 5 && strcmp(argv[1], "run") == 0)

@@ -4,6 +4,7 @@
  *
  * IN: safetensors with off [n + 1], id [tokens] and tag [tokens] (-1: not to be guessed), as F32.
  * OUT: logits [tagged tokens, vocabulary] and loss [1], the mean over tagged tokens. */
+#include "nn/kernels.h"
 #include "peft/peft.h"
 #include <stdio.h>
 #include <string.h>
@@ -89,6 +90,7 @@ static int run(struct scores *s, const char *dir, const char *in)
 int main(int argc, char **argv)
 {
     struct err e = {0};
+    kernels_choose(argv);
     struct scores s = {.out = argc == 4 ? argv[3] : NULL, .e = &e};
     arena_init(&s.mem, ARENA_NO_CAP);
     int rc = argc == 4 ? run(&s, argv[1], argv[2])
