@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Masked language models, both ways: what transformers saved scores alike here, and what `fedpet-client pretrain` wrote,
-as F32 and as F16, going on with a model and beginning one, scores alike there.
+as F32 and as F16, going on with a model and beginning one, scores alike there; and so does the model of the quick start.
 """
 import json
 import pathlib
@@ -16,6 +16,7 @@ import model_common as common
 
 SCORES = common.CLIENT.parent / "mlm_scores"
 TOKENIZERS = {"bert": "bert-base-uncased", "roberta": "roberta-base", "distilbert": "bert-base-uncased"}
+QUICKSTART = pathlib.Path(__file__).resolve().parents[2] / "deploy/quickstart/model"
 SHARE, IGNORED = 0.15, -100
 
 
@@ -43,7 +44,8 @@ def masked_batch(folder: pathlib.Path, texts: list[str]):
     """Token ids of the texts, and as tags the tokens behind masks."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     torch.manual_seed(0)
-    ids = [torch.tensor(tokenizer(text, truncation=True, max_length=100)["input_ids"]) for text in texts]
+    longest = min(100, tokenizer.model_max_length)
+    ids = [torch.tensor(tokenizer(text, truncation=True, max_length=longest)["input_ids"]) for text in texts]
     tags = []
     for x in ids:
         chosen = torch.rand(len(x)) < SHARE
@@ -117,6 +119,7 @@ def main() -> int:
         text = scratch / "text.txt"
         text.write_text("\n".join(texts) + "\n", encoding="utf-8")
         agreed = [check_family(family, scratch, texts, text) for family in TOKENIZERS]
+    agreed.append(compare("the model of the quick start", QUICKSTART, texts))
     return 0 if all(agreed) else 1
 
 

@@ -1,0 +1,59 @@
+# The data of each client, and experiment.yaml: Debian's package descriptions, or --data.
+# shellcheck shell=sh disable=SC2154,SC2034 # the variables of ./demo
+
+rm -rf "$out"
+mkdir -p "$out"
+out=$(CDPATH='' cd -- "$out" && pwd)
+experiment=$out/experiment.yaml
+if [ "$simulate" = yes ]; then
+    clients=100 per_round=10 rounds=${rounds:-60}
+else
+    clients=4 per_round=4 rounds=${rounds:-10}
+fi
+
+# experiment_of TASK PARTITION
+experiment_of() {
+    cat >"$experiment" <<YAML
+model: "$model"
+task: {$1}
+peft: {method: lora, r: 8, alpha: 16, targets: [query, value, attention_output, intermediate, output]}
+federation: {clients: $clients, per_round: $per_round, rounds: $rounds, $2, seed: 42}
+local: {epochs: 1, batch_size: 16, lr: 0.003, max_length: 64}
+YAML
+}
+
+debian_data() {
+    say "1. Data: the package descriptions of this machine's apt. Which section is it?"
+    # A container's image may have none.
+    if [ -z "$(find /var/lib/apt/lists -name '*_Packages*' 2>/dev/null | head -n 1)" ] && [ "$(id -u)" -eq 0 ]; then
+        quietly "apt-get update" apt-get update
+    fi
+    quietly prepare "$bin/fedpet-sim" prepare debian --out "$out/data" --model "$model" --clients "$clients"
+    test_data=$out/data/test.jsonl
+    task_line="name: text, labels: $(sed -n 's/^ *labels: //p' "$out/data/experiment.yaml")"
+    experiment_of "data: $out/data, $task_line" "partition: column, column: owner"
+    shards=$out/data/clients
+    sample='a puzzle in which you push coloured marbles through a maze'
+    printf '  %s descriptions to learn from, %s to test on; ' "$(wc -l <"$out/data/train.jsonl")" "$(wc -l <"$test_data")"
+    printf 'for example:\n'
+    sed -n '1p;1000p;3000p' "$out/data/train.jsonl" |
+        sed 's/^{"text":"\(.*\)","label":"\([^"]*\)","owner.*/    "\1": \2/'
+}
+
+glue_data() {
+    say "1. Data: $task, dealt out to $clients clients, label by label unevenly (Dirichlet, alpha 1)"
+    test_data=$data
+    task_line="name: $task"
+    experiment_of "data: $data, $task_line" "partition: dirichlet, alpha: 1.0"
+    quietly partition "$bin/fedpet-sim" partition "$experiment" --out "$out/shards"
+    shards=$out/shards
+    sample='a gorgeous, witty, seductive movie'
+}
+
+quietly inspect "$bin/fedpet-client" inspect --model "$model" --format json
+mv "$tmp/inspect.log" "$tmp/base.json"
+
+if [ -n "$data" ]; then glue_data; else debian_data; fi
+printf '  clients: %s, with %s examples\n' "$clients" "$(wc -l "$shards"/*.jsonl | awk '
+    $2 != "total" { if (!n++ || $1 < least) least = $1; if ($1 > most) most = $1 }
+    END { print (least == most ? least : least " to " most) }')"
