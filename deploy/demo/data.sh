@@ -5,6 +5,7 @@ rm -rf "$out"
 mkdir -p "$out"
 out=$(CDPATH='' cd -- "$out" && pwd)
 experiment=$out/experiment.yaml
+: >"$experiment" # what tells a folder of ours, from the first moment on
 if [ "$simulate" = yes ]; then
     clients=100 per_round=10 rounds=${rounds:-60}
 else
