@@ -89,8 +89,9 @@ int backbone_read(const struct backbone *b, const struct task_spec *task, enum s
     bool one_file = backbone_one_file(task);
     int most = model_max_tokens(&b->model->cfg);
     if (max_length > (uint32_t)most)
-        return err_set(e, ERR_CONFIG, "local.max_length: %u is more than the model's %d tokens",
-                       max_length, most);
+        return err_set(e, ERR_CONFIG,
+                       "local.max_length: %u is more than the model's %d tokens: use at most %d",
+                       max_length, most, most);
     if (access(task->data, R_OK))
         return err_sys(e, ERR_IO, errno, "%s", task->data);
     int rc = fill_columns(&own, one_file, e);

@@ -103,8 +103,8 @@ static int inspect_model(const struct inspected *i, json_t *root, struct err *e)
         const struct run_spec *spec = &((struct experiment *)conf_data(conf))->spec;
         const struct task_info *task = spec->task.name ? task_find(spec->task.name) : NULL;
         uint32_t labels = spec->task.n_labels ? spec->task.n_labels : 2;
-        rc = peft_open(&p, m, &spec->peft, &spec->local, task ? task->head : HEAD_SEQUENCE, labels,
-                       e);
+        /* How a training would go does not matter: no local settings. */
+        rc = peft_open(&p, m, &spec->peft, NULL, task ? task->head : HEAD_SEQUENCE, labels, e);
         if (!rc) {
             json_t *method = method_json(&spec->peft);
             add_schema(method, p);

@@ -124,8 +124,9 @@ static int check_positions(const struct peft *p, const struct local_spec *local,
     if (local == NULL || local->max_length <= (uint32_t)left)
         return 0;
     if (left == all)
-        return err_set(e, ERR_CONFIG, "local.max_length: %u is more than the model's %d tokens",
-                       local->max_length, all);
+        return err_set(e, ERR_CONFIG,
+                       "local.max_length: %u is more than the model's %d tokens: use at most %d",
+                       local->max_length, all, all);
     return err_set(e, ERR_CONFIG,
                    "local.max_length: %u tokens and the %d of peft.length are more than the "
                    "model's %d: use a max_length of at most %d",
