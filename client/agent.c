@@ -177,6 +177,11 @@ void agent_offer(struct agent *a)
     agent_send(a, &(struct msg){.type = MSG_UPDATE, .update = a->kept.update});
 }
 
+static void say_paused(struct agent *a)
+{
+    agent_send(a, &(struct msg){.type = MSG_PAUSED, .paused.why = a->paused});
+}
+
 void agent_announce(struct agent *a)
 {
     const struct msg_welcome *w = &a->run.welcome;
@@ -186,6 +191,8 @@ void agent_announce(struct agent *a)
                                           .model = w->model,
                                           .samples = a->run.samples,
                                           .codings = coding_known()}});
+    if (a->paused != PAUSE_NONE)
+        say_paused(a);
     if (a->kept.known && !a->kept.settled && a->kept.update.round >= w->next_round)
         agent_offer(a);
 }
@@ -380,6 +387,15 @@ void agent_failed(struct agent *a, const struct err *why, agent_time now)
     if (!a->cancelled)
         training_failed(a, why, now);
     agent_go_on(a);
+}
+
+void agent_paused(struct agent *a, enum msg_pause why)
+{
+    if (a->paused == why)
+        return;
+    a->paused = why;
+    if (a->state == READY)
+        say_paused(a);
 }
 
 /* --- life ----------------------------------------------------------------------------------- */

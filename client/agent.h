@@ -89,6 +89,9 @@ void agent_unfit(struct agent *a, enum msg_reason reason, const char *text, agen
  * connection made anew after a back-off. */
 void agent_trained(struct agent *a, const struct agent_result *r, agent_time now);
 void agent_failed(struct agent *a, const struct err *why, agent_time now);
+/* The shell has put an outstanding TRAIN off, for this reason; PAUSE_NONE: no longer. The server is
+ * told so that people can see it; nothing else depends on it. */
+void agent_paused(struct agent *a, enum msg_pause why);
 /* Frees the settled update and the final values. For a shell that knows that nobody will ask for
  * them again: the simulator, where many agents share one memory. */
 void agent_forget(struct agent *a);

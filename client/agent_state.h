@@ -59,6 +59,7 @@ struct agent {
     uint32_t floor;    /* the earliest round that a Task on this connection may have */
 
     enum work work;
+    enum msg_pause paused; /* why the shell puts the outstanding training off */
     bool cancelled;        /* AGENT_CANCEL was given for the outstanding training */
     struct run run, next;  /* next: to be prepared as soon as `work` is done */
     struct task job, then; /* then: to be trained as soon as `work` is done */

@@ -1,9 +1,5 @@
-#include "client/client.h"
 #include "base/file.h"
-#include "client/agent.h"
-#include "client/rotation.h"
-#include "client/session.h"
-#include "net/link.h"
+#include "client/client_state.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -12,197 +8,16 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include <uv.h>
 
 enum {
     EXPIRY_WARNING_DAYS = 30,
     RENEWAL_MS = 60 * 60 * 1000, /* between looks at the certificate's age */
 };
 
-/* What runs on the worker thread, one at a time and in order: the only user of session and
- * trainer. */
-struct work {
-    enum { WORK_PREPARE, WORK_TRAIN, WORK_SAVE } kind;
-    struct client *client;
-    uv_work_t request;
-    const struct msg_welcome *welcome; /* PREPARE; the agent's until it is answered */
-    const struct agent_job *job;       /* TRAIN; the same */
-    struct agent_result result;        /* of TRAIN */
-    unsigned char *params;             /* SAVE: owned */
-    size_t len;
-    enum msg_reason reason; /* of a failed PREPARE */
-    struct err error;
-    struct work *next;
-};
-
-struct client {
-    const struct client_config *config;
-    bool once;
-    char host[LINK_MAX_HOST];
-    uint16_t port;
-
-    uv_loop_t loop;
-    uv_timer_t timer, renewal;
-    uv_signal_t signal[2];
-    struct rotation identity;
-    struct tls_context *tls;
-    struct link *link; /* the present one; older ones may still be closing */
-    bool link_up;
-    struct agent *agent;
-    struct err end;   /* why it stopped */
-    struct err unfit; /* why the last preparation failed; code 0: it did not */
-    struct err fatal; /* trouble that the agent knows nothing of */
-    bool welcomed;    /* by the server, once */
-
-    struct backbone backbone;
-    struct trainer *trainer;
-    struct session *session;
-    struct work *first, **last; /* first: at work */
-    atomic_bool cancel;
-};
-
-static void drain(struct client *c);
-
-static agent_time now(struct client *c)
+agent_time client_now(struct client *c)
 {
     uv_update_time(&c->loop);
     return (agent_time)uv_now(&c->loop);
-}
-
-/* --- the worker thread ---------------------------------------------------------------------- */
-
-static int prepare(struct work *w)
-{
-    struct client *c = w->client;
-    session_close(c->session);
-    c->session = NULL;
-    return session_open(&c->session, &c->backbone, c->config, w->welcome, &w->reason, &w->error);
-}
-
-static void at_work(uv_work_t *request)
-{
-    struct work *w = request->data;
-    struct client *c = w->client;
-    int rc = 0;
-    switch (w->kind) {
-    case WORK_PREPARE:
-        rc = prepare(w);
-        break;
-    case WORK_TRAIN:
-        rc = session_train(c->session, c->trainer, w->job, &c->cancel, &w->result, &w->error);
-        break;
-    case WORK_SAVE:
-        rc = session_save(c->session, w->params, w->len, c->config->state, &w->error);
-        break;
-    }
-    if (!rc)
-        w->error.code = 0;
-}
-
-static void answer_prepare(struct client *c, const struct work *w)
-{
-    c->unfit = w->error;
-    if (w->error.code) {
-        agent_unfit(c->agent, w->reason, w->error.text, now(c));
-        return;
-    }
-    const struct schema *s = session_schema(c->session);
-    log_info("ready run=%s task=%s examples=%zu parameters=%zu", w->welcome->run_id,
-             w->welcome->spec.task.name, session_samples(c->session), s->count);
-    const struct outbox *o = session_outbox(c->session);
-    if (o)
-        agent_restore(c->agent, o->round, &o->base, &o->result);
-    agent_prepared(c->agent, s->hash, s->packed, c->backbone.model->hash,
-                   session_samples(c->session), now(c));
-}
-
-static void answer_train(struct client *c, const struct work *w)
-{
-    if (w->error.code) {
-        log_warn("training ended early round=%" PRIu32 " why=\"%s\"", w->job->round + 1,
-                 w->error.text);
-        agent_failed(c->agent, &w->error, now(c));
-        return;
-    }
-    const struct agent_result *r = &w->result;
-    log_info("trained round=%" PRIu32 " steps=%" PRIu64 " loss=%.4f seconds=%.2f",
-             w->job->round + 1, r->steps, r->train_loss, r->seconds);
-    if (r->n_metrics > 0)
-        log_info("held out round=%" PRIu32 " %s=%.4f examples=%" PRIu64, w->job->round + 1,
-                 r->metric[0].name, r->metric[0].value, r->metric[0].weight);
-    agent_trained(c->agent, r, now(c));
-}
-
-static void answer_save(struct client *c, const struct work *w)
-{
-    if (w->error.code)
-        log_error("the final adapter is not saved: %s", w->error.text);
-    else
-        log_info("saved adapter=%s/adapter", c->config->state);
-    if (c->once) {
-        c->fatal = w->error;
-        agent_stop(c->agent, now(c));
-    }
-}
-
-static void start_work(struct client *c);
-
-static void work_done(uv_work_t *request, int status)
-{
-    (void)status; /* nothing cancels a request */
-    struct work *w = request->data;
-    struct client *c = w->client;
-    c->first = w->next;
-    if (!c->first)
-        c->last = &c->first;
-    switch (w->kind) {
-    case WORK_PREPARE:
-        answer_prepare(c, w);
-        break;
-    case WORK_TRAIN:
-        answer_train(c, w);
-        break;
-    case WORK_SAVE:
-        answer_save(c, w);
-        break;
-    }
-    free(w->params);
-    free(w);
-    if (c->first)
-        start_work(c);
-    drain(c);
-}
-
-static void start_work(struct client *c)
-{
-    struct work *w = c->first;
-    w->request.data = w;
-    uv_queue_work(&c->loop, &w->request, at_work, work_done);
-}
-
-static void push_work(struct client *c, const struct work *like)
-{
-    struct work *w = malloc(sizeof *w);
-    if (!w)
-        abort(); /* a few hundred bytes: nothing sensible is left to do */
-    *w = *like;
-    w->client = c;
-    *c->last = w;
-    c->last = &w->next;
-    if (c->first == w)
-        start_work(c);
-}
-
-static void push_save(struct client *c, const struct msg_finish *f)
-{
-    struct work w = {.kind = WORK_SAVE, .len = f->params.len, .params = malloc(f->params.len)};
-    log_info("finished run=%s rounds=%" PRIu32, f->run_id, f->rounds);
-    if (!w.params) {
-        log_error("the final adapter is not saved: out of memory");
-        return;
-    }
-    memcpy(w.params, f->params.data, w.len);
-    push_work(c, &w);
 }
 
 /* --- the connection ------------------------------------------------------------------------- */
@@ -274,8 +89,8 @@ static void on_up(struct link *l, const char *peer, void *ctx)
         return;
     log_info("connected server=%s certificate=%s", c->config->server, peer);
     c->link_up = true;
-    agent_connected(c->agent, now(c));
-    drain(c);
+    agent_connected(c->agent, client_now(c));
+    client_drain(c);
     renew_if_due(c);
 }
 
@@ -315,8 +130,8 @@ static int on_frame(struct link *l, const struct frame *f, void *ctx, struct err
     if (!rc && !about_identity(c, &m)) {
         log_message(&m);
         c->welcomed |= m.type == MSG_WELCOME;
-        agent_message(c->agent, &m, now(c));
-        drain(c);
+        agent_message(c->agent, &m, client_now(c));
+        client_drain(c);
     }
     arena_release(&mem);
     return rc;
@@ -337,11 +152,11 @@ static void on_down(struct link *l, const struct err *e, void *ctx)
     /* Papers that were never good do not become good by waiting. */
     if (e->code == ERR_TLS && !c->welcomed) {
         c->fatal = *e;
-        agent_stop(c->agent, now(c));
+        agent_stop(c->agent, client_now(c));
     } else {
-        agent_disconnected(c->agent, e, now(c));
+        agent_disconnected(c->agent, e, client_now(c));
     }
-    drain(c);
+    client_drain(c);
 }
 
 static const struct link_events events = {
@@ -353,7 +168,7 @@ static void dial(struct client *c)
     log_debug("dialling server=%s", c->config->server);
     if (link_connect(&c->link, &c->loop, c->host, c->port, c->tls, &events, c, &e)) {
         log_warn("cannot dial: %s", e.text);
-        agent_disconnected(c->agent, &e, now(c));
+        agent_disconnected(c->agent, &e, client_now(c));
     }
 }
 
@@ -395,6 +210,7 @@ static void shut_down(struct client *c, const struct err *why)
     hang_up(c);
     uv_close((uv_handle_t *)&c->timer, NULL);
     uv_close((uv_handle_t *)&c->renewal, NULL);
+    gatekeeper_stop(&c->gates);
     for (int i = 0; i < 2; i++)
         uv_close((uv_handle_t *)&c->signal[i], NULL);
 }
@@ -412,17 +228,16 @@ static void obey(struct client *c, const struct agent_out *out)
         hang_up(c);
         break;
     case AGENT_PREPARE:
-        push_work(c, &(struct work){.kind = WORK_PREPARE, .welcome = out->welcome});
+        client_work_prepare(c, out->welcome);
         break;
     case AGENT_TRAIN:
-        atomic_store(&c->cancel, false);
-        push_work(c, &(struct work){.kind = WORK_TRAIN, .job = out->job});
+        client_work_train(c, out->job);
         break;
     case AGENT_CANCEL:
-        atomic_store(&c->cancel, true);
+        client_work_cancel(c);
         break;
     case AGENT_FINISHED:
-        push_save(c, out->finish);
+        client_work_save(c, out->finish);
         break;
     case AGENT_STOPPED:
         shut_down(c, &out->why);
@@ -433,12 +248,11 @@ static void obey(struct client *c, const struct agent_out *out)
 static void on_timer(uv_timer_t *timer)
 {
     struct client *c = timer->data;
-    agent_tick(c->agent, now(c));
-    drain(c);
+    agent_tick(c->agent, client_now(c));
+    client_drain(c);
 }
 
-/* Carries out what the agent decided, then sleeps until its next deadline. */
-static void drain(struct client *c)
+void client_drain(struct client *c)
 {
     struct agent_out out;
     while (agent_next(c->agent, &out))
@@ -448,7 +262,7 @@ static void drain(struct client *c)
         return;
     uv_timer_stop(&c->timer);
     if (at != AGENT_NEVER) {
-        agent_time wait = at - now(c);
+        agent_time wait = at - client_now(c);
         uv_timer_start(&c->timer, on_timer, wait > 0 ? (uint64_t)wait : 0, 0);
         if (!c->link && wait > 0)
             log_info("trying again seconds=%.1f", (double)wait / 1000);
@@ -459,8 +273,8 @@ static void on_signal(uv_signal_t *handle, int number)
 {
     struct client *c = handle->data;
     log_info("stopping signal=%d", number);
-    agent_stop(c->agent, now(c));
-    drain(c);
+    agent_stop(c->agent, client_now(c));
+    client_drain(c);
 }
 
 /* --- start and end -------------------------------------------------------------------------- */
@@ -501,12 +315,14 @@ static int open_parts(struct client *c, struct err *e)
     if (!rc && access(f->state, W_OK))
         rc = err_sys(e, ERR_IO, errno, "state: %s", f->state);
     if (!rc)
+        rc = gatekeeper_open(&c->gates, &f->gates, client_work_gate, c, e);
+    if (!rc)
         rc = backbone_open(&c->backbone, f->model, e);
     if (!rc)
         rc = trainer_open(&c->trainer, client_threads(f->threads),
                           (size_t)f->memory_limit_mib << 20, e);
     if (!rc)
-        rc = agent_open(&c->agent, name, jitter_seed(name), now(c), e);
+        rc = agent_open(&c->agent, name, jitter_seed(name), client_now(c), e);
     if (!rc)
         log_info("started name=%s server=%s model=%s threads=%u", name, f->server, f->model,
                  client_threads(f->threads));
@@ -519,13 +335,14 @@ static void run_loop(struct client *c)
     uv_timer_init(&c->loop, &c->timer);
     uv_timer_init(&c->loop, &c->renewal);
     c->timer.data = c->renewal.data = c;
+    gatekeeper_start(&c->gates, &c->loop);
     uv_timer_start(&c->renewal, on_renewal_timer, RENEWAL_MS, RENEWAL_MS);
     for (int i = 0; i < 2; i++) {
         uv_signal_init(&c->loop, &c->signal[i]);
         c->signal[i].data = c;
         uv_signal_start(&c->signal[i], on_signal, numbers[i]);
     }
-    drain(c);
+    client_drain(c);
     uv_run(&c->loop, UV_RUN_DEFAULT);
 }
 

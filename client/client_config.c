@@ -10,6 +10,15 @@ typedef struct client_config config;
     CYAML_FIELD_STRING_PTR(#member, CYAML_FLAG_POINTER | OPTIONAL, config, member, 0,              \
                            CYAML_UNLIMITED)
 
+#define GATE(kind, member) CYAML_FIELD_##kind(#member, OPTIONAL, struct gate_settings, member)
+#define GATE_TEXT(member)                                                                          \
+    CYAML_FIELD_STRING_PTR(#member, CYAML_FLAG_POINTER | OPTIONAL, struct gate_settings, member,   \
+                           0, CYAML_UNLIMITED)
+
+static const cyaml_schema_field_t gate_fields[] = {
+    GATE_TEXT(hours),     GATE(BOOL, ac_power), GATE(FLOAT, max_load), GATE(UINT, min_free_mib),
+    GATE(UINT, settle_s), GATE_TEXT(root),      CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t fields[] = {
     TEXT(server),
     TEXT(identity),
@@ -19,6 +28,8 @@ static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_UINT("threads", OPTIONAL, config, threads),
     CYAML_FIELD_UINT("checkpoint_s", OPTIONAL, config, checkpoint_s),
     CYAML_FIELD_UINT("memory_limit_mib", OPTIONAL, config, memory_limit_mib),
+    CYAML_FIELD_FLOAT("cpu_share", OPTIONAL, config, cpu_share),
+    CYAML_FIELD_MAPPING("gates", OPTIONAL, config, gates, gate_fields),
     CYAML_FIELD_FLOAT("validation", OPTIONAL, config, validation),
     CYAML_FIELD_MAPPING("log", OPTIONAL, config, log, conf_log_fields),
     CYAML_FIELD_END,
@@ -26,17 +37,17 @@ static const cyaml_schema_field_t fields[] = {
 static const cyaml_schema_value_t schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, config, fields)};
 static const struct conf_range ranges[] = {
-    {"threads", 0, 1024},
-    {"checkpoint_s", 0, 86400},
-    {"memory_limit_mib", 0, 1 << 24},
-    {"validation", 0, 0.5},
-    {0},
+    {"threads", 0, 1024},         {"checkpoint_s", 0, 86400}, {"memory_limit_mib", 0, 1 << 24},
+    {"cpu_share", 0.01, 1},       {"gates.max_load", 0, 1},   {"gates.min_free_mib", 0, 1 << 24},
+    {"gates.settle_s", 0, 86400}, {"validation", 0, 0.5},     {0},
 };
 const struct conf_type client_conf = {
     .schema = &schema,
     .defaults = "threads: 0\n"
                 "checkpoint_s: 30\n"
                 "memory_limit_mib: 0\n"
+                "cpu_share: 1\n"
+                "gates: {ac_power: false, max_load: 0, min_free_mib: 0, settle_s: 30, root: /}\n"
                 "validation: 0\n" CONF_LOG_DEFAULTS,
     .range = ranges,
 };
@@ -47,6 +58,20 @@ unsigned client_threads(uint64_t threads)
     if (threads)
         return threads > 1024 ? 1024 : (unsigned)threads;
     return cores > 0 ? (unsigned)cores : 1;
+}
+
+static int check_gates(const config *c, const char *path, struct err *e)
+{
+    struct gates g;
+    int rc = gates_open(&g, &c->gates, e);
+    if (rc)
+        return err_wrap(e, "%s", path);
+    if (gates_any(&g) && c->checkpoint_s == 0)
+        return err_set(e, ERR_CONFIG,
+                       "%s: checkpoint_s: 0 keeps no savepoint to go on from when a gate has put "
+                       "training off: give 1 at least",
+                       path);
+    return 0;
 }
 
 static int check(const config *c, const char *path, struct err *e)
@@ -74,7 +99,7 @@ static int check(const config *c, const char *path, struct err *e)
     if (port == 0)
         return err_set(e, ERR_CONFIG, "%s: server: %s: the port must be 1 to 65535", path,
                        c->server);
-    return 0;
+    return check_gates(c, path, e);
 }
 
 int client_config_load(struct conf **conf, const char *path, char *const *set, size_t n,

@@ -5,6 +5,7 @@
 #include "client/experiment.h"
 #include "client/journal.h"
 #include "client/savepoint.h"
+#include "client/throttle.h"
 #include "client/upload.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -234,10 +235,22 @@ static json_t *name_training(const struct session *s, const struct agent_job *jo
                      "client", (int)job->index, "examples", (int)s->n_train);
 }
 
+struct pace {
+    struct throttle throttle;
+    const atomic_bool *cancel;
+};
+
+static void rest(const struct train_progress *p, void *ctx)
+{
+    struct pace *pace = ctx;
+    (void)p;
+    throttle_rest(&pace->throttle, pace->cancel);
+}
+
 /* From s->theta as unpacked from the job to a result in s->upload. */
 static int train_to_end(struct session *s, struct trainer *t, const struct agent_job *job,
-                        const atomic_bool *cancel, struct savepoint *savepoint,
-                        struct agent_result *r, struct err *e)
+                        struct pace *pace, struct savepoint *savepoint, struct agent_result *r,
+                        struct err *e)
 {
     const struct schema *schema = peft_schema(s->peft);
     struct train_result trained;
@@ -253,7 +266,9 @@ static int train_to_end(struct session *s, struct trainer *t, const struct agent
                               .state = take_state(s, job->counted),
                               .control = s->control,
                               .control_change = s->change,
-                              .cancel = cancel,
+                              .progress = rest,
+                              .ctx = pace,
+                              .cancel = pace->cancel,
                               .savepoint = savepoint};
     int rc = trainer_fit(t, &train, s->theta, &trained, e);
     if (!rc)
@@ -284,6 +299,8 @@ int session_train(struct session *s, struct trainer *t, const struct agent_job *
     const char *dir = s->config->state;
     struct agent_result result = {0};
     struct savepoint savepoint;
+    struct pace pace = {.cancel = cancel};
+    throttle_begin(&pace.throttle, s->config->cpu_share, client_threads(s->config->threads));
     memcpy(s->theta, s->initial, schema->count * sizeof *s->theta);
     int rc = tensorset_unpack(schema, job->params, job->len, s->theta, e);
     if (!rc && s->control)
@@ -292,11 +309,12 @@ int session_train(struct session *s, struct trainer *t, const struct agent_job *
         rc = score_held_out(s, t, job->round, &result, e);
     if (rc)
         return rc;
+    throttle_rest(&pace.throttle, cancel);
     struct hash base = hash_of(job->params, job->len);
     rc = savepoint_open(&savepoint, dir, s->config->checkpoint_s, name_training(s, job, &base), e);
     if (rc)
         return rc;
-    rc = train_to_end(s, t, job, cancel, &savepoint, &result, e);
+    rc = train_to_end(s, t, job, &pace, &savepoint, &result, e);
     /* The journal first: an update that counts without it would leave the client behind. */
     if (!rc)
         rc = outbox_write(dir, &s->key, job->round, &base, &result, e);

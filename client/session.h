@@ -31,8 +31,9 @@ const struct outbox *session_outbox(const struct session *s);
  * training that was killed goes on from its savepoint. r->params and
  * r->control point into the session and stay valid until the next call. In the first round and
  * then every federation.evaluate_every rounds, the job's parameters are scored before training on
- * the held-out examples, if any: that is r's metric. Errors of tensorset_unpack, trainer_fit,
- * trainer_eval, journal_commit and outbox_write. */
+ * the held-out examples, if any: that is r's metric. Rests between steps as config's cpu_share
+ * asks. ERR_STATE: cancelled, at a step boundary, with a savepoint. Errors of tensorset_unpack,
+ * trainer_fit, trainer_eval, journal_commit and outbox_write. */
 int session_train(struct session *s, struct trainer *t, const struct agent_job *job,
                   const atomic_bool *cancel, struct agent_result *r, struct err *e) MUST_CHECK;
 

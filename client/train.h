@@ -20,6 +20,8 @@ struct trainer;
 int trainer_open(struct trainer **out, unsigned threads, size_t memory_limit,
                  struct err *e) MUST_CHECK;
 void trainer_close(struct trainer *t);
+/* Between jobs: gives memory back that the next job will take again. */
+void trainer_trim(struct trainer *t);
 
 struct train_progress {
     uint32_t step, steps; /* steps done, of so many */

@@ -417,6 +417,12 @@ void trainer_close(struct trainer *t)
     free(t);
 }
 
+void trainer_trim(struct trainer *t)
+{
+    for (unsigned i = 0; i < t->threads; i++)
+        tape_trim(t->tape[i]);
+}
+
 size_t trainer_peak_bytes(const struct trainer *t)
 {
     size_t sum = 0;

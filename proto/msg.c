@@ -7,7 +7,7 @@ static const char *const type_names[MSG_TYPES] = {
     [MSG_TASK] = "Task",     [MSG_UPDATE] = "Update",   [MSG_RECEIPT] = "Receipt",
     [MSG_FINISH] = "Finish", [MSG_GOODBYE] = "Goodbye", [MSG_PING] = "Ping",
     [MSG_PONG] = "Pong",     [MSG_ENROLL] = "Enroll",   [MSG_IDENTITY] = "Identity",
-    [MSG_RENEW] = "Renew",
+    [MSG_RENEW] = "Renew",   [MSG_PAUSED] = "Paused",
 };
 
 static const char *const reason_names[REASONS] = {
@@ -32,6 +32,14 @@ static const char *const reason_names[REASONS] = {
     [REASON_NORM] = "norm",
 };
 
+static const char *const pause_texts[PAUSES] = {
+    [PAUSE_NONE] = "",
+    [PAUSE_HOURS] = "outside its hours",
+    [PAUSE_BATTERY] = "on battery",
+    [PAUSE_MEMORY] = "short of memory",
+    [PAUSE_LOAD] = "busy with other work",
+};
+
 const char *msg_type_name(enum msg_type t)
 {
     const char *name = (unsigned)t < MSG_TYPES ? type_names[t] : NULL;
@@ -41,6 +49,11 @@ const char *msg_type_name(enum msg_type t)
 const char *msg_reason_name(enum msg_reason r)
 {
     return (unsigned)r < REASONS ? reason_names[r] : "unknown";
+}
+
+const char *msg_pause_text(enum msg_pause p)
+{
+    return (unsigned)p < PAUSES ? pause_texts[p] : "";
 }
 
 size_t msg_limit(enum msg_type type, size_t packed)

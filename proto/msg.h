@@ -8,6 +8,7 @@
  *   the reason why not);
  * - after the last round: S Finish (final parameters); C keeps its adapter;
  * - either side at any time: Ping, answered by Pong; Goodbye;
+ * - C once Ready: Paused (why), when its device puts its training off, and when that is over;
  * - C at any time: Renew (CSR), answered by S Identity when the server can sign it now. Nothing
  * else changes: the connection goes on with the old certificate. S may ask for it by a Renew of its
  *   own, without CSR.
@@ -26,7 +27,7 @@
 #include <stdint.h>
 
 enum {
-    MSG_PROTOCOL = 1,
+    MSG_PROTOCOL = 2,
     MSG_MAX_METRICS = 16,
     MSG_MAX_LABELS = 512,
     MSG_MAX_TEXT = 1024,
@@ -49,6 +50,7 @@ enum msg_type {
     MSG_ENROLL = 11,
     MSG_IDENTITY = 12,
     MSG_RENEW = 13,
+    MSG_PAUSED = 14,
     MSG_TYPES
 };
 
@@ -76,6 +78,18 @@ enum msg_reason {
     REASONS
 };
 const char *msg_reason_name(enum msg_reason r);
+
+/* Why a client's device puts training off (client/gates.h). */
+enum msg_pause {
+    PAUSE_NONE = 0,
+    PAUSE_HOURS = 1,
+    PAUSE_BATTERY = 2,
+    PAUSE_MEMORY = 3,
+    PAUSE_LOAD = 4,
+    PAUSES
+};
+/* For people: "on battery"; "" for PAUSE_NONE. */
+const char *msg_pause_text(enum msg_pause p);
 
 struct msg_bytes {
     const unsigned char *data;
@@ -149,6 +163,9 @@ struct msg_goodbye {
     const char *text;
     uint32_t retry_after_s; /* 0: do not come back */
 };
+struct msg_paused {
+    enum msg_pause why; /* PAUSE_NONE: it goes on */
+};
 struct msg_enroll {
     const char *token, *csr_pem;
 };
@@ -173,6 +190,7 @@ struct msg {
         struct msg_enroll enroll;
         struct msg_identity identity;
         struct msg_renew renew;
+        struct msg_paused paused;
     };
 };
 

@@ -439,6 +439,13 @@ static void read_renew(struct reader *r, const void *message, struct msg *out)
     out->renew = (struct msg_renew){.csr_pem = *p->csr_pem ? pem(r, "csr_pem", p->csr_pem) : NULL};
 }
 
+static void read_paused(struct reader *r, const void *message, struct msg *out)
+{
+    const Fedpet__V1__Paused *p = message;
+    out->paused =
+        (struct msg_paused){.why = (enum msg_pause)whole32(r, "why", p->why, 0, PAUSES - 1)};
+}
+
 static void read_nothing(struct reader *r, const void *message, struct msg *out)
 {
     (void)r, (void)message, (void)out;
@@ -461,6 +468,7 @@ static const struct {
     [MSG_ENROLL] = {&fedpet__v1__enroll__descriptor, read_enroll},
     [MSG_IDENTITY] = {&fedpet__v1__identity__descriptor, read_identity},
     [MSG_RENEW] = {&fedpet__v1__renew__descriptor, read_renew},
+    [MSG_PAUSED] = {&fedpet__v1__paused__descriptor, read_paused},
 };
 
 int msg_decode(enum msg_type type, const unsigned char *payload, size_t len, struct arena *mem,

@@ -247,6 +247,13 @@ static int encode_identity(const struct msg_identity *m, struct buf *out)
     return pack(&p.base, out);
 }
 
+static int encode_paused(const struct msg_paused *m, struct buf *out)
+{
+    Fedpet__V1__Paused p = FEDPET__V1__PAUSED__INIT;
+    p.why = m->why;
+    return pack(&p.base, out);
+}
+
 static int encode_renew(const struct msg_renew *m, struct buf *out)
 {
     Fedpet__V1__Renew p = FEDPET__V1__RENEW__INIT;
@@ -279,6 +286,8 @@ int msg_encode(const struct msg *m, struct buf *out)
         return encode_identity(&m->identity, out);
     case MSG_RENEW:
         return encode_renew(&m->renew, out);
+    case MSG_PAUSED:
+        return encode_paused(&m->paused, out);
     case MSG_PING:
     case MSG_PONG:
     case MSG_TYPES:

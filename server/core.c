@@ -191,6 +191,12 @@ static void on_update(struct core *c, struct session *s, const struct msg *m)
         close_round(c);
 }
 
+static void on_paused(struct core *c, struct session *s, const struct msg *m)
+{
+    (void)c;
+    s->paused = m->paused.why;
+}
+
 static void on_ping(struct core *c, struct session *s, const struct msg *m)
 {
     (void)m;
@@ -226,11 +232,13 @@ static const message_fn allowed[SESSION_STATES][MSG_TYPES] = {
                           [MSG_PING] = on_ping,
                           [MSG_PONG] = on_nothing},
     [SESSION_READY] = {[MSG_UPDATE] = on_update,
+                       [MSG_PAUSED] = on_paused,
                        [MSG_GOODBYE] = on_goodbye,
                        [MSG_PING] = on_ping,
                        [MSG_PONG] = on_nothing},
     [SESSION_LEAVING] = {[MSG_READY] = on_nothing,
                          [MSG_UPDATE] = on_nothing,
+                         [MSG_PAUSED] = on_nothing,
                          [MSG_GOODBYE] = on_nothing,
                          [MSG_PING] = on_nothing,
                          [MSG_PONG] = on_nothing},

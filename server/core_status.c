@@ -14,6 +14,18 @@ static void append(char *text, size_t size, const char *fmt, ...)
     va_end(args);
 }
 
+/* What there is to know of a client that has not delivered, in brackets. */
+static void say_why(const struct slot *s, char *text, size_t size)
+{
+    const struct session *at = s->member->session;
+    if (s->failed)
+        append(text, size, " (refused)");
+    else if (at == NULL || at->state != SESSION_READY)
+        append(text, size, " (away)");
+    else if (at->paused != PAUSE_NONE)
+        append(text, size, " (paused: %s)", msg_pause_text(at->paused));
+}
+
 static void name_missing(const struct round *r, char *text, size_t size)
 {
     enum { SHOWN = 3 };
@@ -22,12 +34,8 @@ static void name_missing(const struct round *r, char *text, size_t size)
         const struct slot *s = &r->slot[i];
         if (s->delivered || s->pending != NULL || missing++ >= SHOWN)
             continue;
-        const struct session *at = s->member->session;
-        bool here = at != NULL && at->state == SESSION_READY;
-        append(text, size, "%s %s%s", missing == 1 ? "; waits for" : ",", s->member->name,
-               s->failed ? " (refused)"
-               : here    ? ""
-                         : " (away)");
+        append(text, size, "%s %s", missing == 1 ? "; waits for" : ",", s->member->name);
+        say_why(s, text, size);
     }
     if (missing > SHOWN)
         append(text, size, " and %zu more", missing - SHOWN);

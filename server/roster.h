@@ -46,6 +46,7 @@ struct session {
     uint64_t conn;
     enum session_state state;
     struct member *member;
+    enum msg_pause paused;      /* as the client says */
     bool observer;              /* takes no part: core_observe */
     core_time expires;          /* the present state must end before; CORE_NEVER */
     uint64_t in, out;           /* wire bytes as last reported */

@@ -90,6 +90,12 @@ void pool_reset(struct pool *p)
     p->classes = NULL;
 }
 
+void pool_trim(struct pool *p)
+{
+    pool_reset(p);
+    madvise(p->base, p->committed, MADV_DONTNEED);
+}
+
 /* `bytes` more at the top; a multiple of ALIGN. */
 static void *rise(struct pool *p, size_t bytes)
 {

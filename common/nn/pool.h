@@ -24,6 +24,9 @@ void pool_close(struct pool *p);
 /* Takes all blocks back; keeps the memory. */
 void pool_reset(struct pool *p);
 
+/* The same, and gives the memory back to the system until it is needed again. */
+void pool_trim(struct pool *p);
+
 /* `bytes` > 0, aligned to 64, not cleared. NULL over the cap or when the machine has no more. */
 void *pool_get(struct pool *p, size_t bytes);
 /* bytes: as requested. */

@@ -44,6 +44,11 @@ void tape_close(struct tape *t)
     free(t);
 }
 
+void tape_trim(struct tape *t)
+{
+    pool_trim(&t->pool);
+}
+
 int tape_run(struct tape *t, bool training, struct rng dropout,
              void (*step)(struct tape *t, void *arg), void *arg, struct err *e)
 {

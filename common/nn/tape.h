@@ -39,6 +39,8 @@ struct tape;
 /* max_bytes caps the pool; 0: no cap. ERR_NOMEM. */
 int tape_open(struct tape **out, size_t max_bytes, struct err *e) MUST_CHECK;
 void tape_close(struct tape *t);
+/* Between steps: gives memory back that the next step will take again. */
+void tape_trim(struct tape *t);
 
 /* Runs `step(t, arg)` on a cleared tape. `training`: dropout is applied and gradients are recorded.
  * Dropout masks are a pure function of `dropout` and the order of the op in the step. ERR_NOMEM

@@ -305,3 +305,31 @@ Test(agent, an_update_can_be_restored_only_while_its_run_is_prepared)
     trained(8);
     sent_update(3, 8);
 }
+
+Test(agent, the_server_is_told_of_a_pause_on_each_connection)
+{
+    get_ready();
+    agent_paused(agent, PAUSE_NONE);
+    expect_nothing();
+    task(0, 1);
+    expect(AGENT_TRAIN);
+    agent_paused(agent, PAUSE_BATTERY);
+    expect_send(MSG_PAUSED);
+    cr_assert_eq(out.msg.paused.why, PAUSE_BATTERY);
+    agent_paused(agent, PAUSE_BATTERY);
+    expect_nothing();
+    lose_connection();
+    agent_paused(agent, PAUSE_HOURS);
+    expect_nothing();
+    come_back(0);
+    expect_send(MSG_PAUSED);
+    cr_assert_eq(out.msg.paused.why, PAUSE_HOURS);
+    task(0, 1);
+    expect_nothing();
+    agent_paused(agent, PAUSE_NONE);
+    expect_send(MSG_PAUSED);
+    cr_assert_eq(out.msg.paused.why, PAUSE_NONE);
+    trained(2);
+    receipt(sent_update(0, 2), true);
+    expect_nothing();
+}

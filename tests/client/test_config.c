@@ -61,6 +61,11 @@ Test(config, defaults)
     cr_assert_eq(c->threads, 0);
     cr_assert_eq(c->memory_limit_mib, 0);
     cr_assert_float_eq(c->validation, 0, 0);
+    cr_assert_float_eq(c->cpu_share, 1, 0);
+    cr_assert_null(c->gates.hours);
+    cr_assert_not(c->gates.ac_power);
+    cr_assert_float_eq(c->gates.max_load, 0, 0);
+    cr_assert_eq(c->gates.min_free_mib, 0);
     cr_assert_eq(c->log.level, LOG_INFO);
     cr_assert(!c->log.json);
     conf_free(conf);
@@ -86,9 +91,10 @@ Test(config, each_key_without_default_is_required)
 
 Test(config, values_out_of_range_and_unknown_keys_are_refused)
 {
-    static const char *const bad[] = {"validation=0.6", "validation=-0.1", "threads=100000",
-                                      "log.level=loud", "server=nowhere",  "server=host:0",
-                                      "server=:1",      "server=host:1x",  "colour=green"};
+    static const char *const bad[] = {"validation=0.6", "validation=-0.1",  "threads=100000",
+                                      "log.level=loud", "server=nowhere",   "server=host:0",
+                                      "server=:1",      "server=host:1x",   "colour=green",
+                                      "cpu_share=0",    "gates.hours=9-17", "gates.max_load=2"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char *set[COMPLETE + 1];
         struct conf *conf;
@@ -101,6 +107,24 @@ Test(config, values_out_of_range_and_unknown_keys_are_refused)
         snprintf(key, sizeof key, "%.*s", (int)strcspn(bad[i], "=."), bad[i]);
         cr_assert_not_null(strstr(e.text, key), "%s: %s", bad[i], e.text);
     }
+}
+
+Test(config, gates_need_savepoints)
+{
+    char *set[COMPLETE + 2];
+    struct conf *conf;
+    struct err e;
+    memcpy(set, complete, sizeof complete);
+    set[COMPLETE] = (char *)(uintptr_t) "gates={hours: \"22:00-06:00\", max_load: 0.5}";
+    set[COMPLETE + 1] = (char *)(uintptr_t) "checkpoint_s=0";
+    cr_assert_eq(client_config_load(&conf, NULL, set, COMPLETE + 1, &e), 0, "%s", e.text);
+    const struct client_config *c = conf_data(conf);
+    cr_assert_str_eq(c->gates.hours, "22:00-06:00");
+    cr_assert_str_eq(c->gates.root, "/");
+    cr_assert_eq(c->gates.settle_s, 30);
+    conf_free(conf);
+    cr_assert_eq(client_config_load(&conf, NULL, set, COMPLETE + 2, &e), ERR_CONFIG);
+    cr_assert_not_null(strstr(e.text, "checkpoint_s"), "%s", e.text);
 }
 
 Test(config, threads_default_to_the_cores)

@@ -117,7 +117,7 @@ enroll_client() {
         >"$tmp/enroll-$1.log" 2>&1 || fail "client $1 could not enrol"
 }
 
-# start_client K [OPTION...]: a daemon; its process id in $pid.
+# start_client K [OPTION...]: a daemon, with further lines of its configuration in $client_more; its process id in $pid.
 start_client() {
     k=$1
     shift
@@ -128,6 +128,7 @@ model: $tmp/model
 data: $tmp/client-$k.jsonl
 state: $tmp/state-$k
 threads: 1
+${client_more:-}
 EOF
     start "client-$k" "$client" run --config "$tmp/client-$k.yaml" "$@"
 }

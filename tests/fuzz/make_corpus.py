@@ -47,14 +47,14 @@ RUN = "00112233445566ff"
 HASH = bytes(range(32))
 PARAMS = struct.pack("<4f", 1, -2, 0.5, 0)
 WELCOME = message(
-    (1, 1), (2, RUN),
+    (1, 2), (2, RUN),
     (3, message((1, "mrpc"), (5, "no"), (5, "yes"), (6, 2), (7, "f1"))),
     (4, message((1, "lora"), (2, 8), (3, 16.0), (4, 0.1), (6, 5))),
     (5, message((1, 1), (3, 32), (4, 1), (5, 128), (8, 1e-3), (10, 0.9), (11, 0.999), (12, 1e-8), (14, 1.0), (15, -1.0))),
     (6, message((1, 100), (2, 10), (4, 20), (5, 600), (6, 1), (7, 1.0), (9, 1), (10, 42))),
     (7, HASH), (8, HASH), (9, 3), (10, 1))
 MESSAGES = {
-    1: message((1, 1), (2, "fedpet-client 0.1.0")),
+    1: message((1, 2), (2, "fedpet-client 0.1.0")),
     2: WELCOME,
     3: message((1, HASH), (2, HASH), (3, 408), (4, 0x10000001f)),
     4: message((1, RUN), (2, 3), (3, 60000), (4, PARAMS)),
@@ -67,6 +67,8 @@ MESSAGES = {
     10: b"",
     11: message((1, "fedpet1.AAAA"), (2, "-----BEGIN CERTIFICATE REQUEST-----\n")),
     12: message((1, "client-1"), (2, "-----BEGIN CERTIFICATE-----\n"), (3, "-----BEGIN CERTIFICATE-----\n")),
+    13: message((1, "-----BEGIN CERTIFICATE REQUEST-----\n")),
+    14: message((1, 2)),
 }
 
 

@@ -243,6 +243,8 @@ static inline struct msg random_other(struct maker *m, enum msg_type type)
                        arena_printf(&m->mem, "-----\n%s\n", random_text(m, 1, 2000))}};
     case MSG_RENEW:
         return (struct msg){.renew = {below(m, 2) ? random_text(m, 1, MSG_MAX_PEM) : NULL}};
+    case MSG_PAUSED:
+        return (struct msg){.paused = {(enum msg_pause)below(m, PAUSES)}};
     case MSG_IDENTITY:
         return (struct msg){.identity = {random_text(m, 1, 64),
                                          arena_printf(&m->mem, "\n%s\n", random_text(m, 1, 2000)),
@@ -381,6 +383,8 @@ static inline bool same(const struct msg *a, const struct msg *b)
                same_text(a->enroll.csr_pem, b->enroll.csr_pem);
     case MSG_RENEW:
         return same_text(a->renew.csr_pem, b->renew.csr_pem);
+    case MSG_PAUSED:
+        return a->paused.why == b->paused.why;
     case MSG_IDENTITY:
         return same_text(a->identity.name, b->identity.name) &&
                same_text(a->identity.cert_pem, b->identity.cert_pem) &&

@@ -137,6 +137,8 @@ Test(msg, bytes_on_the_wire_are_fixed)
     struct msg bye = {.type = MSG_GOODBYE, .goodbye = {REASON_STOPPING, "later", 30}};
     golden(&bye, "\x08\x0e\x12\x05later\x18\x1e", 11);
 
+    golden(&(struct msg){.type = MSG_PAUSED, .paused.why = PAUSE_BATTERY}, "\x08\x02", 2);
+
     golden(&(struct msg){.type = MSG_PING}, "", 0);
 }
 

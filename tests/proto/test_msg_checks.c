@@ -86,6 +86,7 @@ Test(msg_checks, texts, .init = fill)
     REFUSED(MSG_ENROLL, "Enroll.csr_pem", s.m.enroll.csr_pem = "a\tb");
     REFUSED(MSG_RENEW, "Renew.csr_pem", s.m.renew.csr_pem = long_pem);
     REFUSED(MSG_RENEW, "Renew.csr_pem", s.m.renew.csr_pem = "a\tb");
+    REFUSED(MSG_PAUSED, "Paused.why", s.m.paused.why = PAUSES);
     REFUSED(MSG_IDENTITY, "Identity.name", s.m.identity.name = "");
     REFUSED(MSG_IDENTITY, "Identity.cert_pem", s.m.identity.cert_pem = long_pem);
     REFUSED(MSG_IDENTITY, "Identity.ca_pem", s.m.identity.ca_pem = "");

@@ -218,6 +218,15 @@ Test(core, says_what_it_waits_for)
         text,
         "round 1 of 20: 1 of 5 updates, 43 s left; waits for client-0000, client-0001, client-0003 "
         "(away) and 1 more");
+    struct msg paused = {.type = MSG_PAUSED, .paused.why = PAUSE_BATTERY};
+    world_say(&w, 1, &paused);
+    core_status(w.core, w.now, text, sizeof text);
+    cr_assert_not_null(strstr(text, "client-0000, client-0001 (paused: on battery), client-0003"),
+                       "%s", text);
+    paused.paused.why = PAUSE_NONE;
+    world_say(&w, 1, &paused);
+    core_status(w.core, w.now, text, sizeof text);
+    cr_assert_null(strstr(text, "paused"), "%s", text);
     char small[8];
     core_status(w.core, w.now, small, sizeof small);
     cr_assert_str_eq(small, "round 1");

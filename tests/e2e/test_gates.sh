@@ -1,0 +1,68 @@
+#!/bin/sh
+# A device that goes on battery while it trains, and whose daemon is killed then: the server says what it waits for, and the
+# result is that of a run that nobody disturbed.
+. tests/e2e/lib.sh
+
+adapter_hash() {
+    server_command export --round latest --out "$tmp/adapter-$1" >"$tmp/export.log" 2>&1 || fail "export"
+    sha256sum <"$tmp/adapter-$1/adapter_model.safetensors"
+}
+
+# power ONLINE STATUS: of a laptop whose files are below $tmp/device.
+power() {
+    supply=$tmp/device/sys/class/power_supply
+    mkdir -p "$supply/AC" "$supply/BAT0"
+    echo Mains >"$supply/AC/type"
+    echo Battery >"$supply/BAT0/type"
+    echo "$1" >"$supply/AC/online"
+    echo "$2" >"$supply/BAT0/status"
+}
+
+# said COUNT TEXT: so often in the log of the client with gates.
+said() {
+    [ "$(grep -c "$2" "$tmp/client-1.log")" -ge "$1" ]
+}
+
+status_says() {
+    server_command status | grep -q "$1"
+}
+
+# start_gated SHARE: rests make a training of half a second long enough to be disturbed.
+start_gated() {
+    client_more="cpu_share: $1
+gates: {ac_power: true, settle_s: 0, root: $tmp/device}"
+    start_client 1
+    client_more=
+}
+
+rounds=2 steps=3000
+local_more="carry_optimizer: true"
+federation
+power 0 Discharging
+start_server
+for k in 0 1 2; do
+    enroll_client $k
+done
+start_client 0
+start_client 2
+start_gated 0.05
+gated=$pid
+await "a pause" said 1 "training waits"
+await "the reason" status_says "client-1 (paused: on battery)"
+power 1 Charging
+await "the end of the pause" said 1 "training may go on"
+status_says "paused" && fail "the server still says that it is paused"
+power 0 Discharging
+await "another pause" said 2 "training waits"
+said 1 "trained round=1" && fail "the first round was over before the device went on battery"
+await "the reason again" status_says "client-1 (paused: on battery)"
+kill -KILL "$gated"
+start_gated 0.5
+await "a pause of the new daemon" said 3 "training waits"
+power 1 Charging
+await "the end of the run" has_committed $rounds
+said 1 "goes on from its savepoint" || fail "no pause came in the middle of a training"
+interrupted=$(adapter_hash interrupted)
+
+run_undisturbed $rounds
+[ "$(adapter_hash straight)" = "$interrupted" ] || fail "a pause changes the result"
