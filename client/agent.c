@@ -130,6 +130,14 @@ void agent_cancel(struct agent *a)
     }
 }
 
+void agent_withdraw(struct agent *a, uint32_t round)
+{
+    if (a->then.known && a->then.round < round)
+        agent_drop_task(&a->then);
+    if (a->work == TRAINING && a->job.round < round)
+        agent_cancel(a);
+}
+
 void agent_end(struct agent *a)
 {
     a->state = OVER;

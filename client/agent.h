@@ -7,7 +7,8 @@
  * are prepared once a run. Training goes on while the connection is away; its update is offered
  * again after a reconnect until a receipt settles it, and kept until another task begins: the same
  * task never trains twice. Work that a newer task, another run or the end makes useless is
- * cancelled. */
+ * cancelled, and so is that of a task which the server withdraws, or of a round that it says is
+ * over. */
 #ifndef CLIENT_AGENT_H
 #define CLIENT_AGENT_H
 

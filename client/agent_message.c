@@ -71,6 +71,7 @@ static void on_welcome(struct agent *a, const struct msg *m, agent_time now)
     agent_drop_run(&a->next);
     if (same_run(&a->run, w)) {
         a->run.welcome.next_round = w->next_round;
+        agent_withdraw(a, w->next_round);
         if (a->run.prepared)
             agent_announce(a);
         return;
@@ -151,6 +152,10 @@ static void on_receipt(struct agent *a, const struct msg *m, agent_time now)
 {
     (void)now;
     const struct msg_receipt *r = &m->receipt;
+    if (msg_withdraws(r)) {
+        agent_withdraw(a, r->round + 1);
+        return;
+    }
     if (!a->kept.known || !hash_same(&r->update_id, &a->kept.update.update_id))
         return; /* of an update given up since */
     a->kept.settled = true;

@@ -89,6 +89,8 @@ void agent_end(struct agent *a);
 /* Asks the shell for what waits for it to be free. */
 void agent_go_on(struct agent *a);
 void agent_cancel(struct agent *a);
+/* Tasks of rounds before `round` are no longer wanted. */
+void agent_withdraw(struct agent *a, uint32_t round);
 /* Sends the kept update. */
 void agent_offer(struct agent *a);
 /* Sends Ready, and offers an update that is still wanted. */

@@ -6,34 +6,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BEFORE, LAST, STATES };
-#define NO_STATE UINT32_MAX /* no round has this number */
-
 /* The head of the file, as it lies in memory: the file does not travel. The states' values follow,
  * then the SHA-256 of all that. */
 struct head {
     char magic[16], run_id[24];
     struct hash schema;
-    uint64_t size;         /* values of a state */
-    uint32_t step[STATES]; /* of each state */
-    uint32_t after[STATES];
+    uint64_t size;               /* values of a state */
+    uint32_t step[LOCAL_STATES]; /* of each state */
+    uint32_t after[LOCAL_STATES];
 };
 static const char magic[16] = "fedpet local 1";
 
 struct journal {
     char path[PATH_MAX];
-    struct head head; /* after: 1 + the round that left the state; 0: the beginning */
-    struct local_state state[STATES];
+    struct head head;
+    struct local_pair pair;
 };
 
 static size_t state_bytes(const struct journal *j)
 {
-    return j->state[0].size * sizeof(float);
+    return j->pair.state[0].size * sizeof(float);
 }
 
 static size_t file_bytes(const struct journal *j)
 {
-    return sizeof j->head + STATES * state_bytes(j) + HASH_BYTES;
+    return sizeof j->head + LOCAL_STATES * state_bytes(j) + HASH_BYTES;
 }
 
 static int take_over(struct journal *j, const struct file_map *m, struct err *e)
@@ -53,9 +50,10 @@ static int take_over(struct journal *j, const struct file_map *m, struct err *e)
     if (m->len != file_bytes(j) || !hash_same(&stored, &found))
         return err_set(e, ERR_IO, "%s: damaged: remove it, and this client begins anew", j->path);
     j->head = head;
-    for (int k = 0; k < STATES; k++) {
-        j->state[k].step = head.step[k];
-        memcpy(j->state[k].values, m->bytes + sizeof head + (size_t)k * state_bytes(j),
+    for (int k = 0; k < LOCAL_STATES; k++) {
+        j->pair.after[k] = head.after[k];
+        j->pair.state[k].step = head.step[k];
+        memcpy(j->pair.state[k].values, m->bytes + sizeof head + (size_t)k * state_bytes(j),
                state_bytes(j));
     }
     return 0;
@@ -84,11 +82,10 @@ int journal_open(struct journal **out, const char *dir, const char *run_id,
     memcpy(j->head.magic, magic, sizeof magic);
     snprintf(j->head.run_id, sizeof j->head.run_id, "%s", run_id);
     j->head.schema = *schema;
-    j->head.after[LAST] = NO_STATE;
     int rc = file_join(j->path, sizeof j->path, dir, JOURNAL_FILE, e);
-    for (int k = 0; !rc && k < STATES; k++)
-        rc = local_state_open(&j->state[k], spec, count, e);
-    j->head.size = j->state[0].size;
+    if (!rc)
+        rc = local_pair_open(&j->pair, spec, count, e);
+    j->head.size = j->pair.state[0].size;
     if (!rc)
         rc = read_file(j, e);
     if (rc) {
@@ -103,27 +100,13 @@ void journal_close(struct journal *j)
 {
     if (!j)
         return;
-    for (int k = 0; k < STATES; k++)
-        local_state_close(&j->state[k]);
+    local_pair_close(&j->pair);
     free(j);
 }
 
 struct local_state *journal_begin(struct journal *j, uint32_t counted, bool *lost)
 {
-    uint32_t *after = j->head.after;
-    if (after[LAST] == counted) {
-        struct local_state before = j->state[BEFORE];
-        j->state[BEFORE] = j->state[LAST];
-        j->state[LAST] = before;
-        after[BEFORE] = counted;
-    }
-    *lost = after[BEFORE] != counted && counted > 0;
-    if (after[BEFORE] != counted)
-        local_state_clear(&j->state[BEFORE]);
-    after[BEFORE] = counted;
-    after[LAST] = NO_STATE;
-    local_state_copy(&j->state[LAST], &j->state[BEFORE]);
-    return &j->state[LAST];
+    return local_pair_begin(&j->pair, counted, lost);
 }
 
 int journal_commit(struct journal *j, uint32_t round, struct err *e)
@@ -132,13 +115,15 @@ int journal_commit(struct journal *j, uint32_t round, struct err *e)
     unsigned char *bytes = malloc(n), *at = bytes;
     if (!bytes)
         return err_set(e, ERR_NOMEM, "%s: no memory for its %zu bytes", j->path, n);
-    j->head.after[LAST] = round + 1;
-    for (int k = 0; k < STATES; k++)
-        j->head.step[k] = j->state[k].step;
+    local_pair_end(&j->pair, round);
+    for (int k = 0; k < LOCAL_STATES; k++) {
+        j->head.after[k] = j->pair.after[k];
+        j->head.step[k] = j->pair.state[k].step;
+    }
     memcpy(at, &j->head, sizeof j->head);
     at += sizeof j->head;
-    for (int k = 0; k < STATES; k++, at += state_bytes(j))
-        memcpy(at, j->state[k].values, state_bytes(j));
+    for (int k = 0; k < LOCAL_STATES; k++, at += state_bytes(j))
+        memcpy(at, j->pair.state[k].values, state_bytes(j));
     struct hash h = hash_of(bytes, n - HASH_BYTES);
     memcpy(at, h.byte, HASH_BYTES);
     int rc = file_write(j->path, bytes, n, 0600, e);

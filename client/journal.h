@@ -1,8 +1,6 @@
-/* The daemon's local state, kept on disk over crashes. Two states are kept: the one that the last
- * training began with, and the one that it ended with. With each task the server says which round
- * this client's update counted in last; training goes on from the state after that round. So a
- * round that is repeated after kill -9 gives the same update again, and an update that came too
- * late leaves no trace: SCAFFOLD's control variates stay those that the server knows of.
+/* The daemon's local states (struct local_pair), kept on disk over crashes. So a round that is
+ * repeated after kill -9 gives the same update again, and an update that came too late leaves no
+ * trace: SCAFFOLD's control variates stay those that the server knows of.
  *
  * One file, replaced atomically after each training and before its update is offered; a SHA-256 at
  * its end tells a damaged one. It holds one run; another run's is ignored and replaced. */
@@ -22,10 +20,9 @@ int journal_open(struct journal **out, const char *dir, const char *run_id,
                  struct err *e) MUST_CHECK;
 void journal_close(struct journal *j);
 
-/* A copy of the state after round `counted` - 1 (0: before the first), for a training to change.
- * *lost: that state is not here; the client begins anew. */
+/* As local_pair_begin. */
 struct local_state *journal_begin(struct journal *j, uint32_t counted, bool *lost);
-/* The copy is now the state after `round`: on disk when this returns. ERR_IO, ERR_NOMEM: the
+/* As local_pair_end: on disk when this returns. ERR_IO, ERR_NOMEM: the
  * training must not be used; journal_begin starts it again. */
 int journal_commit(struct journal *j, uint32_t round, struct err *e) MUST_CHECK;
 

@@ -63,3 +63,45 @@ void local_state_copy(struct local_state *to, const struct local_state *from)
     to->step = from->step;
     memcpy(to->values, from->values, from->size * sizeof *from->values);
 }
+
+#define NO_STATE UINT32_MAX /* no round has this number */
+
+int local_pair_open(struct local_pair *p, const struct run_spec *spec, size_t count, struct err *e)
+{
+    *p = (struct local_pair){.after[LOCAL_LAST] = NO_STATE};
+    int rc = 0;
+    for (int k = 0; !rc && k < LOCAL_STATES; k++)
+        rc = local_state_open(&p->state[k], spec, count, e);
+    if (rc)
+        local_pair_close(p);
+    return rc;
+}
+
+void local_pair_close(struct local_pair *p)
+{
+    for (int k = 0; k < LOCAL_STATES; k++)
+        local_state_close(&p->state[k]);
+}
+
+struct local_state *local_pair_begin(struct local_pair *p, uint32_t counted, bool *lost)
+{
+    uint32_t *after = p->after;
+    if (after[LOCAL_LAST] == counted) {
+        struct local_state before = p->state[LOCAL_BEFORE];
+        p->state[LOCAL_BEFORE] = p->state[LOCAL_LAST];
+        p->state[LOCAL_LAST] = before;
+        after[LOCAL_BEFORE] = counted;
+    }
+    *lost = after[LOCAL_BEFORE] != counted && counted > 0;
+    if (after[LOCAL_BEFORE] != counted)
+        local_state_clear(&p->state[LOCAL_BEFORE]);
+    after[LOCAL_BEFORE] = counted;
+    after[LOCAL_LAST] = NO_STATE;
+    local_state_copy(&p->state[LOCAL_LAST], &p->state[LOCAL_BEFORE]);
+    return &p->state[LOCAL_LAST];
+}
+
+void local_pair_end(struct local_pair *p, uint32_t round)
+{
+    p->after[LOCAL_LAST] = round + 1;
+}

@@ -32,4 +32,24 @@ void local_state_clear(struct local_state *s);
 /* Both are of the same run. */
 void local_state_copy(struct local_state *to, const struct local_state *from);
 
+/* The two states that a client keeps: the one that its last training began with, and the one that
+ * it ended with. With each task the server says in which round this client's update counted last;
+ * training goes on from the state after that round. So an update that did not count, or a round
+ * that is repeated, leaves no trace. */
+enum { LOCAL_BEFORE, LOCAL_LAST, LOCAL_STATES };
+struct local_pair {
+    struct local_state state[LOCAL_STATES];
+    uint32_t after[LOCAL_STATES]; /* 1 + the round that left each; 0: the beginning */
+};
+
+/* As local_state_open. */
+int local_pair_open(struct local_pair *p, const struct run_spec *spec, size_t count,
+                    struct err *e) MUST_CHECK;
+void local_pair_close(struct local_pair *p);
+/* A copy of the state after round `counted` - 1 (0: before the first), for a training to change.
+ * *lost: that state is not here; the client begins anew. */
+struct local_state *local_pair_begin(struct local_pair *p, uint32_t counted, bool *lost);
+/* The copy is now the state after `round`. */
+void local_pair_end(struct local_pair *p, uint32_t round);
+
 #endif

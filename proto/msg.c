@@ -56,6 +56,12 @@ const char *msg_pause_text(enum msg_pause p)
     return (unsigned)p < PAUSES ? pause_texts[p] : "";
 }
 
+bool msg_withdraws(const struct msg_receipt *r)
+{
+    static const struct hash none;
+    return !r->accepted && hash_same(&r->update_id, &none);
+}
+
 size_t msg_limit(enum msg_type type, size_t packed)
 {
     switch (type) {

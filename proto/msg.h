@@ -5,7 +5,7 @@
  * - C Hello; S Welcome (run spec, schema hash, base model hash), or S Goodbye (reason);
  * - C Ready (schema hash, samples), or C Goodbye (wrong model, no data ...);
  * - a round: S Task (parameters), C Update (parameters, samples, metrics), S Receipt (accepted, or
- *   the reason why not);
+ *   the reason why not); or S Receipt for no update (msg_withdraws): the round goes on without it;
  * - after the last round: S Finish (final parameters); C keeps its adapter;
  * - either side at any time: Ping, answered by Pong; Goodbye;
  * - C once Ready: Paused (why), when its device puts its training off, and when that is over;
@@ -215,6 +215,9 @@ int msg_decode(enum msg_type type, const unsigned char *payload, size_t len, str
  * that is no type. */
 size_t msg_limit(enum msg_type type, size_t packed);
 const char *msg_type_name(enum msg_type t);
+/* A Receipt that settles no update, its update_id being 0: the task of that round is withdrawn, as
+ * an update would come too late now. A client that goes on all the same is told so again. */
+bool msg_withdraws(const struct msg_receipt *r);
 /* The id of an update of this client, as both sides compute it: SHA-256 of run id, round, client
  * name, coding, params as they travel, and control. */
 struct hash msg_update_id(const struct msg_update *u, const char *client);

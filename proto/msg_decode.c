@@ -274,6 +274,7 @@ static struct federation_spec read_federation_spec(struct reader *r,
     return (struct federation_spec){
         .clients = whole32(r, "federation.clients", p->clients, 1, MAX_CLIENTS),
         .per_round = whole32(r, "federation.per_round", p->per_round, 1, MAX_CLIENTS),
+        .over_select = real(r, "federation.over_select", p->over_select, 0, 10),
         .quorum = whole32(r, "federation.quorum", p->quorum, 0, MAX_CLIENTS),
         .rounds = whole32(r, "federation.rounds", p->rounds, 0, MAX_ROUNDS),
         .deadline_s = whole32(r, "federation.deadline_s", p->deadline_s, 0, MAX_DEADLINE_S),

@@ -98,6 +98,7 @@ static void set_federation(Fedpet__V1__FederationSpec *p, const struct federatio
 {
     p->clients = s->clients;
     p->per_round = s->per_round;
+    p->over_select = s->over_select;
     p->quorum = s->quorum;
     p->rounds = s->rounds;
     p->deadline_s = s->deadline_s;

@@ -18,7 +18,7 @@ int aggregate_open(struct aggregate *a, const struct federation_spec *f, size_t 
     *a = (struct aggregate){.how = aggregator_find(f->aggregator), .spec = f, .n = n};
     int rc = 0;
     if (a->how->combine != NULL) {
-        rc = spool_open(&a->spool, f->per_round, n, e);
+        rc = spool_open(&a->spool, spec_selected(f), n, e);
         a->work = calloc(a->how->work_size(f->per_round), sizeof *a->work);
     } else {
         a->state = calloc(1, a->how->state_size(n));

@@ -52,7 +52,7 @@ struct aggregate {
     const struct federation_spec *spec; /* borrowed */
     size_t n;
     void *state;         /* sum-type */
-    struct spool *spool; /* rank-type, with room for per_round updates */
+    struct spool *spool; /* rank-type, with a place for every selected client */
     double *work;
     struct err failure; /* of the spool, since the round began; code 0: none */
 };
@@ -63,7 +63,8 @@ int aggregate_open(struct aggregate *a, const struct federation_spec *f, size_t 
 void aggregate_close(struct aggregate *a);
 /* Forgets what was added. */
 void aggregate_reset(struct aggregate *a);
-/* Adds the update of the row-th client of the round, row < per_round, once; base: what it began
+/* Adds the update of the row-th client of the round, row < spec_selected(f), once, and of per_round
+ * clients at most; base: what it began
  * with. x is changed. ERR_PROTO: see `add`; trouble with the spool is told by aggregate_finish. */
 int aggregate_add(struct aggregate *a, size_t row, const float *base, float *x, uint64_t weight,
                   struct err *e) MUST_CHECK;

@@ -2,9 +2,9 @@
  * no clock, no disk, no thread. libuv (server.c), the simulator (sim/) and scripted tests are
  * shells around it: they report events by calls, then drain core_next().
  *
- * A run: wait for enough ready clients; select per_round of them; send the task; fold each accepted
- * update into the aggregate; at all updates, or at the deadline with quorum, close the round; begin
- * the next.
+ * A run: wait for enough ready clients; select per_round of them, or more (over_select); send the
+ * task; fold each accepted update into the aggregate; at per_round updates, or at the deadline with
+ * quorum, close the round; begin the next.
  *
  * Durability. What a restart must find again is stored before anybody acts on it. The shell stores
  * and reports: who is selected (OUT_BEGIN, core_begun) before tasks go out; an update that passed
@@ -19,9 +19,10 @@
  * round, attempt) over the sorted names of all clients that have ever been ready in this run,
  * whether or not they are here just now. A client's index, which names its random streams, comes
  * from its name: the decimal number at its end ("client-0042" -> 42), or else 32 bits of its hash.
- * The sum is exact, so the order of arrival does not matter.
+ * The sum is exact, so the order of arrival does not matter; but with over_select it says which
+ * updates count. Those that do are exactly those that were stored.
  *
- * Robustness. Later rounds begin as soon as a quorum is ready (quorum 0 = all selected). A selected
+ * Robustness. Later rounds begin as soon as a quorum is ready (quorum 0 = per_round). A selected
  * client that is away gets its task when it comes back, and one that disconnects may come back and
  * deliver, until the deadline. A deadline without quorum restarts the same round as its next
  * attempt, with a selection among the clients that are then ready; a client selected again delivers

@@ -1,4 +1,5 @@
-/* The inside of the core, shared by core.c and core_status.c. Nobody else includes it. */
+/* The inside of the core, shared by core.c (events), core_output.c and core_status.c. Nobody else
+ * includes it. */
 #ifndef SERVER_CORE_STATE_H
 #define SERVER_CORE_STATE_H
 

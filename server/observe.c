@@ -109,7 +109,7 @@ void observe_down(struct peer *q, const struct err *e)
 void observe_said(const struct peer *q, const struct msg *m)
 {
     struct metrics *metrics = &q->server->observe.metrics;
-    if (m->type == MSG_RECEIPT)
+    if (m->type == MSG_RECEIPT && !msg_withdraws(&m->receipt))
         metrics->update[m->receipt.accepted ? REASON_NONE : m->receipt.reason]++;
     if (m->type == MSG_GOODBYE && m->goodbye.reason != REASON_NONE &&
         m->goodbye.reason != REASON_STOPPING && m->goodbye.reason != REASON_DUPLICATE)

@@ -97,7 +97,9 @@ void peers_post(struct peer *q, const struct msg *m)
 static void say(struct peer *q, const struct msg *m)
 {
     observe_said(q, m);
-    if (m->type == MSG_RECEIPT && !m->receipt.accepted)
+    if (m->type == MSG_RECEIPT && msg_withdraws(&m->receipt))
+        log_info("task withdrawn client=%s round=%u", q->name, m->receipt.round + 1);
+    else if (m->type == MSG_RECEIPT && !m->receipt.accepted)
         log_warn("update refused client=%s round=%u reason=%s", q->name, m->receipt.round + 1,
                  msg_reason_name(m->receipt.reason));
     if (m->type == MSG_GOODBYE)

@@ -30,10 +30,10 @@ size_t core_carries(const struct run_spec *spec, const struct schema *schema)
 
 static bool allocate(struct round *r, const struct federation_spec *f, const struct schema *s)
 {
-    r->slot = calloc(f->per_round, sizeof *r->slot);
-    r->row = calloc(f->per_round, sizeof *r->row);
+    r->slot = calloc(r->places, sizeof *r->slot);
+    r->row = calloc(r->places, sizeof *r->row);
     r->contribution = calloc(f->per_round, sizeof *r->contribution);
-    r->selected = calloc(f->per_round, sizeof *r->selected);
+    r->selected = calloc(r->places, sizeof *r->selected);
     r->params = calloc(s->count, sizeof *r->params);
     r->next = calloc(s->count, sizeof *r->next);
     r->values = calloc(r->wire.count, sizeof *r->values);
@@ -123,6 +123,7 @@ int round_init(struct round *r, const struct core_config *c, struct err *e)
         .optimizer = fedopt_find(f->optimizer),
         .metric = c->metric,
         .lower_is_better = c->lower_is_better,
+        .places = spec_selected(f),
         .n_carried = core_carries(c->spec, c->schema),
     };
     int rc = spec_check_federation(f, e);
@@ -130,7 +131,7 @@ int round_init(struct round *r, const struct core_config *c, struct err *e)
         rc = wire_schema(&r->wire, c->schema, e);
     if (rc == 0 && !allocate(r, f, c->schema))
         rc = err_set(e, ERR_NOMEM, "no memory for rounds of %u clients and %zu parameters",
-                     f->per_round, c->schema->count);
+                     r->places, c->schema->count);
     if (rc == 0)
         rc = payload_open(&r->payload, f, r->wire.count, e);
     if (rc == 0)
@@ -182,7 +183,7 @@ size_t round_needs(const struct round *r)
 /* Empties everything that an attempt fills. */
 static void clear(struct round *r)
 {
-    memset(r->row, 0, r->spec->per_round * sizeof *r->row);
+    memset(r->row, 0, r->places * sizeof *r->row);
     r->tally = (struct tally){0};
     aggregate_reset(&r->aggregate);
     scaffold_begin(&r->scaffold);
@@ -209,7 +210,7 @@ void round_begin(struct round *r, struct roster *who, core_time now)
 {
     bool among_present = r->attempt > 0;
     size_t n = roster_candidates(who, among_present);
-    size_t k = n < r->spec->per_round ? n : r->spec->per_round;
+    size_t k = n < r->places ? n : r->places;
     select_clients(r->spec->seed, r->number, r->attempt, who->order, n, k);
     clear(r);
     for (size_t i = 0; i < k; i++)
@@ -222,7 +223,7 @@ void round_begin(struct round *r, struct roster *who, core_time now)
 int round_resume(struct round *r, struct roster *who, const struct core_attempt *a, core_time now,
                  struct err *e)
 {
-    if (r->state != ROUND_GATHERING || a->round != r->number || a->n > r->spec->per_round)
+    if (r->state != ROUND_GATHERING || a->round != r->number || a->n > r->places)
         return err_set(e, ERR_STATE, "the stored attempt at round %u is none of the next round's",
                        a->round + 1);
     r->attempt = a->attempt;
@@ -261,6 +262,12 @@ static bool numbers_ok(const struct msg_update *u)
     return true;
 }
 
+/* What is in the journal counts: so no more goes there than the round takes. */
+bool round_full(const struct round *r)
+{
+    return r->delivered + r->waiting >= r->spec->per_round;
+}
+
 /* Is this update one that the round waits for? */
 static enum msg_reason check_turn(const struct round *r, const struct member *m,
                                   const struct msg_update *u)
@@ -273,7 +280,7 @@ static enum msg_reason check_turn(const struct round *r, const struct member *m,
         return r->state == ROUND_OPEN || r->attempt == 0 ? REASON_NOT_SELECTED : REASON_LATE;
     if (m->slot->delivered || m->slot->pending != NULL)
         return REASON_DUPLICATE;
-    return r->state == ROUND_OPEN ? REASON_NONE : REASON_LATE;
+    return r->state == ROUND_OPEN && !round_full(r) ? REASON_NONE : REASON_LATE;
 }
 
 static uint64_t weight_of(const struct round *r, const struct msg_update *u)
@@ -439,7 +446,8 @@ bool round_complete(const struct round *r)
     size_t pending = 0;
     for (size_t i = 0; i < r->n; i++)
         pending += !r->slot[i].delivered && !r->slot[i].failed;
-    return r->state == ROUND_OPEN && pending == 0 && r->delivered >= round_quorum(r);
+    return r->state == ROUND_OPEN && (r->delivered == r->spec->per_round ||
+                                      (pending == 0 && r->delivered >= round_quorum(r)));
 }
 
 void round_close(struct round *r, core_time now)

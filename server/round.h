@@ -43,7 +43,8 @@ struct round {
     bool gathered; /* the whole population has been ready once: from now on, a quorum suffices to
                       begin */
     core_time started, deadline;
-    struct slot *slot;     /* per_round, n of them in use, in name order */
+    uint32_t places;       /* spec_selected */
+    struct slot *slot;     /* places, n of them in use, in name order */
     struct tally_row *row; /* of each slot */
     struct tally tally;
     size_t n, delivered;
@@ -90,6 +91,8 @@ int round_resume(struct round *r, struct roster *who, const struct core_attempt 
 /* ROUND_SELECTED -> ROUND_OPEN. */
 void round_open(struct round *r, core_time now);
 
+/* As many updates as the round takes are there or being stored: any other is late. */
+bool round_full(const struct round *r);
 /* The gate. REASON_NONE: the update is in the sum already (a repeat), or now waits to be stored, in
  * m->slot->pending; `conn` is to be told. REASON_INTERNAL: there is no room for it just now. */
 enum msg_reason round_update(struct round *r, struct member *m, const struct msg_update *u,
@@ -98,7 +101,8 @@ enum msg_reason round_update(struct round *r, struct member *m, const struct msg
 const struct core_update *round_next_update(struct round *r);
 /* A slot's update is stored: it is in the sum; or it could not be: it is forgotten. */
 void round_stored(struct round *r, struct slot *s, bool stored);
-/* Nothing more is to be hoped for before the deadline, and there is a quorum. */
+/* per_round updates are in the sum; or nothing more is to be hoped for before the deadline, and
+ * there is a quorum. */
 bool round_complete(const struct round *r);
 /* ROUND_OPEN -> ROUND_CLOSED: next holds the new parameters; or -> ROUND_FAILED. */
 void round_close(struct round *r, core_time now);

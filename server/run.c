@@ -81,6 +81,13 @@ static void feed_aggregator(struct hash_state *h, const struct federation_spec *
         feed(h, "max_update_norm %a", f->max_update_norm);
 }
 
+/* Nor has a round that waits for all that it has selected. */
+static void feed_rounds(struct hash_state *h, const struct federation_spec *f)
+{
+    if (spec_selected(f) > f->per_round)
+        feed(h, "selected %" PRIu32, spec_selected(f));
+}
+
 struct hash run_identity(const struct run_spec *s, const struct hash *model,
                          const struct hash *schema, const struct hash *params)
 {
@@ -101,6 +108,7 @@ struct hash run_identity(const struct run_spec *s, const struct hash *model,
          s->federation.scaffold);
     feed_encoding(h, &s->federation);
     feed_aggregator(h, &s->federation);
+    feed_rounds(h, &s->federation);
     return hash_end(h);
 }
 

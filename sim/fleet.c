@@ -1,4 +1,5 @@
 #include "sim/fleet.h"
+#include "base/rng.h"
 #include "client/agent.h"
 #include <math.h>
 #include <stdio.h>
@@ -10,7 +11,7 @@ struct member {
     struct agent *agent;
     struct wire *wire; /* NULL while not connected */
     uint64_t conn;
-    struct local_state state; /* opened when it first takes part; every update of it counts */
+    struct local_pair state; /* opened when it first takes part */
     bool has_state;
     struct member *next_dirty;
     bool dirty;
@@ -26,7 +27,8 @@ struct fleet {
     struct member *dirty; /* agents that may have outputs, a stack */
     int64_t now;          /* virtual milliseconds: computing takes no time, waiting does */
     uint64_t conns;
-    uint32_t done; /* updates of the present round */
+    uint32_t largest; /* examples of the client that has most */
+    uint32_t done;    /* updates of the present round */
     bool finished;
 };
 
@@ -63,11 +65,16 @@ static void at_client(void *ctx, const struct msg *msg)
     mark(m);
 }
 
+static void report_traffic(struct member *m)
+{
+    core_traffic(m->fleet->core, m->conn, wire_bytes(m->wire, WIRE_CLIENT),
+                 wire_bytes(m->wire, WIRE_SERVER));
+}
+
 static void at_server(void *ctx, const struct msg *msg)
 {
     struct member *m = ctx;
-    core_traffic(m->fleet->core, m->conn, wire_bytes(m->wire, WIRE_CLIENT),
-                 wire_bytes(m->wire, WIRE_SERVER));
+    report_traffic(m);
     core_message(m->fleet->core, m->conn, msg, m->fleet->now);
 }
 
@@ -88,20 +95,46 @@ static int connect_member(struct member *m, struct err *e)
     return 0;
 }
 
+static uint32_t examples_of(const struct fleet *f, uint32_t k)
+{
+    const size_t *off = f->config->partition->off;
+    return (uint32_t)(off[k + 1] - off[k]);
+}
+
+/* Virtual milliseconds. */
+static double duration(const struct fleet *f, uint32_t k, uint32_t round)
+{
+    struct rng r = rng_stream(f->config->spec->federation.seed, round, k, RNG_DURATION);
+    return fabs(rng_normal(&r)) * 100 * examples_of(f, k) / f->largest;
+}
+
 static int start_training(struct member *m, const struct agent_job *job, struct err *e)
 {
     struct fleet *f = m->fleet;
     const struct partition *p = f->config->partition;
     const struct run_spec *spec = f->config->spec;
-    size_t k = (size_t)(m - f->member);
+    uint32_t k = (uint32_t)(m - f->member);
+    struct local_state *state = NULL;
+    bool lost;
     if (local_state_needed(spec) && !m->has_state) {
-        int rc = local_state_open(&m->state, spec, peft_schema(f->config->peft)->count, e);
+        int rc = local_pair_open(&m->state, spec, peft_schema(f->config->peft)->count, e);
         if (rc)
             return rc;
         m->has_state = true;
     }
-    return workers_push(f->workers, job, m->has_state ? &m->state : NULL, p->index + p->off[k],
-                        p->off[k + 1] - p->off[k], e);
+    if (m->has_state)
+        state = local_pair_begin(&m->state, job->counted, &lost);
+    return workers_push(f->workers, job, (double)f->now + duration(f, k, job->round), state,
+                        p->index + p->off[k], examples_of(f, k), e);
+}
+
+/* The agent no longer wants it. */
+static void stop_training(struct member *m)
+{
+    struct fleet *f = m->fleet;
+    const struct err why = {ERR_STATE, "cancelled"};
+    workers_drop(f->workers, (uint32_t)(m - f->member));
+    agent_failed(m->agent, &why, f->now);
 }
 
 static int obey_agent(struct member *m, const struct agent_out *out, struct err *e)
@@ -125,7 +158,8 @@ static int obey_agent(struct member *m, const struct agent_out *out, struct err 
         return 0;
     case AGENT_TRAIN:
         return start_training(m, out->job, e);
-    case AGENT_CANCEL: /* the result comes all the same, and the agent drops it */
+    case AGENT_CANCEL:
+        stop_training(m);
         return 0;
     case AGENT_FINISHED:
         agent_forget(m->agent);
@@ -163,7 +197,10 @@ static int obey_core(struct fleet *f, const struct core_out *out, struct err *e)
     switch (out->kind) {
     case OUT_SEND:
         m = member_of(f, out->conn);
-        return m ? wire_carry(m->wire, WIRE_SERVER, &out->msg, at_client, m, e) : 0;
+        rc = m ? wire_carry(m->wire, WIRE_SERVER, &out->msg, at_client, m, e) : 0;
+        if (m)
+            report_traffic(m);
+        return rc;
     case OUT_CLOSE:
         m = member_of(f, out->conn);
         if (m)
@@ -217,7 +254,9 @@ static int interrupted(const struct fleet *f, struct err *e)
 
 static int take_result(struct fleet *f, struct err *e)
 {
+    int64_t due = (int64_t)workers_due(f->workers);
     const struct work *w = workers_pop(f->workers);
+    f->now = due > f->now ? due : f->now;
     if (w->error.code && f->config->cancel && atomic_load(f->config->cancel))
         return interrupted(f, e);
     if (w->error.code) {
@@ -235,6 +274,8 @@ static int take_result(struct fleet *f, struct err *e)
                              .train_loss = w->result.loss,
                              .seconds = w->result.seconds};
     struct member *m = &f->member[w->client];
+    if (m->has_state)
+        local_pair_end(&m->state, w->round);
     agent_trained(m->agent, &r, f->now);
     mark(m);
     f->done++;
@@ -244,14 +285,22 @@ static int take_result(struct fleet *f, struct err *e)
     return 0;
 }
 
-/* Nobody trains and nothing is to be said: time passes until the next deadline. */
-static int let_time_pass(struct fleet *f, struct err *e)
+static int64_t next_deadline(const struct fleet *f)
 {
     int64_t next = core_deadline(f->core);
     for (uint32_t k = 0; k < f->n; k++) {
         int64_t at = agent_deadline(f->member[k].agent);
         next = at < next ? at : next;
     }
+    return next;
+}
+
+/* Nothing is to be said: time passes until a training is done or a deadline has come. */
+static int let_time_pass(struct fleet *f, struct err *e)
+{
+    int64_t next = next_deadline(f);
+    if (workers_due(f->workers) <= (double)next)
+        return take_result(f, e);
     if (next == CORE_NEVER) {
         char why[256];
         core_status(f->core, f->now, why, sizeof why);
@@ -278,7 +327,7 @@ static int fleet_loop(struct fleet *f, struct err *e)
             return interrupted(f, e);
         if (f->dirty)
             continue;
-        rc = workers_busy(f->workers) ? take_result(f, e) : let_time_pass(f, e);
+        rc = let_time_pass(f, e);
         if (rc)
             return rc;
     }
@@ -290,7 +339,7 @@ static void fleet_release(struct fleet *f)
     for (uint32_t k = 0; f->member && k < f->n; k++) {
         wire_close(f->member[k].wire);
         agent_close(f->member[k].agent);
-        local_state_close(&f->member[k].state);
+        local_pair_close(&f->member[k].state);
     }
     free(f->member);
     trust_close(f->trust);
@@ -302,6 +351,8 @@ static int open_members(struct fleet *f, struct err *e)
     f->member = calloc(f->n, sizeof *f->member);
     if (!f->member)
         return err_set(e, ERR_NOMEM, "no memory for %u clients", f->n);
+    for (uint32_t k = 0; k < f->n; k++)
+        f->largest = examples_of(f, k) > f->largest ? examples_of(f, k) : f->largest;
     for (uint32_t k = f->n;
          k-- > 0;) { /* backwards: the stack of dirty members then starts with client 0 */
         struct member *m = &f->member[k];

@@ -1,6 +1,14 @@
 /* The fleet: N virtual clients (real agents) around the real server core, in one process on a
  * virtual clock. Just another shell beside server.c and client.c: it reports events and carries out
- * decisions. */
+ * decisions.
+ *
+ * Virtual time. A training takes |z| times 100 ms times the client's share of what the largest
+ * client has of examples, z standard normal, drawn for each (seed, round, client): half-normal
+ * durations, as in the experiments of Nguyen et al. 2022 ("Federated Learning with Buffered
+ * Asynchronous Aggregation"). Only their order matters, and they are far below any deadline: they
+ * say whose updates come first where not all count (federation.over_select). So the order of
+ * arrival, and with it the result, is a function of the experiment alone, for any number of threads
+ * and any wire. */
 #ifndef SIM_FLEET_H
 #define SIM_FLEET_H
 

@@ -199,6 +199,7 @@ static const struct setting of_server[] = {
     {"federation.scaffold", "false"},
     {"federation.rounds", "1"},
     {"federation.per_round", "1"},
+    {"federation.over_select", "1"},
     {"local.proximal", "0"},
     {"local.decay_over_run", "false"},
     {"local.carry_optimizer", "false"},

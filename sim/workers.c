@@ -1,13 +1,9 @@
 #include "sim/workers.h"
 #include "client/upload.h"
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* First in, first out. */
-struct queue {
-    struct work *head, **tail;
-};
 
 struct worker {
     struct workers *pool;
@@ -22,36 +18,19 @@ struct worker {
 struct workers {
     struct workers_config config;
     const struct schema *schema;
-    pthread_mutex_t lock; /* guards the queues and stopping */
+    pthread_mutex_t lock; /* guards the list, the progress of its works, and stopping */
     pthread_cond_t pushed, finished;
-    struct queue waiting, done;
+    struct work *first; /* by due, then by client; only the owner's thread changes the list */
     bool stopping;
-    size_t busy;            /* touched by the owner's thread alone */
     struct work *popped;    /* lent to the owner until the next pop */
     struct worker worker[]; /* config.threads */
 };
 
-static void queue_init(struct queue *q)
+static struct work *first_waiting(const struct workers *pool)
 {
-    q->head = NULL;
-    q->tail = &q->head;
-}
-
-static void queue_put(struct queue *q, struct work *w)
-{
-    w->next = NULL;
-    *q->tail = w;
-    q->tail = &w->next;
-}
-
-static struct work *queue_get(struct queue *q)
-{
-    struct work *w = q->head;
-    if (w) {
-        q->head = w->next;
-        if (!q->head)
-            q->tail = &q->head;
-    }
+    struct work *w = pool->first;
+    while (w && w->progress != WORK_WAITING)
+        w = w->next;
     return w;
 }
 
@@ -99,15 +78,16 @@ static void *worker_main(void *arg)
     struct workers *pool = self->pool;
     pthread_mutex_lock(&pool->lock);
     while (!pool->stopping) {
-        struct work *w = queue_get(&pool->waiting);
+        struct work *w = first_waiting(pool);
         if (!w) {
             pthread_cond_wait(&pool->pushed, &pool->lock);
             continue;
         }
+        w->progress = WORK_RUNNING;
         pthread_mutex_unlock(&pool->lock);
         do_work(self, w);
         pthread_mutex_lock(&pool->lock);
-        queue_put(&pool->done, w);
+        w->progress = WORK_DONE;
         pthread_cond_signal(&pool->finished);
     }
     pthread_mutex_unlock(&pool->lock);
@@ -147,8 +127,6 @@ int workers_open(struct workers **out, const struct workers_config *c, struct er
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->pushed, NULL);
     pthread_cond_init(&w->finished, NULL);
-    queue_init(&w->waiting);
-    queue_init(&w->done);
     for (unsigned i = 0; i < c->threads; i++) {
         int rc = worker_open(&w->worker[i], w, e);
         if (rc) {
@@ -177,9 +155,10 @@ void workers_close(struct workers *w)
         free(w->worker[i].control);
         free(w->worker[i].change);
     }
-    struct work *left;
-    while ((left = queue_get(&w->waiting)) || (left = queue_get(&w->done)))
+    for (struct work *left = w->first, *next; left; left = next) {
+        next = left->next;
         work_free(left);
+    }
     work_free(w->popped);
     pthread_cond_destroy(&w->finished);
     pthread_cond_destroy(&w->pushed);
@@ -187,8 +166,25 @@ void workers_close(struct workers *w)
     free(w);
 }
 
-int workers_push(struct workers *w, const struct agent_job *job, struct local_state *state,
-                 const uint32_t *index, size_t n, struct err *e)
+static bool before(const struct work *a, const struct work *b)
+{
+    return a->due != b->due ? a->due < b->due : a->client < b->client;
+}
+
+static void enlist(struct workers *w, struct work *work)
+{
+    struct work **at = &w->first;
+    pthread_mutex_lock(&w->lock);
+    while (*at && before(*at, work))
+        at = &(*at)->next;
+    work->next = *at;
+    *at = work;
+    pthread_cond_signal(&w->pushed);
+    pthread_mutex_unlock(&w->lock);
+}
+
+int workers_push(struct workers *w, const struct agent_job *job, double due,
+                 struct local_state *state, const uint32_t *index, size_t n, struct err *e)
 {
     struct work *work = calloc(1, sizeof *work);
     size_t room = coder_room(w->schema->packed); /* for the update, too */
@@ -203,32 +199,46 @@ int workers_push(struct workers *w, const struct agent_job *job, struct local_st
                           .state = state,
                           .index = index,
                           .n = n,
-                          .params = copy};
+                          .params = copy,
+                          .due = due};
     memcpy(work->params, job->params, job->len);
     if (job->control) {
         work->control = copy + room;
         memcpy(work->control, job->control, job->len);
     }
-    w->busy++;
-    pthread_mutex_lock(&w->lock);
-    queue_put(&w->waiting, work);
-    pthread_cond_signal(&w->pushed);
-    pthread_mutex_unlock(&w->lock);
+    enlist(w, work);
     return 0;
 }
 
-size_t workers_busy(const struct workers *w)
+double workers_due(const struct workers *w)
 {
-    return w->busy;
+    return w->first ? w->first->due : (double)INFINITY;
 }
 
 const struct work *workers_pop(struct workers *w)
 {
     work_free(w->popped);
     pthread_mutex_lock(&w->lock);
-    while (!(w->popped = queue_get(&w->done)))
+    w->popped = w->first;
+    while (w->popped->progress != WORK_DONE)
         pthread_cond_wait(&w->finished, &w->lock);
+    w->first = w->popped->next;
     pthread_mutex_unlock(&w->lock);
-    w->busy--;
     return w->popped;
+}
+
+void workers_drop(struct workers *w, uint32_t client)
+{
+    struct work **at = &w->first;
+    while (*at && (*at)->client != client)
+        at = &(*at)->next;
+    struct work *work = *at;
+    if (!work)
+        return;
+    pthread_mutex_lock(&w->lock);
+    while (work->progress == WORK_RUNNING)
+        pthread_cond_wait(&w->finished, &w->lock);
+    *at = work->next;
+    pthread_mutex_unlock(&w->lock);
+    work_free(work);
 }

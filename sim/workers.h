@@ -1,5 +1,7 @@
 /* Worker threads that train virtual clients: each has its own single-threaded trainer, so that a
- * core is busy with one client at a time and results do not depend on the number of threads. */
+ * core is busy with one client at a time and results do not depend on the number of threads. Every
+ * work has a virtual time at which it is done: works are taken in that order, and begun in it, too,
+ * so that what may be dropped before its time has come is begun last. */
 #ifndef SIM_WORKERS_H
 #define SIM_WORKERS_H
 
@@ -24,6 +26,8 @@ struct work {
     unsigned char *control;
     struct train_result result;
     struct err error; /* code 0: trained */
+    double due;       /* virtual milliseconds */
+    enum progress { WORK_WAITING, WORK_RUNNING, WORK_DONE } progress;
     struct work *next;
 };
 
@@ -42,14 +46,17 @@ struct workers;
 int workers_open(struct workers **out, const struct workers_config *c, struct err *e) MUST_CHECK;
 /* Waits for running work; drops what is queued. */
 void workers_close(struct workers *w);
-/* Queues the job of a client that keeps `state` and has examples index[0..n); what the job points
- * to is copied. ERR_NOMEM. */
-int workers_push(struct workers *w, const struct agent_job *job, struct local_state *state,
-                 const uint32_t *index, size_t n, struct err *e) MUST_CHECK;
-/* How many are pushed and not yet popped. */
-size_t workers_busy(const struct workers *w);
-/* Waits for a finished work; it stays valid until the next pop or close. Call only while
- * workers_busy. */
+/* Queues the job of a client that keeps `state` and has examples index[0..n), done at `due`; what
+ * the job points to is copied. ERR_NOMEM. */
+int workers_push(struct workers *w, const struct agent_job *job, double due,
+                 struct local_state *state, const uint32_t *index, size_t n,
+                 struct err *e) MUST_CHECK;
+/* When the next work is done: the least of `due`, and of equal ones that of the least client;
+ * INFINITY: there is none. */
+double workers_due(const struct workers *w);
+/* Waits for that work; it stays valid until the next pop or close. Call only when there is one. */
 const struct work *workers_pop(struct workers *w);
+/* Forgets the work of a client, if it has one; when this returns nobody works on it. */
+void workers_drop(struct workers *w, uint32_t client);
 
 #endif

@@ -126,6 +126,7 @@ static const cyaml_strval_t server_optimizer_words[] = {
 const cyaml_schema_field_t conf_federation_fields[] = {
     UINT(struct federation_spec, clients),
     UINT(struct federation_spec, per_round),
+    FLOAT(struct federation_spec, over_select),
     UINT(struct federation_spec, quorum),
     UINT(struct federation_spec, rounds),
     UINT(struct federation_spec, deadline_s),

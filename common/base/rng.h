@@ -20,6 +20,7 @@ enum rng_purpose {
     RNG_MASK = 9,      /* tokens that a language model has to guess */
     RNG_UPLOAD = 10,   /* rounding of an update's values */
     RNG_DOWNLOAD = 11, /* rounding of a task's values */
+    RNG_DURATION = 12, /* how long a simulated client trains */
 };
 
 struct rng {

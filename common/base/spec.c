@@ -1,5 +1,6 @@
 #include "base/spec.h"
 #include <inttypes.h>
+#include <math.h>
 
 static int check_krum(const struct federation_spec *f, uint64_t quorum, struct err *e)
 {
@@ -41,6 +42,15 @@ static int check_aggregator(const struct federation_spec *f, struct err *e)
     return f->aggregator == AGGREGATION_KRUM ? check_krum(f, quorum, e) : 0;
 }
 
+uint32_t spec_selected(const struct federation_spec *f)
+{
+    /* 1.1 times 10 is 11, whatever 1.1 is in binary. */
+    double n = ceil(f->over_select * f->per_round * (1 - 1e-12));
+    if (!(n > f->per_round))
+        return f->per_round;
+    return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
 int spec_check_federation(const struct federation_spec *f, struct err *e)
 {
     if (f->clients < 1 || f->per_round < 1 || f->deadline_s < 1)
@@ -50,6 +60,11 @@ int spec_check_federation(const struct federation_spec *f, struct err *e)
         return err_set(e, ERR_CONFIG,
                        "federation.per_round is %u, more than federation.clients, which is %u",
                        f->per_round, f->clients);
+    if (spec_selected(f) > f->clients)
+        return err_set(e, ERR_CONFIG,
+                       "federation.over_select %g selects %" PRIu32
+                       " clients for a round, more than federation.clients, which is %" PRIu32,
+                       f->over_select, spec_selected(f), f->clients);
     if (f->quorum > f->per_round)
         return err_set(e, ERR_CONFIG,
                        "federation.quorum is %u, more than federation.per_round, which is %u",

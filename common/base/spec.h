@@ -140,8 +140,11 @@ enum aggregation {
 
 struct federation_spec {
     uint32_t clients;   /* population */
-    uint32_t per_round; /* selected each round */
-    uint32_t quorum;    /* updates needed to commit a round at its deadline; 0: all selected */
+    uint32_t per_round; /* updates that make a round */
+    /* per_round times this are selected, and the round ends with the first per_round updates
+     * (Bonawitz et al. 2019, section 2.2); 1 or less: no more than per_round. */
+    double over_select;
+    uint32_t quorum; /* updates needed to commit a round at its deadline; 0: per_round */
     uint32_t rounds;
     uint32_t deadline_s;           /* from the start of a round */
     enum partition_kind partition; /* simulation only */
@@ -173,8 +176,10 @@ struct federation_spec {
 /* Clients of a round that AGGREGATION_KRUM compares at most, each with each. */
 enum { KRUM_MAX_CLIENTS = 1024 };
 
-/* ERR_CONFIG when numbers contradict each other: fewer clients than a round has, updates in a round
- * than its quorum, or in a quorum than the aggregator needs against as many hostile ones. */
+/* How many clients a round selects, rounded up; UINT32_MAX if more. */
+uint32_t spec_selected(const struct federation_spec *f);
+/* ERR_CONFIG when numbers contradict each other: fewer clients than a round selects, updates in a
+ * round than its quorum, or in a quorum than the aggregator needs against as many hostile ones. */
 int spec_check_federation(const struct federation_spec *f, struct err *e) MUST_CHECK;
 
 struct run_spec {

@@ -180,6 +180,61 @@ Test(agent, an_update_trained_while_away_is_offered_on_return)
     expect_nothing();
 }
 
+static void withdraw(uint32_t round)
+{
+    struct msg m = {.receipt = {.round = round, .reason = REASON_LATE}};
+    deliver_run(MSG_RECEIPT, m, RUN);
+}
+
+Test(agent, stops_what_the_server_withdraws)
+{
+    const struct err stopped = {ERR_STATE, "cancelled"};
+    get_ready();
+    task(3, 1);
+    expect(AGENT_TRAIN);
+    withdraw(2); /* of a round before: not this one */
+    expect_nothing();
+    withdraw(3);
+    expect(AGENT_CANCEL);
+    withdraw(3);
+    expect_nothing();
+    task(4, 2); /* waits until the shell has stopped */
+    expect_nothing();
+    agent_failed(agent, &stopped, now);
+    expect(AGENT_TRAIN);
+    cr_assert_eq(out.job->round, 4);
+    trained(5);
+    sent_update(4, 5);
+    withdraw(4); /* crossed the update: its own receipt will say so */
+    expect_nothing();
+}
+
+Test(agent, a_result_that_comes_after_the_withdrawal_is_not_offered)
+{
+    get_ready();
+    task(3, 1);
+    expect(AGENT_TRAIN);
+    withdraw(3);
+    expect(AGENT_CANCEL);
+    trained(5);
+    expect_nothing();
+    cr_assert_eq(agent_deadline(agent), AGENT_NEVER); /* and not held against anybody */
+}
+
+Test(agent, stops_what_belongs_to_a_round_that_is_over)
+{
+    get_ready();
+    task(3, 1);
+    expect(AGENT_TRAIN);
+    lose_connection();
+    connect_to_server();
+    welcome_run(RUN, 4);
+    expect(AGENT_CANCEL);
+    expect_send(MSG_READY);
+    trained(5);
+    expect_nothing();
+}
+
 Test(agent, training_goes_on_over_a_reconnect)
 {
     get_ready();

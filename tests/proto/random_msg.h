@@ -150,6 +150,7 @@ static inline struct federation_spec random_federation_spec(struct maker *m)
     return (struct federation_spec){
         .clients = 1 + below(m, 10000000),
         .per_round = 1 + below(m, 10000000),
+        .over_select = rng_uniform(&m->rng),
         .quorum = below(m, 10000001),
         .rounds = below(m, 1000001),
         .deadline_s = below(m, 604801),
@@ -286,9 +287,9 @@ static inline bool same_peft(const struct peft_spec *p, const struct peft_spec *
 
 static inline bool same_federation(const struct federation_spec *f, const struct federation_spec *g)
 {
-    return f->clients == g->clients && f->per_round == g->per_round && f->quorum == g->quorum &&
-           f->rounds == g->rounds && f->deadline_s == g->deadline_s &&
-           f->partition == g->partition && f->alpha == g->alpha &&
+    return f->clients == g->clients && f->per_round == g->per_round &&
+           f->over_select == g->over_select && f->quorum == g->quorum && f->rounds == g->rounds &&
+           f->deadline_s == g->deadline_s && f->partition == g->partition && f->alpha == g->alpha &&
            same_text(f->column, g->column) && f->weighted == g->weighted &&
            f->optimizer == g->optimizer && f->server_lr == g->server_lr &&
            f->server_beta1 == g->server_beta1 && f->server_beta2 == g->server_beta2 &&

@@ -214,11 +214,13 @@ static void drain_to(struct world *w, struct record *r)
     }
 }
 
-/* The first round of a federation of 6, of whom 4 are selected, as far as `delivered` updates. */
-static void play_first(struct world *w, struct record *r, enum aggregation how, int delivered)
+/* The first round of a federation of 6, of whom 4 are to deliver, as far as `delivered` updates. */
+static void play_first(struct world *w, struct record *r, enum aggregation how, double over_select,
+                       int delivered)
 {
     unsigned char packed[4 * WORLD_VALUES];
     world_open(w, 6, 4, 0, 1);
+    w->spec.federation.over_select = over_select;
     world_aggregate(w, how);
     for (int k = 0; k < 6; k++) {
         struct puppet *p = &w->client[k];
@@ -242,17 +244,17 @@ static void play_first(struct world *w, struct record *r, enum aggregation how, 
     }
 }
 
-static void go_on_by(enum aggregation how)
+static void go_on_by(enum aggregation how, double over_select)
 {
     struct world whole;
     struct record all = {0};
-    play_first(&whole, &all, how, 4);
+    play_first(&whole, &all, how, over_select, 4);
     cr_assert_eq(whole.commits, 1);
     for (int stored = 0; stored <= 4; stored++) {
         struct world w;
         struct record r = {0};
         struct err e = {0};
-        play_first(&w, &r, how, stored);
+        play_first(&w, &r, how, over_select, stored);
         core_close(w.core);
         struct core_config c = world_config(&w);
         cr_assert_eq(core_open(&w.core, &c, w.now, &e), 0);
@@ -271,7 +273,8 @@ static void go_on_by(enum aggregation how)
         }
         world_drain(&w);
         world_join_all(&w, 6); /* only those are asked whose update is not there */
-        cr_assert_eq(world_play(&w, 0, forwards, 6), (unsigned)(4 - stored));
+        unsigned asked = (over_select > 1 ? 6 : 4) - (unsigned)stored;
+        cr_assert_eq(world_play(&w, 0, forwards, 6), stored < 4 ? asked : 0);
         cr_assert_eq(w.begins, 0);
         cr_assert_eq(w.commits, 1);
         cr_assert_eq(w.commit[0].n, 4);
@@ -285,8 +288,10 @@ static void go_on_by(enum aggregation how)
 
 Test(core_journal, a_core_goes_on_in_the_round_of_its_predecessor)
 {
-    for (int how = AGGREGATION_FEDAVG; how <= AGGREGATION_KRUM; how++)
-        go_on_by((enum aggregation)how);
+    for (int how = AGGREGATION_FEDAVG; how <= AGGREGATION_KRUM; how++) {
+        go_on_by((enum aggregation)how, 1);
+        go_on_by((enum aggregation)how, 1.5);
+    }
 }
 
 Test(core_journal, what_is_stored_passes_the_gate_once_more)
@@ -294,7 +299,7 @@ Test(core_journal, what_is_stored_passes_the_gate_once_more)
     struct world w;
     struct record r = {0};
     struct err e = {0};
-    play_first(&w, &r, AGGREGATION_FEDAVG, 2);
+    play_first(&w, &r, AGGREGATION_FEDAVG, 1, 2);
     core_close(w.core);
     struct core_config c = world_config(&w);
     cr_assert_eq(core_open(&w.core, &c, w.now, &e), 0);

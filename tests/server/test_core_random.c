@@ -60,8 +60,9 @@ static void check_commit(const struct world *w, unsigned i)
 {
     const struct federation_spec *f = &w->spec.federation;
     cr_assert_eq(w->commit[i].round, i);
-    cr_assert_leq(w->commit[i].selected, f->per_round);
+    cr_assert_leq(w->commit[i].selected, spec_selected(f));
     cr_assert_leq(w->commit[i].n, w->commit[i].selected);
+    cr_assert_leq(w->commit[i].n, f->per_round);
     cr_assert_geq(w->commit[i].n, f->quorum > 0 ? f->quorum : f->per_round);
     for (int v = 0; v < WORLD_VALUES; v++)
         cr_assert(isfinite(w->commit[i].params[v]));
@@ -89,6 +90,8 @@ Test(core_random, invariants_hold_under_random_events)
         struct rng r = rng_stream(7, run, 0, RNG_TEST);
         uint32_t per_round = 1 + rng_below(&r, 5);
         world_open(&w, 7, per_round, rng_below(&r, per_round + 1), 10);
+        w.spec.federation.over_select = 1 + 0.4 * (run % 2);
+        world_reopen(&w);
         w.hold = run % 3 == 0;
         for (int i = 0; i < EVENTS && !core_finished(w.core); i++) {
             random_event(&w, &r);

@@ -16,6 +16,7 @@ struct puppet {
     char name[16];
     uint64_t conn; /* 0: not connected */
     unsigned heard[MSG_TYPES];
+    unsigned withdrawn; /* of the receipts heard, those that withdraw a task */
     uint32_t task_round;
     uint64_t deadline_ms;
     float task[WORLD_VALUES];
@@ -103,16 +104,22 @@ static inline void world_open(struct world *w, uint32_t clients, uint32_t per_ro
     cr_assert_eq(core_open(&w->core, &c, w->now, &e), 0, "%s", e.text);
 }
 
-/* Before anybody has come: the same world with another aggregator. */
-static inline void world_aggregate(struct world *w, enum aggregation how)
+/* Before anybody has come: the same world with a spec that has changed. */
+static inline void world_reopen(struct world *w)
 {
     struct err e = {0};
     struct core_config c = world_config(w);
+    core_close(w->core);
+    cr_assert_eq(core_open(&w->core, &c, w->now, &e), 0, "%s", e.text);
+}
+
+/* The same for another aggregator. */
+static inline void world_aggregate(struct world *w, enum aggregation how)
+{
     w->spec.federation.aggregator = how;
     w->spec.federation.clip_norm = 0.005;
     w->spec.federation.krum_keep = 1;
-    core_close(w->core);
-    cr_assert_eq(core_open(&w->core, &c, w->now, &e), 0, "%s", e.text);
+    world_reopen(w);
 }
 
 static inline void world_close(struct world *w)
@@ -157,6 +164,7 @@ static inline void world_hear(struct world *w, const struct core_out *out)
                      0);
     } else if (out->msg.type == MSG_RECEIPT) {
         p->receipt = out->msg.receipt;
+        p->withdrawn += msg_withdraws(&out->msg.receipt);
     } else if (out->msg.type == MSG_GOODBYE) {
         p->goodbye = out->msg.goodbye;
     }

@@ -128,6 +128,31 @@ static void use_krum(struct run_spec *s)
     s->federation.krum_keep = 1;
 }
 
+static void use_over_select(struct run_spec *s)
+{
+    s->federation.over_select = 2;
+}
+
+/* What a client keeps must be what counted. */
+static void use_over_select_scaffold(struct run_spec *s)
+{
+    use_over_select(s);
+    s->federation.scaffold = true;
+    s->local.carry_optimizer = true;
+}
+
+static void use_over_select_topk(struct run_spec *s)
+{
+    use_over_select(s);
+    use_encodings(s, "topk", "fp16", true);
+}
+
+static void use_over_select_krum(struct run_spec *s)
+{
+    use_over_select(s);
+    use_krum(s);
+}
+
 static void use_all(struct run_spec *s)
 {
     use_proximal(s);
@@ -161,6 +186,10 @@ static const struct variant variants[] = {
     {"int8", use_int8_down},
     {"topk", use_topk},
     {"all together, topk", use_all_topk},
+    {"over-selection", use_over_select},
+    {"over-selection, scaffold and moments", use_over_select_scaffold},
+    {"over-selection, topk", use_over_select_topk},
+    {"over-selection, krum", use_over_select_krum},
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
 static const struct variant plain = {"plain", NULL};
