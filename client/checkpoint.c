@@ -1,6 +1,7 @@
 #include "client/checkpoint.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "model/jsontext.h"
 #include <errno.h>
 #include <limits.h>
 #include <stdint.h>
@@ -18,13 +19,13 @@ enum { HEAD = sizeof magic + sizeof(uint64_t) };
 
 struct sink {
     FILE *f;
-    struct hash_state *hash;
+    struct hash_state hash;
     const char *path;
 };
 
 static int put(struct sink *s, const void *bytes, size_t len, struct err *e)
 {
-    hash_feed(s->hash, bytes, len);
+    hash_feed(&s->hash, bytes, len);
     return fwrite(bytes, 1, len, s->f) == len ? 0 : err_sys(e, ERR_IO, errno, "%s", s->path);
 }
 
@@ -39,7 +40,7 @@ static int put_all(struct sink *s, const char *settings, const struct checkpoint
         rc = put(s, settings, len, e);
     for (size_t i = 0; i < n && !rc; i++)
         rc = put(s, part[i].bytes, part[i].len, e);
-    struct hash hash = hash_end(s->hash);
+    struct hash hash = hash_end(&s->hash);
     if (!rc && (fwrite(hash.byte, 1, HASH_BYTES, s->f) != HASH_BYTES || fflush(s->f) ||
                 fsync(fileno(s->f))))
         rc = err_sys(e, ERR_IO, errno, "%s", s->path);
@@ -52,13 +53,13 @@ int checkpoint_write(const char *path, const json_t *settings, const struct chec
     char temp[PATH_MAX];
     if (snprintf(temp, sizeof temp, "%s.tmp", path) >= (int)sizeof temp)
         return err_set(e, ERR_IO, "%.60s...: the path is too long", path);
-    char *text = json_dumps(settings, JSON_COMPACT);
+    char *text = jsontext(settings, JSON_COMPACT);
     struct sink s = {.f = text ? fopen(temp, "wbe") : NULL, .path = temp};
     int rc = text ? 0 : err_set(e, ERR_NOMEM, "%s: no memory to write it", path);
     if (!rc && !s.f)
         rc = err_sys(e, ERR_IO, errno, "%s", temp);
     if (!rc) {
-        s.hash = hash_begin();
+        hash_begin(&s.hash);
         rc = put_all(&s, text, part, n, e);
         if (fclose(s.f) && !rc)
             rc = err_sys(e, ERR_IO, errno, "%s", temp);
@@ -83,7 +84,7 @@ static int compare(const char *path, const json_t *then, const json_t *now, stru
         if (json_equal(old, value))
             continue;
         const size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION(15);
-        char *was = json_dumps(old, flags), *is = json_dumps(value, flags);
+        char *was = jsontext(old, flags), *is = jsontext(value, flags);
         err_set(
             e, ERR_STATE,
             "%s: made with other settings: %s was %.80s and is %.80s: take the former settings, "

@@ -2,6 +2,7 @@
 #include "client/cmd.h"
 #include "client/experiment.h"
 #include "client/tuned.h"
+#include "model/jsontext.h"
 #include "nn/kernels.h"
 #include "text/dataset.h"
 #include <inttypes.h>
@@ -165,7 +166,7 @@ static int print_text(const json_t *root, struct err *e)
         printf("%s\n", section);
         json_object_foreach(part, key, value)
         {
-            char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+            char *text = jsontext(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
             if (!text)
                 return err_set(e, ERR_NOMEM, "out of memory");
             if (json_is_string(value))

@@ -49,7 +49,7 @@ static int feed_tokenizer(struct hash_state *h, const char *dir, struct err *e)
 static int identify(const struct corpus_spec *corpus, const char *tokenizer_dir, size_t length,
                     struct hash *out, struct err *e)
 {
-    struct hash_state *h = hash_begin();
+    struct hash_state state, *h = hash_begin(&state);
     const uint64_t settings[] = {length, corpus->unit, corpus->n};
     const char *field = corpus->field ? corpus->field : "text";
     hash_feed(h, settings, sizeof settings);

@@ -90,7 +90,7 @@ static void feed_text(struct hash_state *h, const char *text)
 
 struct hash msg_update_id(const struct msg_update *u, const char *client)
 {
-    struct hash_state *h = hash_begin();
+    struct hash_state state, *h = hash_begin(&state);
     feed_text(h, u->run_id);
     feed_u32(h, u->round);
     feed_text(h, client);

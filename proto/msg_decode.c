@@ -35,16 +35,25 @@ struct pool {
     struct arena *mem;
     unsigned char *at;
     size_t left;
+    bool starved; /* the machine had no more, within the cap */
 };
+
+static void *take(struct pool *p, size_t size)
+{
+    void *piece = arena_alloc(p->mem, size);
+    if (!piece && p->mem->cap - p->mem->held >= size + BLOCK)
+        p->starved = true;
+    return piece;
+}
 
 static void *pool_alloc(void *data, size_t size)
 {
     struct pool *p = data;
     if (size > BLOCK / 4)
-        return arena_alloc(p->mem, size);
+        return take(p, size);
     size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
     if (size > p->left) {
-        unsigned char *block = arena_alloc(p->mem, BLOCK);
+        unsigned char *block = take(p, BLOCK);
         if (!block)
             return NULL;
         p->at = block;
@@ -481,6 +490,8 @@ int msg_decode(enum msg_type type, const unsigned char *payload, size_t len, str
     ProtobufCAllocator allocator = {pool_alloc, pool_free, &pool};
     const ProtobufCMessage *p =
         protobuf_c_message_unpack(kinds[type].form, &allocator, len, payload);
+    if (!p && pool.starved)
+        return err_set(e, ERR_NOMEM, "%s: no memory for %zu bytes", msg_type_name(type), len);
     if (!p)
         return err_set(e, ERR_PROTO, "%s: not a protobuf message, or needs too much memory",
                        msg_type_name(type));

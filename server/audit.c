@@ -1,5 +1,6 @@
 #include "server/audit.h"
 #include "base/file.h"
+#include "model/jsontext.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -44,7 +45,7 @@ static char *compose(const struct audit *a, int64_t now, const char *event, json
                           "prev", prev, "event", event);
     char *text = NULL;
     if (j != NULL && (detail == NULL || json_object_update(j, detail) == 0))
-        text = json_dumps(j, JSON_COMPACT | JSON_PRESERVE_ORDER);
+        text = jsontext(j, JSON_COMPACT | JSON_PRESERVE_ORDER);
     json_decref(j);
     return text;
 }

@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "model/jsontext.h"
 #include "server/server.h"
 #include "server/server_state.h"
 #include <errno.h>
@@ -46,7 +47,7 @@ static char *describe(struct server *s)
                           (int)s->port, "enroll_port", (int)s->enroll_port, "metrics_port",
                           s->observe.http != NULL ? (int)http_port(s->observe.http) : 0, "refusals",
                           refusals(s->core));
-    char *text = j != NULL ? json_dumps(j, JSON_COMPACT) : NULL;
+    char *text = jsontext(j, JSON_COMPACT);
     json_decref(j);
     return text;
 }

@@ -1,3 +1,4 @@
+#include "model/jsontext.h"
 #include "server/observe.h"
 #include "server/server_state.h"
 #include <dirent.h>
@@ -81,7 +82,7 @@ static int write_health(struct server *s, struct http_page *page)
                           "state", state, "trouble", trouble);
     if (trouble != NULL || s->stopping)
         page->status = HTTP_UNAVAILABLE;
-    char *text = json_dumps(j, JSON_COMPACT);
+    char *text = jsontext(j, JSON_COMPACT);
     int rc = text != NULL ? buf_printf(&page->body, "%s\n", text) : ERR_NOMEM;
     free(text);
     json_decref(j);

@@ -91,7 +91,7 @@ static void feed_rounds(struct hash_state *h, const struct federation_spec *f)
 struct hash run_identity(const struct run_spec *s, const struct hash *model,
                          const struct hash *schema, const struct hash *params)
 {
-    struct hash_state *h = hash_begin();
+    struct hash_state state, *h = hash_begin(&state);
     feed(h, "fedpet run 1");
     hash_feed(h, model->byte, HASH_BYTES);
     hash_feed(h, schema->byte, HASH_BYTES);

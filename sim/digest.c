@@ -66,7 +66,7 @@ int digest_path(const char *path, struct digest *out, struct err *e)
     if (stat(path, &st) != 0)
         return err_sys(e, ERR_IO, errno, "%s", path);
     struct digest d = {0};
-    struct hash_state *h = hash_begin();
+    struct hash_state state, *h = hash_begin(&state);
     int rc =
         S_ISDIR(st.st_mode) ? feed_folder(h, path, &d, e) : file_feed(h, path, &d.train_bytes, e);
     d.hash = hash_end(h);

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "model/jsonfile.h"
+#include "model/jsontext.h"
 #include "sim/prepare_rows.h"
 #include <limits.h>
 #include <stdio.h>
@@ -22,18 +23,12 @@ static bool is_chosen(const struct prepare_row *row, const struct choice *c)
     return row->owner && (!c->client || row->owner == c->client);
 }
 
-static int append(const char *bytes, size_t n, void *to)
-{
-    return buf_append(to, bytes, n) ? -1 : 0;
-}
-
 static int append_row(const struct prepare_rows *r, const struct prepare_row *row, struct buf *to)
 {
     json_t *json =
         json_pack("{s:s, s:s, s:s*, s:s}", "text", row->text, "label", r->label[row->label],
                   "owner", row->owner, "package", row->package->name);
-    int rc = !json || json_dump_callback(json, append, to, JSON_COMPACT | JSON_PRESERVE_ORDER) ||
-             buf_append(to, "\n", 1);
+    int rc = jsontext_line(json, JSON_COMPACT | JSON_PRESERVE_ORDER, to);
 
     json_decref(json);
     return rc;
@@ -95,8 +90,7 @@ static int write_labels(const struct prepare_rows *r, const char *out, struct er
 static int append_quoted(struct buf *to, const char *key, const char *value)
 {
     json_t *json = json_string(value);
-    int rc = buf_printf(to, "%s", key) || !json ||
-             json_dump_callback(json, append, to, JSON_ENCODE_ANY) || buf_append(to, "\n", 1);
+    int rc = buf_printf(to, "%s", key) || jsontext_line(json, JSON_ENCODE_ANY, to);
 
     json_decref(json);
     return rc;

@@ -1,6 +1,7 @@
 #include "sim/processes.h"
 #include "base/file.h"
 #include "model/jsonfile.h"
+#include "model/jsontext.h"
 #include "server/server.h"
 #include "server/store.h"
 #include "sim/child.h"
@@ -107,7 +108,7 @@ static char *labels_text(const struct dataset *d)
     json_t *list = json_array();
     for (uint32_t l = 0; l < d->n_labels; l++)
         json_array_append_new(list, json_string(d->label_name[l]));
-    char *text = json_dumps(list, JSON_COMPACT);
+    char *text = jsontext(list, JSON_COMPACT);
     json_decref(list);
     return text;
 }

@@ -1,6 +1,7 @@
 #include "sim/results.h"
 #include "base/file.h"
 #include "model/jsonfile.h"
+#include "model/jsontext.h"
 #include "server/sql.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -237,7 +238,7 @@ static int put_rounds(struct results *r, const char *id, const char *path, struc
 
 static int put_summary(struct results *r, const char *id, const json_t *summary, struct err *e)
 {
-    char *text = json_dumps(summary, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    char *text = jsontext(summary, JSON_COMPACT | JSON_REAL_PRECISION(9));
     if (!text)
         return err_set(e, ERR_NOMEM, "no memory for a summary");
     int rc =

@@ -272,7 +272,7 @@ static int identify(struct expansion *x, struct suite_cell *c, const struct over
     char head[128];
     int n = snprintf(head, sizeof head, "fedpet %s, %s, %u clients\n", FEDPET_VERSION,
                      baseline_name(c->baseline.kind), c->baseline.clients);
-    struct hash_state *h = hash_begin();
+    struct hash_state state, *h = hash_begin(&state);
     hash_feed(h, head, (size_t)n);
     hash_feed(h, text, strlen(text));
     struct hash id = hash_end(h);

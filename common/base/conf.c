@@ -48,10 +48,12 @@ static int parse_defaults(struct arena *mem, const struct conf_type *type, struc
 {
     const char *text = type->defaults ? type->defaults : "";
 
-    if (parse_map(mem, source_default, false, text, strlen(text), root, e))
+    int rc = parse_map(mem, source_default, false, text, strlen(text), root, e);
+
+    if (rc && rc != ERR_NOMEM)
         return err_set(e, ERR_INTERNAL, "the built-in configuration is wrong: %s",
                        e ? e->text : "");
-    return 0;
+    return rc;
 }
 
 /* The value of an override: text as it is for a string key (paths and addresses are full of YAML's

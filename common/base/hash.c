@@ -1,53 +1,41 @@
+#define OPENSSL_SUPPRESS_DEPRECATED /* the functions of OpenSSL 1.1: the later ones allocate, and  \
+                                       so can fail */
 #include "base/hash.h"
 
-#include <openssl/evp.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <openssl/sha.h>
 
-struct hash_state {
-    EVP_MD_CTX *md;
-};
+_Static_assert(sizeof(SHA256_CTX) <= sizeof(struct hash_state), "the state has room for OpenSSL's");
 
-/* SHA-256 of bytes in memory cannot fail but for want of memory. */
-static void must(bool ok)
+static SHA256_CTX *context(struct hash_state *h)
 {
-    if (ok)
-        return;
-    fputs("fatal: no memory for SHA-256\n", stderr);
-    abort();
+    return (SHA256_CTX *)(void *)h->memory;
 }
 
 struct hash hash_of(const void *bytes, size_t len)
 {
-    struct hash h;
+    struct hash_state state;
 
-    must(EVP_Digest(bytes, len, h.byte, NULL, EVP_sha256(), NULL) == 1);
-    return h;
+    hash_begin(&state);
+    hash_feed(&state, bytes, len);
+    return hash_end(&state);
 }
 
-struct hash_state *hash_begin(void)
+struct hash_state *hash_begin(struct hash_state *h)
 {
-    struct hash_state *h = malloc(sizeof *h);
-
-    must(h != NULL);
-    h->md = EVP_MD_CTX_new();
-    must(h->md && EVP_DigestInit_ex(h->md, EVP_sha256(), NULL) == 1);
+    SHA256_Init(context(h));
     return h;
 }
 
 void hash_feed(struct hash_state *h, const void *bytes, size_t len)
 {
-    must(EVP_DigestUpdate(h->md, bytes, len) == 1);
+    SHA256_Update(context(h), bytes, len);
 }
 
 struct hash hash_end(struct hash_state *h)
 {
     struct hash out;
 
-    must(EVP_DigestFinal_ex(h->md, out.byte, NULL) == 1);
-    EVP_MD_CTX_free(h->md);
-    free(h);
+    SHA256_Final(out.byte, context(h));
     return out;
 }
 

@@ -20,10 +20,12 @@ static inline bool hash_same(const struct hash *a, const struct hash *b)
 }
 
 struct hash hash_of(const void *bytes, size_t len);
-/* Incremental: begin, feed any number of times, end (which frees the state). Aborts only when
- * OpenSSL has no memory. */
-struct hash_state;
-struct hash_state *hash_begin(void);
+/* Incremental: begin, feed any number of times, end. The state is the caller's; nothing is
+ * allocated, nothing can fail. hash_begin returns its argument. */
+struct hash_state {
+    uint64_t memory[16];
+};
+struct hash_state *hash_begin(struct hash_state *h);
 void hash_feed(struct hash_state *h, const void *bytes, size_t len);
 struct hash hash_end(struct hash_state *h);
 /* Lower-case hexadecimal. */

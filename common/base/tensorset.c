@@ -123,7 +123,7 @@ static void feed_u64(struct hash_state *h, uint64_t v)
  * bytes. */
 void schema_seal(struct schema *s)
 {
-    struct hash_state *h = hash_begin();
+    struct hash_state state, *h = hash_begin(&state);
 
     feed_u64(h, s->n);
     for (size_t i = 0; i < s->n; i++) {
@@ -239,7 +239,7 @@ int tensorset_unpack(const struct schema *s, const unsigned char *in, size_t len
 struct hash tensorset_hash(const struct schema *s, const float *values)
 {
     unsigned char block[HASH_BLOCK];
-    struct hash_state *h = hash_begin();
+    struct hash_state state, *h = hash_begin(&state);
 
     for (size_t i = 0; i < s->n; i++) {
         const struct tensor_spec *t = &s->tensor[i];

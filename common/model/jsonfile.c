@@ -1,5 +1,6 @@
 #include "model/jsonfile.h"
 #include "base/file.h"
+#include "model/jsontext.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,15 +26,9 @@ int jsonfile_read(const char *path, size_t limit, size_t flags, json_t **root, s
     return 0;
 }
 
-/* The text of `json`, malloc'ed; NULL without memory. */
-static char *dump(const json_t *json, size_t flags)
-{
-    return json != NULL ? json_dumps(json, flags) : NULL;
-}
-
 int jsonfile_write(const json_t *json, size_t flags, const char *path, struct err *e)
 {
-    char *text = dump(json, flags | JSON_INDENT(2));
+    char *text = jsontext(json, flags | JSON_INDENT(2));
     if (text == NULL)
         return err_set(e, ERR_NOMEM, "%s: cannot write: no memory, or a text that is not UTF-8",
                        path);
@@ -44,7 +39,7 @@ int jsonfile_write(const json_t *json, size_t flags, const char *path, struct er
 
 int jsonfile_print(const json_t *json, size_t flags, struct err *e)
 {
-    char *text = dump(json, flags);
+    char *text = jsontext(json, flags);
     if (text == NULL)
         return err_set(e, ERR_NOMEM, "cannot print: no memory, or a text that is not UTF-8");
     int rc = puts(text) == EOF ? err_sys(e, ERR_IO, errno, "standard output") : 0;

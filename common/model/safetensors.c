@@ -1,5 +1,6 @@
 #include "model/safetensors.h"
 #include "base/half.h"
+#include "model/jsontext.h"
 #include <ctype.h>
 #include <errno.h>
 #include <jansson.h>
@@ -344,7 +345,7 @@ static json_t *header_of(const struct st_out *const *t, size_t n)
 static unsigned char *file_head(const struct st_out *const *t, size_t n, size_t *len)
 {
     json_t *header = header_of(t, n);
-    char *text = header == NULL ? NULL : json_dumps(header, JSON_COMPACT);
+    char *text = jsontext(header, JSON_COMPACT);
     json_decref(header);
     if (text == NULL)
         return NULL;

@@ -2,6 +2,7 @@
  * names in the schema; adapter_config.json has the settings under their names in the configuration,
  * and a peft_type that PEFT refuses. */
 #include "base/conf.h"
+#include "model/jsontext.h"
 #include "peft/format.h"
 #include <stdlib.h>
 #include <string.h>
@@ -80,7 +81,7 @@ static int fedpet_read(const struct adapter_dir *a, struct peft_spec *spec, enum
         return err_set(e, ERR_MODEL, "%s: \"settings\" must be an object with a \"method\"",
                        a->config_path);
     json_t *section = json_pack("{s:O}", "peft", settings);
-    char *text = section != NULL ? json_dumps(section, 0) : NULL;
+    char *text = jsontext(section, 0);
     json_decref(section);
     if (text == NULL)
         return err_set(e, ERR_NOMEM, "%s: no memory to read it", a->config_path);

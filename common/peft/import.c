@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "model/jsontext.h"
 #include "model/names.h"
 #include "peft/format.h"
 #include <stdlib.h>
@@ -152,8 +153,8 @@ static int check_hash(const struct peft *p, const struct adapter_dir *a, struct 
 static int differs(const struct adapter_dir *a, const char *key, const json_t *have,
                    const json_t *asked, struct err *e)
 {
-    char *h = json_dumps(have, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
-    char *w = json_dumps(asked, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
+    char *h = jsontext(have, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
+    char *w = jsontext(asked, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
     int rc = err_set(e, ERR_MODEL, "%s: the adapter has %s %s; asked for is %s", a->config_path,
                      key, h != NULL ? h : "?", w != NULL ? w : "?");
     free(h);

@@ -1,14 +1,8 @@
 /* Data sets as JSON lines. */
 #include "base/buf.h"
 #include "base/file.h"
+#include "model/jsontext.h"
 #include "text/dataset.h"
-
-#include <jansson.h>
-
-static int append_bytes(const char *bytes, size_t n, void *buf)
-{
-    return buf_append(buf, bytes, n) ? -1 : 0;
-}
 
 static json_t *text_row(const struct dataset *d, const struct example *x)
 {
@@ -35,9 +29,7 @@ static json_t *sentence_row(const struct dataset *d, const struct sentence *s)
 static int write_row(const struct dataset *d, const struct example *x, struct buf *out)
 {
     json_t *row = x->sentence ? sentence_row(d, x->sentence) : text_row(d, x);
-    int rc = !row ||
-             json_dump_callback(row, append_bytes, out, JSON_COMPACT | JSON_PRESERVE_ORDER) ||
-             buf_append(out, "\n", 1);
+    int rc = jsontext_line(row, JSON_COMPACT | JSON_PRESERVE_ORDER, out);
 
     json_decref(row);
     return rc;

@@ -208,7 +208,7 @@ Test(file, feeds_a_hash)
 {
     struct err e;
     uint64_t len = 0, two = 2;
-    struct hash_state *want = hash_begin(), *got = hash_begin();
+    struct hash_state one, other, *want = hash_begin(&one), *got = hash_begin(&other);
     cr_assert_eq(file_write(path, "ab", 2, 0644, &e), 0);
     hash_feed(want, &two, sizeof two);
     hash_feed(want, "ab", 2);
@@ -217,7 +217,7 @@ Test(file, feeds_a_hash)
     struct hash a = hash_end(want), b = hash_end(got);
     cr_assert(hash_same(&a, &b));
 
-    struct hash_state *none = hash_begin(), *empty = hash_begin();
+    struct hash_state third, fourth, *none = hash_begin(&third), *empty = hash_begin(&fourth);
     cr_assert_eq(unlink(path), 0);
     cr_assert_eq(file_feed(none, path, NULL, &e), ERR_IO);
     a = hash_end(none);

@@ -6,7 +6,7 @@
 
 static void digest(const struct dataset *d, char hex[HASH_HEX])
 {
-    struct hash_state *state = hash_begin();
+    struct hash_state memory, *state = hash_begin(&memory);
 
     for (size_t i = 0; i < d->n; i++)
         hash_feed(state, d->example[i].id, (size_t)d->example[i].n_tokens * sizeof(int32_t));

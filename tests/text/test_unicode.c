@@ -44,7 +44,7 @@ Test(unicode, every_code_point_has_the_class_of_the_reference)
     };
 
     for (size_t k = 0; k < sizeof class / sizeof *class; k++) {
-        struct hash_state *state = hash_begin();
+        struct hash_state memory, *state = hash_begin(&memory);
         for (int32_t c = 0x80; c < 0x110000; c++) {
             unsigned char answer = class[k].is(c);
             if (!is_surrogate(c))
@@ -56,7 +56,7 @@ Test(unicode, every_code_point_has_the_class_of_the_reference)
 
 Test(unicode, lower_case_is_that_of_the_reference)
 {
-    struct hash_state *state = hash_begin();
+    struct hash_state memory, *state = hash_begin(&memory);
 
     for (int32_t c = 0x80; c < 0x110000; c++) {
         uint32_t lower = (uint32_t)unicode_lower(c);
@@ -70,7 +70,7 @@ Test(unicode, lower_case_is_that_of_the_reference)
 
 static void check_normalizer(const char *name, const struct normalizer *n)
 {
-    struct hash_state *state = hash_begin();
+    struct hash_state memory, *state = hash_begin(&memory);
     struct ints text = {0}, spare = {0};
     struct err e;
 
