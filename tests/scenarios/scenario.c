@@ -1,0 +1,180 @@
+#include "scenario.h"
+#include "base/file.h"
+#include "base/node.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const kinds[] = {"drop",    "cut",     "delay",     "duplicate",
+                                    "reorder", "corrupt", "partition", "crash"};
+static const char *const sides[] = {"any", "client", "server"};
+
+static int bad(const struct node *n, const char *what, struct err *e)
+{
+    char where[256];
+    node_origin(n, where, sizeof where);
+    return err_set(e, ERR_CONFIG, "%s: %s: %s", where, n->key != NULL ? n->key : "", what);
+}
+
+static int read_number(const struct node *n, double *out, struct err *e)
+{
+    char *end = NULL;
+    double value = n->kind == NODE_SCALAR ? strtod(n->text, &end) : 0;
+    if (end == NULL || end == n->text || *end != '\0')
+        return bad(n, "not a number", e);
+    *out = value;
+    return 0;
+}
+
+static int read_word(const struct node *n, const char *const *words, size_t count, unsigned *out,
+                     struct err *e)
+{
+    for (unsigned i = 0; n->kind == NODE_SCALAR && i < count; i++)
+        if (words[i] != NULL && strcmp(words[i], n->text) == 0) {
+            *out = i;
+            return 0;
+        }
+    return bad(n, "none of the words that may stand here", e);
+}
+
+static int read_message(const struct node *n, unsigned *out, struct err *e)
+{
+    const char *names[MSG_TYPES] = {NULL};
+    for (int t = 1; t < MSG_TYPES; t++)
+        names[t] = msg_type_name((enum msg_type)t);
+    return read_word(n, names, MSG_TYPES, out, e);
+}
+
+static int read_fault(const struct node *map, struct fault *f, struct err *e)
+{
+    int rc = 0;
+    *f = (struct fault){.client = -1, .rate = 1, .kind = FAULT_KINDS};
+    for (const struct node *n = map->child; n != NULL && rc == 0; n = n->next) {
+        double number = 0;
+        unsigned word = 0;
+        if (strcmp(n->key, "what") == 0)
+            rc = read_word(n, kinds, FAULT_KINDS, &word, e), f->kind = (enum fault_kind)word;
+        else if (strcmp(n->key, "from") == 0)
+            rc = read_word(n, sides, 3, &word, e), f->from = (enum fault_side)word;
+        else if (strcmp(n->key, "message") == 0)
+            rc = read_message(n, &f->message, e);
+        else if (strcmp(n->key, "client") == 0)
+            rc = read_number(n, &number, e), f->client = (int)number;
+        else if (strcmp(n->key, "times") == 0)
+            rc = read_number(n, &number, e), f->times = (unsigned)number;
+        else if (strcmp(n->key, "rate") == 0)
+            rc = read_number(n, &f->rate, e);
+        else if (strcmp(n->key, "ms") == 0)
+            rc = read_number(n, &number, e), f->ms = (int64_t)number;
+        else if (strcmp(n->key, "at_ms") == 0)
+            rc = read_number(n, &number, e), f->at_ms = (int64_t)number;
+        else
+            rc = bad(n, "unknown key", e);
+    }
+    return rc == 0 && f->kind == FAULT_KINDS ? bad(map, "a fault without `what`", e) : rc;
+}
+
+static int read_refused(const struct node *map, struct scenario *s, struct err *e)
+{
+    const char *names[REASONS];
+    for (int r = 0; r < REASONS; r++)
+        names[r] = msg_reason_name((enum msg_reason)r);
+    for (struct node *n = map->child; n != NULL; n = n->next) {
+        double number = -1;
+        unsigned reason = 0;
+        struct node word = {.kind = NODE_SCALAR,
+                            .key = n->key,
+                            .text = n->key,
+                            .source = n->source,
+                            .line = n->line};
+        int rc = read_word(&word, names, REASONS, &reason, e);
+        if (rc == 0 && strcmp(n->text, "any") != 0)
+            rc = read_number(n, &number, e);
+        if (rc != 0)
+            return rc;
+        s->expect.refused[reason] = (int64_t)number;
+    }
+    return 0;
+}
+
+static int read_expect(const struct node *map, struct scenario *s, struct err *e)
+{
+    int rc = 0;
+    for (const struct node *n = map->child; n != NULL && rc == 0; n = n->next) {
+        double number = 0;
+        if (strcmp(n->key, "same") == 0)
+            s->expect.same = strcmp(n->text, "true") == 0;
+        else if (strcmp(n->key, "refused") == 0)
+            rc = read_refused(n, s, e);
+        else if (strcmp(n->key, "rounds") == 0)
+            rc = read_number(n, &number, e), s->expect.rounds = (uint32_t)number;
+        else if (strcmp(n->key, "happened") == 0)
+            rc = read_number(n, &number, e), s->expect.happened = (unsigned)number;
+        else if (strcmp(n->key, "within_s") == 0)
+            rc = read_number(n, &number, e), s->expect.within_s = (int64_t)number;
+        else
+            rc = bad(n, "unknown key", e);
+    }
+    return rc;
+}
+
+static int read_faults(const struct node *list, struct scenario *s, struct err *e)
+{
+    int rc = 0;
+    for (const struct node *n = list->child; n != NULL && rc == 0; n = n->next) {
+        if (s->n == SCENARIO_FAULTS)
+            return bad(n, "too many faults", e);
+        rc = read_fault(n, &s->fault[s->n++], e);
+    }
+    return rc;
+}
+
+static uint32_t *member(struct scenario *s, const char *key)
+{
+    const struct {
+        const char *key;
+        uint32_t *at;
+    } all[] = {{"clients", &s->clients}, {"per_round", &s->per_round},   {"quorum", &s->quorum},
+               {"rounds", &s->rounds},   {"deadline_s", &s->deadline_s}, {"seed", &s->seed}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (strcmp(all[i].key, key) == 0)
+            return all[i].at;
+    return NULL;
+}
+
+static int read_all(const struct node *root, struct scenario *s, struct err *e)
+{
+    int rc = 0;
+    for (const struct node *n = root->child; n != NULL && rc == 0; n = n->next) {
+        double number = 0;
+        if (strcmp(n->key, "faults") == 0)
+            rc = read_faults(n, s, e);
+        else if (strcmp(n->key, "expect") == 0)
+            rc = read_expect(n, s, e);
+        else if (member(s, n->key) == NULL)
+            rc = bad(n, "unknown key", e);
+        else if ((rc = read_number(n, &number, e)) == 0)
+            *member(s, n->key) = (uint32_t)number;
+    }
+    return rc;
+}
+
+int scenario_read(struct scenario *out, const char *path, struct err *e)
+{
+    struct arena mem;
+    struct node *root = NULL;
+    char *text = NULL;
+    size_t len;
+    *out =
+        (struct scenario){.clients = 4, .per_round = 3, .rounds = 5, .deadline_s = 600, .seed = 1};
+    arena_init(&mem, 1 << 20);
+    int rc = file_read(path, 1 << 16, &text, &len, e);
+    if (rc == 0)
+        rc = node_parse(&mem, path, true, text, len, &root, e);
+    if (rc == 0 && (root == NULL || root->kind != NODE_MAP))
+        rc = err_set(e, ERR_CONFIG, "%s: not a scenario", path);
+    if (rc == 0)
+        rc = read_all(root, out, e);
+    free(text);
+    arena_release(&mem);
+    return rc;
+}

@@ -1,0 +1,115 @@
+/* What the stage's files share. */
+#ifndef TESTS_SCENARIOS_STAGE_STATE_H
+#define TESTS_SCENARIOS_STAGE_STATE_H
+
+#include "../server/folder.h"
+#include "../server/world.h"
+#include "base/rng.h"
+#include "client/agent.h"
+#include "server/store.h"
+#include "stage.h"
+
+enum { LATENCY_MS = 20, DISK_MS = 5, PREPARE_MS = 200, TRAIN_MS = 4000, SILENT_MS = 120000 };
+
+/* The two ends of a connection, which are also the two directions of its messages: from there. */
+enum end { END_CLIENT, END_SERVER };
+
+struct road {
+    uint64_t conn;    /* 0: there is none */
+    bool open[2];     /* as that end sees it */
+    bool silent[2];   /* nothing that this end sends arrives any more */
+    int64_t clear[2]; /* when all that this end has sent will have arrived */
+};
+
+struct actor {
+    struct agent *agent; /* NULL: killed, not yet back */
+    unsigned life;
+    struct road road;
+    bool has_result;
+    struct hash result;
+    /* Its disk: the update that it keeps. */
+    bool kept;
+    uint32_t kept_round;
+    struct hash kept_base;
+    struct hash job_base; /* of the training under way */
+    unsigned char kept_params[4 * WORLD_VALUES];
+};
+
+enum event_kind {
+    EVENT_MESSAGE,  /* arrives at the other end */
+    EVENT_DIALLED,  /* a client's call is answered, or not */
+    EVENT_BROKEN,   /* an end notices that its connection is gone */
+    EVENT_PREPARED, /* the client's model and data are there */
+    EVENT_TRAINED,  /* its training is over */
+    EVENT_BEGIN,    /* the server's disk has what it was asked to store */
+    EVENT_STORE,
+    EVENT_COMMIT,
+    EVENT_CLIENT_BACK,
+    EVENT_SERVER_BACK,
+};
+struct event {
+    int64_t at;
+    uint64_t order; /* among those of one moment */
+    enum event_kind kind;
+    int k;         /* the client */
+    unsigned life; /* of the process that this is about: events of the dead do not happen */
+    uint64_t conn;
+    enum end end; /* EVENT_MESSAGE: who sent it; EVENT_BROKEN: who notices */
+    enum msg_type type;
+    unsigned char *bytes;
+    size_t len;
+    char name[16]; /* EVENT_STORE */
+};
+
+enum { EVENTS = 4096, POINTS = 4096 };
+
+struct stage {
+    const struct scenario *scenario;
+    bool calm;
+    struct world w; /* configuration, clock and core; core NULL: killed, not yet back */
+    struct rng rng;
+    struct folder folder;
+    struct store *store;
+    unsigned life; /* the server's */
+    struct actor actor[WORLD_CLIENTS];
+    struct event event[EVENTS];
+    size_t events;
+    uint64_t orders;
+    const struct core_attempt *attempt; /* being stored */
+    const struct core_commit *commit;
+    const struct core_update *update[WORLD_CLIENTS];
+    uint64_t point[POINTS]; /* journal steps that somebody has died at; once a visit */
+    size_t points;
+    unsigned done[SCENARIO_FAULTS];
+    struct outcome *out;
+};
+
+/* stage.c */
+struct event *stage_push(struct stage *s, int64_t after, enum event_kind kind, int k);
+/* A server's process begins, from what its store has. */
+void stage_start_server(struct stage *s);
+void stage_kill_server(struct stage *s, int64_t away);
+void stage_start_client(struct stage *s, int k);
+void stage_kill_client(struct stage *s, int k, int64_t away);
+
+/* stage_network.c */
+/* The fault that strikes a message or a call now, counted; NULL: none. */
+void network_dial(struct stage *s, int k);
+void network_send(struct stage *s, int k, enum end from, const struct msg *m);
+/* This end closes its connection; the other notices. */
+void network_close(struct stage *s, int k, enum end by);
+/* Whether the client is cut off from the network. */
+bool network_parted(const struct stage *s, int k);
+/* A message has arrived, or an end notices the end. */
+void network_arrive(struct stage *s, const struct event *x);
+void network_break(struct stage *s, const struct event *x);
+void network_dialled(struct stage *s, const struct event *x);
+
+/* Whether the fault strikes, which is then counted. */
+bool fault_strikes(struct stage *s, size_t i);
+/* Whether the process dies here. `step` tells this step of its journal from all others; *after:
+ * when it is stored. *away: how long. */
+bool fault_kills(struct stage *s, enum fault_side side, int k, uint64_t step, bool *after,
+                 int64_t *away);
+
+#endif
