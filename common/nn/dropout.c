@@ -3,6 +3,11 @@
 
 #include <string.h>
 
+#if defined __x86_64__ && defined __GNUC__ && !defined __clang__ && !defined FEDPET_DOUBLE
+#define NN_DROPOUT_X86
+#include <immintrin.h>
+#endif
+
 /* Philox4x32-10 once more (base/rng.c has the reference): many blocks at once, one a vector lane.
  */
 enum { ROUNDS = 10, MOST_BLOCKS = 1 << 20 };
@@ -15,8 +20,8 @@ struct dropout dropout_make(const struct rng *stream, real p)
 }
 
 /* The factors of `n` whole blocks from block (high, low); low + n must not wrap. */
-HOT static void blocks(const struct dropout *d, uint32_t high, uint32_t low, uint32_t n,
-                       real *restrict factor)
+HOT static void plain_blocks(const struct dropout *d, uint32_t high, uint32_t low, uint32_t n,
+                             real *restrict factor)
 {
     const uint32_t name0 = d->stream.ctr[2], name1 = d->stream.ctr[3], threshold = d->threshold;
     const uint32_t key0 = d->stream.key[0], key1 = d->stream.key[1];
@@ -42,6 +47,79 @@ HOT static void blocks(const struct dropout *d, uint32_t high, uint32_t low, uin
         factor[4 * (size_t)b + 3] = c3 >= threshold ? scale : 0;
     }
 }
+
+#ifdef NN_DROPOUT_X86
+/* The same for n a multiple of 8, with the instruction for 32 x 32 -> 64 bits, for which the
+ * compiler takes three: 2.3 times as fast with AVX-512, 1.7 times with AVX2. A block is a lane of
+ * four vectors, one for each of its words, in the lower half of the lane; the upper half may hold
+ * anything, since the instruction does not read it. */
+#define BLOCKS(name, isa, bytes, multiply, FIRST, SECOND)                                          \
+    __attribute__((target(isa))) static void name(const struct dropout *d, uint32_t high,          \
+                                                  uint32_t low, uint32_t n, float *factor)         \
+    {                                                                                              \
+        typedef uint64_t lanes __attribute__((vector_size(bytes)));                                \
+        typedef uint32_t halves __attribute__((vector_size(bytes)));                               \
+        const lanes zero = {0}, mul0 = zero + MUL0, mul1 = zero + MUL1, lower = zero + UINT32_MAX; \
+        lanes count = {0}, key[2 * ROUNDS];                                                        \
+        uint32_t bits;                                                                             \
+                                                                                                   \
+        memcpy(&bits, &d->scale, sizeof bits);                                                     \
+        const halves scale = (halves)zero + bits, threshold = (halves)zero + d->threshold;         \
+        for (unsigned i = 0; i < (bytes) / 8; i++)                                                 \
+            count[i] = low + i;                                                                    \
+        for (uint64_t r = 0; r < ROUNDS; r++) {                                                    \
+            key[2 * r] = zero + (d->stream.key[0] + r * WEYL0);                                    \
+            key[2 * r + 1] = zero + (d->stream.key[1] + r * WEYL1);                                \
+        }                                                                                          \
+        for (uint32_t b = 0; b < n; b += (bytes) / 8, count += (bytes) / 8) {                      \
+            lanes c0 = count, c1 = zero + high;                                                    \
+            lanes c2 = zero + d->stream.ctr[2], c3 = zero + d->stream.ctr[3];                      \
+                                                                                                   \
+            for (int r = 0; r < ROUNDS; r++) {                                                     \
+                const lanes p0 = (lanes)multiply(c0, mul0), p1 = (lanes)multiply(c2, mul1);        \
+                                                                                                   \
+                c0 = (p1 >> 32) ^ c1 ^ key[2 * r];                                                 \
+                c1 = p1;                                                                           \
+                c2 = (p0 >> 32) ^ c3 ^ key[2 * r + 1];                                             \
+                c3 = p0;                                                                           \
+            }                                                                                      \
+            const halves w01 = (halves)((c0 & lower) | c1 << 32);                                  \
+            const halves w23 = (halves)((c2 & lower) | c3 << 32);                                  \
+            const lanes f01 = (lanes)((halves)(w01 >= threshold) & scale);                         \
+            const lanes f23 = (lanes)((halves)(w23 >= threshold) & scale);                         \
+            const lanes out[2] = {__builtin_shufflevector(f01, f23, FIRST),                        \
+                                  __builtin_shufflevector(f01, f23, SECOND)};                      \
+                                                                                                   \
+            memcpy(factor + 4 * (size_t)b, out, sizeof out);                                       \
+        }                                                                                          \
+    }
+#define LIST(...) __VA_ARGS__
+#define MULTIPLY256(a, b) _mm256_mul_epu32((__m256i)(a), (__m256i)(b))
+#define MULTIPLY512(a, b) _mm512_mul_epu32((__m512i)(a), (__m512i)(b))
+BLOCKS(avx2_blocks, "avx2", 32, MULTIPLY256, LIST(0, 4, 1, 5), LIST(2, 6, 3, 7))
+BLOCKS(avx512_blocks, "arch=x86-64-v4", 64, MULTIPLY512, LIST(0, 8, 1, 9, 2, 10, 3, 11),
+       LIST(4, 12, 5, 13, 6, 14, 7, 15))
+
+static void blocks(const struct dropout *d, uint32_t high, uint32_t low, uint32_t n,
+                   real *restrict factor)
+{
+    uint32_t whole = n & ~7U;
+
+    if (__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        avx512_blocks(d, high, low, whole, factor);
+    else if (__builtin_cpu_supports("avx2"))
+        avx2_blocks(d, high, low, whole, factor);
+    else
+        whole = 0;
+    plain_blocks(d, high, low + whole, n - whole, factor + 4 * (size_t)whole);
+}
+#else
+static void blocks(const struct dropout *d, uint32_t high, uint32_t low, uint32_t n,
+                   real *restrict factor)
+{
+    plain_blocks(d, high, low, n, factor);
+}
+#endif
 
 /* Elements [from, to) of one block. */
 static void part(const struct dropout *d, uint64_t block, unsigned from, unsigned to, real *factor)
