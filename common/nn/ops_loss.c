@@ -1,5 +1,7 @@
+#include "nn/hot.h"
 #include "nn/ops.h"
 #include "nn/record.h"
+#include "nn/vecmath.h"
 
 #include <assert.h>
 #include <math.h>
@@ -11,13 +13,20 @@ struct loss {
     struct val *x, *slope; /* d loss / d x */
 };
 
+/* g = scale * x, or g += */
+HOT static void contribute(size_t n, real scale, const real *restrict x, bool add, real *restrict g)
+{
+    for (size_t i = 0; i < n; i++)
+        g[i] = (add ? g[i] : 0) + scale * x[i];
+}
+
 static void loss_backward(struct tape *t, struct record *r)
 {
     const struct loss *l = (const struct loss *)r;
-    real *gx = tape_grad_add(t, l->x);
+    bool add;
+    real *gx = tape_grad(t, l->x, &add);
 
-    for (size_t i = 0; i < val_count(l->x); i++)
-        gx[i] += r->out->g[0] * l->slope->x[i];
+    contribute(val_count(l->x), r->out->g[0], l->slope->x, add, gx);
 }
 
 static struct val *finish(struct tape *t, struct tape_scope scope, struct val *x, struct val *slope,
@@ -35,18 +44,43 @@ static struct val *finish(struct tape *t, struct tape_scope scope, struct val *x
     return tape_leave(t, scope, y);
 }
 
-/* -log softmax(z)[label], and its gradient times scale. */
-static double row_loss(const real *z, int classes, int32_t label, real scale, real *slope)
+/* out_c = e^(z_c - top); returns their sum: of a vocabulary, which a float would blur, piece by
+ * piece. */
+HOT static double exponentials(const real *restrict z, size_t classes, real top, real *restrict out)
 {
-    double top = z[0], sum = 0;
+    enum { PIECE = 1024 };
+    double sum = 0;
 
-    for (int c = 1; c < classes; c++)
-        top = z[c] > top ? z[c] : top;
-    for (int c = 0; c < classes; c++)
-        sum += exp(z[c] - top);
-    for (int c = 0; c < classes; c++)
-        slope[c] = (real)(scale * (exp(z[c] - top) / sum - (c == label)));
-    return log(sum) + (top - z[label]);
+    for (size_t c = 0; c < classes; c++)
+        out[c] = vec_exp(z[c] - top);
+    for (size_t c = 0; c < classes; c += PIECE)
+        sum += row_sum(out + c, classes - c < PIECE ? classes - c : PIECE);
+    return sum;
+}
+
+HOT static void multiply(size_t n, real factor, real *x)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] *= factor;
+}
+
+/* The values' maximum; a loop of its own, for the vectoriser. */
+HOT static real maximum(const real *restrict z, size_t n)
+{
+    return row_max(z, n);
+}
+
+/* -log softmax(z)[label], and its gradient times scale. */
+static double row_loss(const real *z, size_t classes, int32_t label, real scale, real *slope)
+{
+    const real top = maximum(z, classes);
+    const double sum = exponentials(z, classes, top, slope);
+
+    const double miss = slope[label] / sum - 1; /* of p near 1 a float would keep nothing */
+
+    multiply(classes, (real)(scale / sum), slope);
+    slope[label] = (real)(scale * miss);
+    return log(sum) + ((double)top - z[label]);
 }
 
 struct val *op_cross_entropy(struct tape *t, struct val *logits, const int32_t *label, real scale)
@@ -60,7 +94,7 @@ struct val *op_cross_entropy(struct tape *t, struct val *logits, const int32_t *
         real *row = val_data(slope) + i * classes;
         assert(label[i] >= -1 && label[i] < logits->cols);
         if (label[i] >= 0)
-            sum += row_loss(logits->x + i * classes, logits->cols, label[i], scale, row);
+            sum += row_loss(logits->x + i * classes, classes, label[i], scale, row);
         else
             memset(row, 0, classes * sizeof *row);
     }
