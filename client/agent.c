@@ -10,6 +10,7 @@ enum {
     BACKOFF_FIRST_MS = 1000,
     BACKOFF_MAX_MS = 300 * 1000,
     WELCOME_MS = 30 * 1000, /* how long a server may take to answer a Hello */
+    STABLE_MS = 60 * 1000,  /* after so long, a connection was a good one */
 };
 
 struct agent_out *agent_emit(struct agent *a, enum agent_out_kind kind)
@@ -96,9 +97,11 @@ bool agent_linked(const struct agent *a)
 }
 
 /* Exponential back-off with full jitter. A failed training counts as a failed connection, but is
- * not forgiven by a Welcome: a client that cannot train must not come back every second. */
+ * not forgiven by one that lasts: a client that cannot train must not come back every second. */
 void agent_back_off(struct agent *a, agent_time now)
 {
+    if (agent_linked(a) && a->state != GREETING && now - a->since >= STABLE_MS)
+        a->lost = 0;
     unsigned failures = a->lost + a->failed;
     int64_t bound = failures < 9 ? (int64_t)BACKOFF_FIRST_MS << failures : BACKOFF_MAX_MS;
     if (bound > BACKOFF_MAX_MS)
@@ -106,6 +109,12 @@ void agent_back_off(struct agent *a, agent_time now)
     a->lost++;
     a->state = WAITING;
     a->wake = now + rng_below(&a->jitter, (uint32_t)bound + 1);
+}
+
+void agent_come_back(struct agent *a, uint32_t seconds, agent_time now)
+{
+    a->state = WAITING;
+    a->wake = now + 1000 * (agent_time)seconds + rng_below(&a->jitter, 1000);
 }
 
 void agent_say_goodbye(struct agent *a, enum msg_reason reason, const char *text)

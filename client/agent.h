@@ -3,12 +3,14 @@
  * agent_next() after each.
  *
  * Reconnects with exponential back-off and full jitter (Brooker, "Exponential Backoff And Jitter",
- * 2015): a uniform wait up to 1 s that doubles to 5 min and is reset by a Welcome. Model and data
- * are prepared once a run. Training goes on while the connection is away; its update is offered
- * again after a reconnect until a receipt settles it, and kept until another task begins: the same
- * task never trains twice. Work that a newer task, another run or the end makes useless is
- * cancelled, and so is that of a task which the server withdraws, or of a round that it says is
- * over. */
+ * 2015): a uniform wait up to 1 s that doubles to 5 min. What resets it is not a Welcome but a
+ * connection that was of use: one that settled an update, or lasted a minute; else a server that
+ * fails after its Welcome would be dialled every second. When the server says when to come back,
+ * the client comes then, within a second, and that is no failure. Model and data are prepared once
+ * a run. Training goes on while the connection is away; its update is offered again after a
+ * reconnect until a receipt settles it, and kept until another task begins: the same task never
+ * trains twice. Work that a newer task, another run or the end makes useless is cancelled, and so
+ * is that of a task which the server withdraws, or of a round that it says is over. */
 #ifndef CLIENT_AGENT_H
 #define CLIENT_AGENT_H
 

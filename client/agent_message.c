@@ -65,7 +65,7 @@ static void on_welcome(struct agent *a, const struct msg *m, agent_time now)
         agent_end(a);
         return;
     }
-    a->lost = 0;
+    a->since = now;
     a->floor = w->next_round;
     a->state = PREPARING;
     agent_drop_run(&a->next);
@@ -159,6 +159,7 @@ static void on_receipt(struct agent *a, const struct msg *m, agent_time now)
     if (!a->kept.known || !hash_same(&r->update_id, &a->kept.update.update_id))
         return; /* of an update given up since */
     a->kept.settled = true;
+    a->lost = 0;
     if (!r->accepted)
         err_set(&a->why, ERR_REFUSED, "update of round %" PRIu32 " refused: %s%s%s", r->round + 1,
                 msg_reason_name(r->reason), r->text && *r->text ? ": " : "",
@@ -205,7 +206,7 @@ static void on_goodbye(struct agent *a, const struct msg *m, agent_time now)
         agent_end(a);
         return;
     }
-    agent_back_off(a, now + 1000 * (agent_time)g->retry_after_s);
+    agent_come_back(a, g->retry_after_s, now);
 }
 
 static void on_ping(struct agent *a, const struct msg *m, agent_time now)

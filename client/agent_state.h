@@ -54,7 +54,8 @@ struct agent {
     enum state state;
     agent_time wake;   /* WAITING: when to dial; GREETING: when to give up */
     struct rng jitter; /* of the back-off */
-    unsigned lost;     /* connections failed or lost since the last Welcome */
+    agent_time since;  /* when the last Welcome came */
+    unsigned lost;     /* connections failed or lost since the last that was of use */
     unsigned failed;   /* trainings failed since the last that did not */
     uint32_t floor;    /* the earliest round that a Task on this connection may have */
 
@@ -79,8 +80,10 @@ struct agent_out *agent_emit(struct agent *a, enum agent_out_kind kind);
 void agent_send(struct agent *a, const struct msg *m);
 /* A message and the end of the connection; `text` must live until the outputs are drained. */
 void agent_say_goodbye(struct agent *a, enum msg_reason reason, const char *text);
-/* Dials again after a back-off that begins at `from`. */
-void agent_back_off(struct agent *a, agent_time from);
+/* Dials again after a back-off. */
+void agent_back_off(struct agent *a, agent_time now);
+/* Dials again when the server has said, give or take a second. */
+void agent_come_back(struct agent *a, uint32_t seconds, agent_time now);
 /* Ends this connection for a reason that the server is told, and comes back later. */
 void agent_break_off(struct agent *a, enum msg_reason reason, int code, const char *text,
                      agent_time now);

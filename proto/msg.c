@@ -30,6 +30,7 @@ static const char *const reason_names[REASONS] = {
     [REASON_LATE] = "late",
     [REASON_INTERNAL] = "internal",
     [REASON_NORM] = "norm",
+    [REASON_FULL] = "full",
 };
 
 static const char *const pause_texts[PAUSES] = {

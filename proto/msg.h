@@ -75,6 +75,7 @@ enum msg_reason {
     REASON_LATE = 16,
     REASON_INTERNAL = 17,
     REASON_NORM = 18 /* an update larger than federation.max_update_norm */,
+    REASON_FULL = 19 /* there are enough clients just now */,
     REASONS
 };
 const char *msg_reason_name(enum msg_reason r);

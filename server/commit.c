@@ -48,7 +48,7 @@ static void log_round(const struct server *s, const struct core_commit *c)
 const char *commit_trouble(const struct server *s)
 {
     const struct committer *k = &s->committer;
-    return !commit_idle(s) && !k->working && k->rc != 0 ? k->err.text : NULL;
+    return !commit_idle(s) && !k->working && !k->aggregating && k->rc != 0 ? k->err.text : NULL;
 }
 
 static void on_retry(uv_timer_t *timer)
@@ -133,15 +133,40 @@ void commit_attempt(struct server *s, const struct core_attempt *attempt)
     store(s);
 }
 
+static void at_aggregate(uv_work_t *work)
+{
+    struct server *s = work->data;
+    core_aggregate(s->core);
+}
+
+static void aggregated(uv_work_t *work, int status)
+{
+    struct server *s = work->data;
+    (void)status; /* never cancelled */
+    s->committer.aggregating = false;
+    core_aggregated(s->core, (core_time)uv_now(&s->loop));
+    peers_pump(s);
+    server_end_if_idle(s);
+}
+
+void commit_aggregate(struct server *s)
+{
+    struct committer *k = &s->committer;
+    k->work.data = s;
+    k->aggregating = true;
+    uv_queue_work(&s->loop, &k->work, at_aggregate, aggregated);
+}
+
 bool commit_idle(const struct server *s)
 {
-    return s->committer.commit == NULL && s->committer.attempt == NULL;
+    const struct committer *k = &s->committer;
+    return k->commit == NULL && k->attempt == NULL && !k->aggregating;
 }
 
 void commit_abandon(struct server *s)
 {
     struct committer *k = &s->committer;
-    if (commit_idle(s) || k->working)
+    if (commit_idle(s) || k->working || k->aggregating)
         return;
     s->failure = k->err;
     err_wrap(&s->failure, "round %u is not stored and will be repeated", core_round(s->core) + 1);

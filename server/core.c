@@ -1,4 +1,5 @@
 #include "server/core_state.h"
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,7 @@ static const char *const reason_text[REASONS] = {
     [REASON_LATE] = "too late: the round was closed, or the client took too long",
     [REASON_INTERNAL] = "the server is out of resources",
     [REASON_NORM] = "the update changes the parameters by more than federation.max_update_norm",
+    [REASON_FULL] = "the server has enough clients just now",
 };
 
 /* --- telling clients --- */
@@ -56,10 +58,31 @@ static void dismiss(struct core *c, struct session *s, enum msg_reason reason, c
     roster_due(&c->who, s, DUE_GOODBYE | DUE_CLOSE);
 }
 
-static void refuse(struct core *c, struct session *s, enum msg_reason reason, uint32_t retry_s)
+/* For good. */
+static void reject(struct core *c, struct session *s, enum msg_reason reason)
 {
     c->refusals[reason]++;
-    dismiss(c, s, reason, reason_text[reason], retry_s);
+    dismiss(c, s, reason, reason_text[reason], 0);
+}
+
+/* For now. What has gone wrong may have gone wrong for all. */
+static void refuse(struct core *c, struct session *s, enum msg_reason reason)
+{
+    c->refusals[reason]++;
+    dismiss(c, s, reason, reason_text[reason], pace_spread(&c->pace, RETRY_S, c->who.sessions));
+}
+
+/* Come back when it is your turn. */
+static void send_away(struct core *c, struct session *s, enum msg_reason reason, const char *text)
+{
+    size_t n = c->who.members > c->round.spec->clients ? c->who.members : c->round.spec->clients;
+    dismiss(c, s, reason, text, pace_return(&c->pace, n, c->round.places));
+}
+
+static void count_population(struct core *c)
+{
+    uint32_t room = c->config.room;
+    c->round.crowded = room > 0 && (c->who.members > room || c->round.spec->clients > room);
 }
 
 /* The server stops: come back when it is up again, or, after the last round, be content. */
@@ -68,7 +91,8 @@ static void see_off(struct core *c, struct session *s)
     if (c->round.state == ROUND_OVER)
         dismiss(c, s, REASON_NONE, "the run is complete", 0);
     else
-        dismiss(c, s, REASON_STOPPING, reason_text[REASON_STOPPING], RESTART_S);
+        dismiss(c, s, REASON_STOPPING, reason_text[REASON_STOPPING],
+                pace_spread(&c->pace, RESTART_S, c->who.sessions));
 }
 
 static void give_task(struct core *c, struct member *m)
@@ -85,12 +109,19 @@ static void withdraw_tasks(struct core *c)
         c->who.session[i]->due &= ~(unsigned)DUE_TASK;
 }
 
+static void give_result(struct core *c, struct session *s)
+{
+    roster_due(&c->who, s, DUE_FINISH);
+    if (c->round.crowded)
+        send_away(c, s, REASON_NONE, "the run is complete");
+}
+
 static void finish(struct core *c)
 {
     c->finish_due = true;
     for (size_t i = 0; i < c->who.sessions; i++)
         if (c->who.session[i]->state == SESSION_READY)
-            roster_due(&c->who, c->who.session[i], DUE_FINISH);
+            give_result(c, c->who.session[i]);
 }
 
 /* --- the round goes on --- */
@@ -124,8 +155,8 @@ static void close_round(struct core *c)
     withdraw_tasks(c);
     dismiss_stragglers(c);
     round_close(&c->round, c->now);
-    c->commit_due = c->round.state == ROUND_CLOSED;
-    c->finish_due = c->round.state == ROUND_FAILED;
+    pace_round(&c->pace, (double)(c->now - c->round.started) / 1000);
+    c->aggregate_due = true;
 }
 
 static void deadline(struct core *c)
@@ -147,7 +178,7 @@ static void deadline(struct core *c)
 static void on_hello(struct core *c, struct session *s, const struct msg *m)
 {
     if (m->hello.protocol != MSG_PROTOCOL) {
-        refuse(c, s, REASON_VERSION, 0);
+        reject(c, s, REASON_VERSION);
         return;
     }
     move(s, SESSION_WELCOMED, c->now + PREPARE_MS);
@@ -158,17 +189,17 @@ static void on_ready(struct core *c, struct session *s, const struct msg *m)
 {
     const struct msg_ready *ready = &m->ready;
     if (!hash_same(&ready->model, &c->config.model)) {
-        refuse(c, s, REASON_MODEL, 0);
+        reject(c, s, REASON_MODEL);
     } else if (!hash_same(&ready->schema, &c->config.schema->hash)) {
-        refuse(c, s, REASON_SCHEMA, 0);
+        reject(c, s, REASON_SCHEMA);
     } else if (ready->samples < 1 && !s->observer) {
-        refuse(c, s, REASON_DATA, 0);
+        reject(c, s, REASON_DATA);
     } else {
         move(s, SESSION_READY, CORE_NEVER);
         s->codings = ready->codings;
         s->member->known = !s->observer;
         if (c->round.state == ROUND_OVER)
-            roster_due(&c->who, s, DUE_FINISH);
+            give_result(c, s);
         else if (c->round.state == ROUND_OPEN)
             give_task(c, s->member);
         begin_if_possible(c);
@@ -186,6 +217,8 @@ static void acknowledge(struct core *c, struct session *s, const struct msg_upda
         .text = reason_text[reason],
     };
     roster_due(&c->who, s, DUE_RECEIPT);
+    if (reason == REASON_NONE && c->round.crowded)
+        send_away(c, s, REASON_NONE, "thank you, others are to have their turn");
 }
 
 static void on_update(struct core *c, struct session *s, const struct msg *m)
@@ -194,7 +227,7 @@ static void on_update(struct core *c, struct session *s, const struct msg *m)
     const struct slot *slot = s->member->slot;
     enum msg_reason reason = round_update(&c->round, s->member, u, s->conn);
     if (reason == REASON_INTERNAL) { /* unsettled: it comes again */
-        refuse(c, s, reason, RETRY_S);
+        refuse(c, s, reason);
         return;
     }
     if (reason != REASON_NONE)
@@ -269,7 +302,13 @@ int core_open(struct core **out, const struct core_config *config, core_time now
         return err_set(e, ERR_NOMEM, "no memory for the run");
     *c = (struct core){.config = *config, .now = now};
     roster_init(&c->who);
+    pace_init(&c->pace, config->spec->federation.seed);
     int rc = round_init(&c->round, config, e);
+    if (rc == 0 && config->room > 0 && c->round.places > config->room)
+        rc = err_set(e, ERR_CONFIG,
+                     "max_clients is %" PRIu32 ", fewer than the %" PRIu32
+                     " clients that a round selects",
+                     config->room, c->round.places);
     for (size_t i = 0; rc == 0 && i < config->n_clients; i++) {
         struct member *m = roster_member(&c->who, config->client[i]);
         if (m == NULL)
@@ -283,6 +322,7 @@ int core_open(struct core **out, const struct core_config *config, core_time now
         core_close(c);
         return rc;
     }
+    count_population(c);
     c->finish_due = c->round.state == ROUND_OVER;
     *out = c;
     return 0;
@@ -333,15 +373,21 @@ void core_connected(struct core *c, uint64_t conn, const char *client, core_time
         return;
     s->expires = now + HELLO_MS;
     if (m == NULL) {
-        refuse(c, s, REASON_INTERNAL, RETRY_S);
+        refuse(c, s, REASON_INTERNAL);
         return;
     }
     if (m->session != NULL) /* the network may have lost the old connection without telling us */
         dismiss(c, m->session, REASON_DUPLICATE, "another connection took over this client's name",
                 RETRY_S);
     m->session = s;
-    if (c->draining)
+    count_population(c);
+    bool awaited = m->slot != NULL && !m->slot->delivered;
+    if (c->draining) {
         see_off(c, s);
+    } else if (c->round.crowded && c->who.sessions > c->config.room && !awaited) {
+        c->refusals[REASON_FULL]++;
+        send_away(c, s, REASON_FULL, reason_text[REASON_FULL]);
+    }
 }
 
 void core_observe(struct core *c, uint64_t conn)
@@ -361,7 +407,7 @@ void core_message(struct core *c, uint64_t conn, const struct msg *m, core_time 
     if (handle != NULL)
         handle(c, s, m);
     else
-        refuse(c, s, REASON_UNEXPECTED, RETRY_S);
+        refuse(c, s, REASON_UNEXPECTED);
 }
 
 void core_disconnected(struct core *c, uint64_t conn, core_time now)
@@ -397,12 +443,28 @@ void core_stored(struct core *c, const char *client, bool stored, core_time now)
     if (s != NULL && stored)
         acknowledge(c, s, &p->update, REASON_NONE);
     else if (s != NULL)
-        refuse(c, s, REASON_INTERNAL, RETRY_S);
+        refuse(c, s, REASON_INTERNAL);
     round_stored(&c->round, m->slot, stored);
     if (round_complete(&c->round))
         close_round(c);
     else
         deadline(c);
+}
+
+void core_aggregate(struct core *c)
+{
+    round_compute(&c->round);
+}
+
+void core_aggregated(struct core *c, core_time now)
+{
+    c->now = now;
+    if (c->round.state != ROUND_CLOSING || !c->aggregate_out)
+        return;
+    c->aggregate_out = false;
+    round_computed(&c->round);
+    c->commit_due = c->round.state == ROUND_CLOSED;
+    c->finish_due = c->round.state == ROUND_FAILED;
 }
 
 void core_committed(struct core *c, core_time now)
@@ -442,7 +504,7 @@ void core_tick(struct core *c, core_time now)
     c->now = now;
     for (size_t i = 0; i < c->who.sessions; i++)
         if (c->who.session[i]->expires <= now)
-            refuse(c, c->who.session[i], REASON_LATE, RETRY_S);
+            refuse(c, c->who.session[i], REASON_LATE);
     deadline(c);
 }
 

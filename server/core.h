@@ -12,7 +12,8 @@
  * core_committed) before the next begins. A deadline waits for updates that are being stored. An
  * update that cannot be stored is not acknowledged: its client is told to come back with it. A run
  * that was interrupted in a round goes on in it by core_resume and core_refeed. A shell without a
- * disk reports at once.
+ * disk reports at once. What is computed at a round's close is asked for in the same way
+ * (OUT_AGGREGATE).
  *
  * Determinism. The first round waits until federation.clients are ready, so that all shells select
  * from the same population, whoever connected first. The selection is a pure function of (seed,
@@ -29,6 +30,12 @@
  * the update it has kept. An update refused for its content is not waited for until the deadline if
  * the others make a quorum. A second connection under a name replaces the first. A connection must
  * say Hello within 30 s and be Ready within 30 minutes.
+ *
+ * Pace. Whoever is sent away is told when to come back (server/pace.h). As long as all clients of
+ * the run fit into core_config.room they stay connected, and this concerns faults and the end of
+ * the server alone. Above that, clients come and go: a connection that is one too many is told to
+ * come back, unless its update is waited for; who has delivered makes room, too; a round selects
+ * among those who are here, and waits until they are as many as it selects.
  *
  * The best round. The parameters after a round may be scored: by what clients report with their
  * updates about the parameters they were sent, which scores the round before and never the last one
@@ -60,6 +67,8 @@ struct core_config {
     const struct schema *schema; /* borrowed */
     struct hash model;
     char run_id[17];
+    /* Connections that the server wants at a time, its max_clients; 0: any number. */
+    uint32_t room;
     uint32_t round;      /* first round to do: 0, or where a stored run goes on */
     const float *params; /* schema->count values: initial, or of the last commit; copied */
     /* Names that were ready earlier in this run (core_clients), when a stored run goes on; copied.
@@ -126,14 +135,15 @@ struct core_update {
 #define CORE_MAX_WAITING ((size_t)256 << 20)
 
 enum core_out_kind {
-    OUT_SEND,   /* msg to conn; params inside point into core memory, valid until the next call but
-                   core_next */
-    OUT_CLOSE,  /* end conn after what was sent */
-    OUT_BEGIN,  /* store this attempt durably, then core_begun() */
-    OUT_STORE,  /* store this update durably, then core_stored(); several may be under way */
-    OUT_COMMIT, /* store this round durably, then core_committed(). What is to be stored does not
-                   change until the shell has reported. */
-    OUT_FINISHED, /* the run is over: all rounds done, or ended early, or failed */
+    OUT_SEND,  /* msg to conn; params inside point into core memory, valid until the next call but
+                  core_next */
+    OUT_CLOSE, /* end conn after what was sent */
+    OUT_BEGIN, /* store this attempt durably, then core_begun() */
+    OUT_STORE, /* store this update durably, then core_stored(); several may be under way */
+    OUT_AGGREGATE, /* core_aggregate() on whatever thread, then core_aggregated() */
+    OUT_COMMIT,    /* store this round durably, then core_committed(). What is to be stored does not
+                      change until the shell has reported. */
+    OUT_FINISHED,  /* the run is over: all rounds done, or ended early, or failed */
 };
 struct core_out {
     enum core_out_kind kind;
@@ -174,6 +184,11 @@ void core_disconnected(struct core *c, uint64_t conn, core_time now);
 void core_begun(struct core *c, core_time now);
 /* OUT_STORE's answer for the update of `client`: on disk, or it could not be stored. */
 void core_stored(struct core *c, const char *client, bool stored, core_time now);
+/* Computes the round's result from its updates: for some aggregators a matter of many seconds
+ * (server/krum.c), so a server does it on a worker thread, while it goes on with all other calls.
+ */
+void core_aggregate(struct core *c);
+void core_aggregated(struct core *c, core_time now);
 void core_committed(struct core *c, core_time now);
 /* The shell's score of the parameters after `round` (from 0): of the round being committed, before
  * core_committed, or of the one before it. Others are ignored, and so is a run that is over. */

@@ -82,6 +82,10 @@ bool core_next(struct core *c, struct core_out *out)
         c->begin_due = false;
         c->begin_out = true;
         *out = (struct core_out){.kind = OUT_BEGIN, .attempt = &c->round.start};
+    } else if (c->aggregate_due) {
+        c->aggregate_due = false;
+        c->aggregate_out = true;
+        *out = (struct core_out){.kind = OUT_AGGREGATE};
     } else if (c->commit_due) { /* after the receipts, whose bytes belong to the round */
         c->commit_due = false;
         c->commit_out = true;

@@ -63,6 +63,8 @@ static void say_round(const struct core *c, core_time now, char *text, size_t si
             append(text, size, ", %zu preparing", count_preparing(c));
     } else if (r->state == ROUND_SELECTED) {
         append(text, size, ": storing the selection of %zu clients", r->n);
+    } else if (r->state == ROUND_CLOSING) {
+        append(text, size, ": computing the result");
     } else if (r->state == ROUND_CLOSED) {
         append(text, size, ": storing the result");
     } else {

@@ -112,7 +112,8 @@ void observe_said(const struct peer *q, const struct msg *m)
     if (m->type == MSG_RECEIPT && !msg_withdraws(&m->receipt))
         metrics->update[m->receipt.accepted ? REASON_NONE : m->receipt.reason]++;
     if (m->type == MSG_GOODBYE && m->goodbye.reason != REASON_NONE &&
-        m->goodbye.reason != REASON_STOPPING && m->goodbye.reason != REASON_DUPLICATE)
+        m->goodbye.reason != REASON_STOPPING && m->goodbye.reason != REASON_DUPLICATE &&
+        m->goodbye.reason != REASON_FULL)
         observe_refused(q, q->name, m->goodbye.text);
 }
 

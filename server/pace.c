@@ -15,8 +15,7 @@ void pace_round(struct pace *p, double seconds)
 uint32_t pace_return(struct pace *p, size_t population, size_t wanted)
 {
     double w = p->round_s * (double)population / (PACE_SPARE * (double)wanted);
-    w = fmin(fmax(w, PACE_LEAST_S), PACE_MOST_S);
-    return (uint32_t)ceil(w * (0.5 + rng_uniform(&p->jitter)));
+    return PACE_LEAST_S + (uint32_t)(2 * fmin(w, PACE_MOST_S) * rng_uniform(&p->jitter));
 }
 
 uint32_t pace_spread(struct pace *p, uint32_t least, size_t n)

@@ -4,6 +4,10 @@
 #include <string.h>
 #include <time.h>
 
+/* Connections above max_clients that are let in to be told when to come back, or because their
+ * update is waited for. */
+enum { DOORSTEP = 256 };
+
 static core_time now(struct server *s)
 {
     return (core_time)uv_now(&s->loop);
@@ -149,6 +153,9 @@ static void obey(struct server *s, const struct core_out *out)
         break;
     case OUT_STORE:
         journal_put(s, out->update);
+        break;
+    case OUT_AGGREGATE:
+        commit_aggregate(s);
         break;
     case OUT_COMMIT:
         commit_round(s, out->commit);
@@ -320,7 +327,7 @@ int peers_listen(struct server *s, struct err *e)
     const struct server_config *c = s->config;
     struct link_limits limits = link_limits_default;
     buf_init(&s->peers.out, 0); /* each message sets its own limit */
-    int rc = listener_open(&s->listener, &s->loop, c->listen, s->tls, c->max_clients,
+    int rc = listener_open(&s->listener, &s->loop, c->listen, s->tls, c->max_clients + DOORSTEP,
                            &client_events, add, s, e);
     if (rc != 0)
         return err_wrap(e, "listen");

@@ -155,6 +155,10 @@ static int finish_round(struct replay *r, struct replayed *out, struct err *e)
     struct core_out o;
     core_tick(r->core, (core_time)r->spec.federation.deadline_s * 1000);
     while (core_next(r->core, &o)) {
+        if (o.kind == OUT_AGGREGATE) {
+            core_aggregate(r->core);
+            core_aggregated(r->core, 0);
+        }
         if (o.kind == OUT_COMMIT)
             return compare(r, o.commit, out, e);
         if (o.kind == OUT_FINISHED && o.failure != NULL) {

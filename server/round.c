@@ -67,7 +67,7 @@ static void restore(struct round *r, const struct core_config *c)
         memcpy(r->best_params, c->best_params, c->schema->count * sizeof *r->best_params);
     r->best = c->best;
     r->number = c->round;
-    r->gathered = c->n_clients >= r->spec->per_round;
+    r->gathered = c->n_clients >= r->places;
 }
 
 /* Waits for the next round; or ends, and then the parameters are the run's result. */
@@ -177,7 +177,9 @@ size_t round_quorum(const struct round *r)
 
 size_t round_needs(const struct round *r)
 {
-    return r->gathered ? round_quorum(r) : r->spec->clients;
+    if (r->crowded && r->attempt == 0)
+        return r->places;
+    return r->gathered || r->crowded ? round_quorum(r) : r->spec->clients;
 }
 
 /* Empties everything that an attempt fills. */
@@ -208,7 +210,7 @@ static void settle(struct round *r)
 
 void round_begin(struct round *r, struct roster *who, core_time now)
 {
-    bool among_present = r->attempt > 0;
+    bool among_present = r->attempt > 0 || r->crowded;
     size_t n = roster_candidates(who, among_present);
     size_t k = n < r->places ? n : r->places;
     select_clients(r->spec->seed, r->number, r->attempt, who->order, n, k);
@@ -465,6 +467,11 @@ void round_close(struct round *r, core_time now)
         .started = r->started,
         .ended = now,
     };
+    r->state = ROUND_CLOSING;
+}
+
+void round_compute(struct round *r)
+{
     int rc = aggregate_finish(&r->aggregate, r->values, &r->failure);
     if (rc == 0)
         rc = fedopt_step(r->optimizer, r->spec, r->carried, r->base, r->values, r->wire.count,
@@ -478,7 +485,11 @@ void round_close(struct round *r, core_time now)
         r->commit.hash = tensorset_hash(r->schema, r->next);
     memcpy(r->base, r->values, r->wire.count * sizeof *r->base);
     scaffold_step(&r->scaffold);
-    r->state = rc == 0 ? ROUND_CLOSED : ROUND_FAILED;
+}
+
+void round_computed(struct round *r)
+{
+    r->state = r->failure.code == 0 ? ROUND_CLOSED : ROUND_FAILED;
 }
 
 void round_record(struct round *r)

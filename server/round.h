@@ -16,6 +16,7 @@ enum round_state {
     ROUND_GATHERING, /* waits for enough ready clients */
     ROUND_SELECTED,  /* the selection is being stored */
     ROUND_OPEN,      /* tasks are out, updates come in */
+    ROUND_CLOSING,   /* the new parameters are being computed */
     ROUND_CLOSED,    /* the commit is being stored */
     ROUND_OVER,      /* no round is left: params are the result */
     ROUND_FAILED,    /* the step led nowhere: `failure` says why */
@@ -40,6 +41,7 @@ struct round {
 
     enum round_state state;
     uint32_t number, attempt; /* both from 0; an attempt ends at a deadline without quorum */
+    bool crowded;  /* not all clients can be here at a time: a round is of those who are */
     bool gathered; /* the whole population has been ready once: from now on, a quorum suffices to
                       begin */
     core_time started, deadline;
@@ -83,7 +85,7 @@ void round_release(struct round *r);
 size_t round_quorum(const struct round *r);
 size_t round_needs(const struct round *r);
 /* ROUND_GATHERING -> ROUND_SELECTED: selects among all members ever ready on the first attempt,
- * among those ready now on later ones; r->start says whom. */
+ * among those ready now on later ones and when it is crowded; r->start says whom. */
 void round_begin(struct round *r, struct roster *who, core_time now);
 /* ROUND_GATHERING -> ROUND_SELECTED with a selection of old. ERR_STATE, ERR_NOMEM. */
 int round_resume(struct round *r, struct roster *who, const struct core_attempt *a, core_time now,
@@ -104,8 +106,13 @@ void round_stored(struct round *r, struct slot *s, bool stored);
 /* per_round updates are in the sum; or nothing more is to be hoped for before the deadline, and
  * there is a quorum. */
 bool round_complete(const struct round *r);
-/* ROUND_OPEN -> ROUND_CLOSED: next holds the new parameters; or -> ROUND_FAILED. */
+/* ROUND_OPEN -> ROUND_CLOSING. */
 void round_close(struct round *r, core_time now);
+/* Computes what the updates come to. On any thread; meanwhile the round may be asked, and given
+ * updates, which are late. */
+void round_compute(struct round *r);
+/* ROUND_CLOSING -> ROUND_CLOSED: next holds the new parameters; or -> ROUND_FAILED. */
+void round_computed(struct round *r);
 /* Completes r->commit with what each client contributed, once, when nothing more is to be counted;
  * scores the round before by it. */
 void round_record(struct round *r);

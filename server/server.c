@@ -139,6 +139,7 @@ static int open_core(struct server *s, struct err *e)
         .spec = &s->run.spec,
         .schema = peft_schema(s->run.peft),
         .model = s->run.model->hash,
+        .room = s->config->max_clients,
         .round = s->stored.next,
         .params = s->run.params,
         .metric = metric_name(s->run.metric),

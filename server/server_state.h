@@ -41,9 +41,10 @@ struct peers {
     bool pumping;
 };
 
-/* What is tried until it is stored: the selection or the end of a round. */
+/* What is tried until it is stored: the selection or the end of a round, once it is computed. */
 struct committer {
     uv_work_t work;
+    bool aggregating;
     uv_timer_t retry;
     const struct core_attempt *attempt; /* being stored, or to be tried again; NULL: none */
     const struct core_commit *commit;   /* the same */
@@ -121,6 +122,8 @@ void peers_release(struct server *s);
 /* commit.c: stores a round, or who is selected in one, on a worker thread, tried until it succeeds;
  * then tells the core. */
 void commit_round(struct server *s, const struct core_commit *commit);
+/* Computes a round's result on a worker thread, and tells the core. */
+void commit_aggregate(struct server *s);
 void commit_attempt(struct server *s, const struct core_attempt *attempt);
 bool commit_idle(const struct server *s);
 /* Gives up what failed and waits to be tried again. */

@@ -212,6 +212,10 @@ static int obey_core(struct fleet *f, const struct core_out *out, struct err *e)
     case OUT_STORE:
         core_stored(f->core, out->update->client, true, f->now);
         return 0;
+    case OUT_AGGREGATE:
+        core_aggregate(f->core);
+        core_aggregated(f->core, f->now);
+        return 0;
     case OUT_COMMIT:
         rc = f->config->committed(f->config->ctx, out->commit, &score, e);
         if (rc)

@@ -90,16 +90,58 @@ Test(agent, backs_off_with_full_jitter)
     cr_assert_gt(seen, 250000, "jitter never used its whole range: %lld", (long long)seen);
 }
 
-Test(agent, a_welcome_resets_the_back_off)
+static void fail_to_connect(int times)
 {
-    for (int i = 0; i < 12; i++) {
+    for (int i = 0; i < times; i++) {
         wait_for_deadline();
         expect(AGENT_CONNECT);
         lose_connection();
     }
+}
+
+Test(agent, a_connection_that_lasted_resets_the_back_off)
+{
+    fail_to_connect(12);
     get_ready();
+    now += 60000;
     lose_connection();
     cr_assert_leq(agent_deadline(agent) - now, 1000);
+}
+
+Test(agent, a_settled_update_resets_the_back_off)
+{
+    fail_to_connect(12);
+    get_ready();
+    task(0, 1);
+    expect(AGENT_TRAIN);
+    trained(2);
+    receipt(sent_update(0, 2), true);
+    lose_connection();
+    cr_assert_leq(agent_deadline(agent) - now, 1000);
+}
+
+/* A server that fails after each Welcome is left alone more and more. */
+Test(agent, a_welcome_alone_does_not_reset_the_back_off)
+{
+    agent_time began = now;
+    get_ready();
+    for (int i = 0; i < 30; i++) {
+        lose_connection();
+        come_back(0);
+    }
+    cr_assert_gt(now - began, 15 * 60 * 1000);
+}
+
+Test(agent, comes_back_when_it_is_told_and_not_before)
+{
+    fail_to_connect(12);
+    for (int i = 0; i < 50; i++) {
+        connect_to_server();
+        goodbye(REASON_FULL, 70);
+        expect(AGENT_DISCONNECT);
+        cr_assert_geq(agent_deadline(agent) - now, 70000);
+        cr_assert_lt(agent_deadline(agent) - now, 71000);
+    }
 }
 
 Test(agent, different_clients_wait_differently)

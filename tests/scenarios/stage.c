@@ -155,6 +155,8 @@ static void drain_server(struct stage *s)
             struct event *x = stage_push(s, DISK_MS, EVENT_STORE, 0);
             snprintf(x->name, sizeof x->name, "%s", out.update->client);
             s->update[actor_of(s, x->name)] = out.update;
+        } else if (out.kind == OUT_AGGREGATE) {
+            world_aggregated(&s->w);
         } else if (out.kind == OUT_COMMIT) {
             s->commit = out.commit;
             stage_push(s, DISK_MS, EVENT_COMMIT, 0);

@@ -188,6 +188,9 @@ Test(core, counts_the_bytes_between_task_and_receipt)
     cr_assert_eq(out.msg.type, MSG_RECEIPT);
     core_traffic(w.core, 1, 1700, 2560); /* the receipt went out */
     cr_assert(core_next(w.core, &out));
+    cr_assert_eq(out.kind, OUT_AGGREGATE);
+    world_aggregated(&w);
+    cr_assert(core_next(w.core, &out));
     cr_assert_eq(out.kind, OUT_COMMIT);
     core_traffic(w.core, 1, 9000, 9000); /* does not count any more */
     cr_assert_eq(out.commit->contribution[0].bytes_up, 700);

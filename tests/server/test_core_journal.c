@@ -135,6 +135,38 @@ Test(core_journal, after_the_deadline_a_failing_disk_begins_the_round_anew)
     world_close(&w);
 }
 
+/* The result is computed elsewhere: all goes on but the round. */
+Test(core_journal, what_comes_while_the_result_is_computed_is_late)
+{
+    struct world w;
+    char text[256];
+    world_open(&w, 3, 2, 1, 2);
+    w.hold_aggregate = true;
+    world_join_all(&w, 3);
+    int last = -1, first = -1;
+    for (int k = 0; k < 3; k++)
+        if (w.client[k].heard[MSG_TASK] > 0)
+            *(first < 0 ? &first : &last) = k;
+    world_deliver(&w, first, 0);
+    world_pass(&w, 61 * 1000); /* the quorum closes it */
+    core_status(w.core, w.now, text, sizeof text);
+    cr_assert_str_eq(text, "round 1 of 2: computing the result");
+    cr_assert_eq(core_deadline(w.core), CORE_NEVER);
+    world_deliver(&w, last, 0);
+    cr_assert_eq(w.client[last].receipt.reason, REASON_LATE);
+    world_disconnect(&w, last);
+    world_join(&w, last);
+    world_pass(&w, 3600 * 1000);
+    cr_assert_eq(w.commits, 0);
+    world_aggregated(&w);
+    core_aggregated(w.core, w.now); /* once too often */
+    world_drain(&w);
+    cr_assert_eq(w.commits, 1);
+    cr_assert_eq(w.commit[0].n, 1);
+    cr_assert_eq(core_round(w.core), 1);
+    world_close(&w);
+}
+
 Test(core_journal, the_receipt_goes_to_the_connection_that_asked_last)
 {
     struct world w;
@@ -206,6 +238,8 @@ static void drain_to(struct world *w, struct record *r)
         } else if (out.kind == OUT_STORE) {
             record_update(r, out.update);
             core_stored(w->core, out.update->client, true, w->now);
+        } else if (out.kind == OUT_AGGREGATE) {
+            world_aggregated(w);
         } else if (out.kind == OUT_SEND) {
             world_hear(w, &out);
         } else if (out.kind == OUT_COMMIT) {

@@ -96,6 +96,8 @@ static void play(bool weighted, uint64_t seed)
             deliver(&r, &t, &who, t.order[k]);
         cr_assert(round_complete(&r));
         round_close(&r, 0);
+        round_compute(&r);
+        round_computed(&r);
         check_mean(&t, r.next);
         round_release(&r);
         roster_release(&who);

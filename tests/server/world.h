@@ -35,9 +35,10 @@ struct world {
     struct core *core;
     core_time now;
     uint64_t last_conn;
-    bool hold;         /* commits stay in progress until world_commit */
-    bool hold_updates; /* updates stay in progress until world_stored */
-    bool hold_begin;   /* selections stay in progress until core_begun */
+    bool hold;           /* commits stay in progress until world_commit */
+    bool hold_updates;   /* updates stay in progress until world_stored */
+    bool hold_aggregate; /* results stay in progress until world_aggregated */
+    bool hold_begin;     /* selections stay in progress until core_begun */
     unsigned begins, stores;
     const double *score; /* by round: the accuracy that all report; NULL: each its own */
     double gain;         /* on what an update changes; 0: 1 */
@@ -195,6 +196,12 @@ static inline void world_note(struct world *w, const struct core_commit *c)
     }
 }
 
+static inline void world_aggregated(struct world *w)
+{
+    core_aggregate(w->core);
+    core_aggregated(w->core, w->now);
+}
+
 static inline void world_drain(struct world *w)
 {
     struct core_out out;
@@ -214,6 +221,9 @@ static inline void world_drain(struct world *w)
             w->stores++;
             if (!w->hold_updates)
                 core_stored(w->core, out.update->client, true, w->now);
+        } else if (out.kind == OUT_AGGREGATE) {
+            if (!w->hold_aggregate)
+                world_aggregated(w);
         } else if (out.kind == OUT_COMMIT) {
             world_note(w, out.commit);
             if (!w->hold)
