@@ -33,6 +33,14 @@ int sql_fail(const struct sql *s, const char *doing, struct err *e)
                        doing, what);
     case SQLITE_NOMEM:
         return err_set(e, ERR_NOMEM, "%s: %s: out of memory", s->path, doing);
+    case SQLITE_IOERR:
+        if (access(s->path, W_OK) != 0 && errno == EROFS)
+            return err_set(e, ERR_IO,
+                           "%s: %s: the file system has become read-only: see what the kernel says "
+                           "of its disk, and "
+                           "mount it again; nothing stored was lost",
+                           s->path, doing);
+        return err_set(e, ERR_IO, "%s: %s: %s", s->path, doing, what);
     default:
         return err_set(e, ERR_IO, "%s: %s: %s", s->path, doing, what);
     }

@@ -1,10 +1,15 @@
 /* Kills a program at a point that a shell script cannot aim at. Preloaded, FEDPET_DIE=CALL:N ends
  * it as kill -9 does, just before its N-th CALL: a sync, a rename, a write to the database, a write
  * to any file or socket; ms:N ends it N milliseconds after its start. So it dies between any two
- * steps that somebody else could see. */
+ * steps that somebody else could see.
+ *
+ * And while the file that FEDPET_FULL names is there, the database gets no space; while that of
+ * FEDPET_READONLY is, the disk takes no write to the database, no rename and no sync, and says so
+ * when it is asked. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -42,10 +47,10 @@ __attribute__((constructor)) static void begin(void)
     atomic_store(&left, n);
 }
 
-static bool is_full(void)
+static bool is_there(const char *variable)
 {
-    const char *path = getenv("FEDPET_FULL");
-    return path && access(path, F_OK) == 0;
+    const char *path = getenv(variable);
+    return path && faccessat(AT_FDCWD, path, F_OK, 0) == 0;
 }
 
 /* Whether the call goes on, to be made. */
@@ -53,9 +58,10 @@ static bool passes(const char *call)
 {
     if (strcmp(point, call) == 0 && atomic_fetch_sub(&left, 1) == 1)
         kill(getpid(), SIGKILL);
-    if (strcmp(call, "pwrite") != 0 || !is_full())
+    bool no_space = strcmp(call, "pwrite") == 0 && is_there("FEDPET_FULL");
+    if (!no_space && (strcmp(call, "write") == 0 || !is_there("FEDPET_READONLY")))
         return true;
-    errno = ENOSPC;
+    errno = no_space ? ENOSPC : EROFS;
     return false;
 }
 
@@ -83,3 +89,12 @@ FORWARD(pwrite64, "pwrite", ssize_t, (int fd, const void *b, size_t n, off64_t o
 FORWARD(write, "write", ssize_t, (int fd, const void *b, size_t n), (fd, b, n))
 FORWARD(writev, "write", ssize_t, (int fd, const struct iovec *v, int n), (fd, v, n))
 FORWARD(sendmsg, "write", ssize_t, (int fd, const struct msghdr *m, int flags), (fd, m, flags))
+
+EXPORTED int access(const char *path, int mode);
+int access(const char *path, int mode)
+{
+    if ((mode & W_OK) == 0 || !is_there("FEDPET_READONLY"))
+        return faccessat(AT_FDCWD, path, mode, 0);
+    errno = EROFS;
+    return -1;
+}

@@ -43,7 +43,7 @@ make_mortal() {
     cat >"$tmp/$1" <<EOF
 #!/bin/sh
 if [ -n "\${POINT:-}" ]; then
-    export FEDPET_DIE="\$POINT" LD_PRELOAD="$bin/libdie.so" FEDPET_FULL="$tmp/full"
+    export FEDPET_DIE="\$POINT" LD_PRELOAD="$bin/libdie.so" FEDPET_FULL="$tmp/full" FEDPET_READONLY="$tmp/readonly-${1#mortal-}"
     export ASAN_OPTIONS="\${ASAN_OPTIONS:+\$ASAN_OPTIONS:}verify_asan_link_order=0"
 fi
 exec "$2" "\$@"

@@ -74,15 +74,18 @@ configure() {
     cat >>"$1/server.yaml"
 }
 
+# Where the server is.
+address=127.0.0.1
+
 # A federation of three clients, with further settings in $local_more and $federation_more, over a tiny model and made-up sentences, in $tmp: not yet started.
 federation() {
     "$fixture" model "$tmp/model"
     port=$("$fixture" port)
     enroll_port=$("$fixture" port)
-    "$server" init "$tmp/server" --host 127.0.0.1 >"$tmp/init.log" 2>&1 || fail "init"
+    "$server" init "$tmp/server" --host "$address" >"$tmp/init.log" 2>&1 || fail "init"
     configure "$tmp/server" 'listen|enroll|federation|local' <<EOF
-listen: 127.0.0.1:$port
-enroll: 127.0.0.1:$enroll_port
+listen: $address:$port
+enroll: $address:$enroll_port
 allow_root: true
 model: $tmp/model
 task: {name: text, labels: [neg, pos]}
@@ -113,7 +116,7 @@ start_server() {
 # enroll_client K: with a fresh token.
 enroll_client() {
     token=$(server_command token --name "client-$1")
-    "$client" enroll --server "127.0.0.1:$enroll_port" --token "$token" --identity "$tmp/identity-$1" \
+    "$client" enroll --server "$address:$enroll_port" --token "$token" --identity "$tmp/identity-$1" \
         >"$tmp/enroll-$1.log" 2>&1 || fail "client $1 could not enrol"
 }
 
@@ -122,7 +125,7 @@ start_client() {
     k=$1
     shift
     cat >"$tmp/client-$k.yaml" <<EOF
-server: 127.0.0.1:$port
+server: $address:$port
 identity: $tmp/identity-$k
 model: $tmp/model
 data: $tmp/client-$k.jsonl
