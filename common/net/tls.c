@@ -16,6 +16,7 @@ enum { SECURITY_LEVEL = 2 }; /* 112 bits, SSL_CTX_set_security_level(3) */
 struct tls_context {
     SSL_CTX *ssl;
     enum tls_role role;
+    BIO_METHOD *wire; /* where OpenSSL reads and writes ciphertext: see below */
     struct hash pin;  /* TLS_ENROLL_CLIENT */
     atomic_uint refs; /* the owner's and one of each connection */
 };
@@ -23,10 +24,68 @@ struct tls_context {
 struct tls {
     struct tls_context *context;
     SSL *ssl;
-    BIO *in, *out; /* owned by ssl */
+    /* During a call: what came and is not read yet, and where to write. No ciphertext is kept
+     * between calls but by OpenSSL, of a record that is not whole: ten thousand idle connections
+     * are small. */
+    const unsigned char *in;
+    size_t in_left;
+    struct buf *out;
+    bool full; /* it has no room */
     char peer[IDENTITY_MAX_NAME + 1];
     bool ready;
 };
+
+/* ---- the wire ------------------------------------------------------------------------------ */
+
+static int wire_read(BIO *b, char *to, int n)
+{
+    struct tls *t = BIO_get_data(b);
+    size_t take = (size_t)n < t->in_left ? (size_t)n : t->in_left;
+    BIO_clear_retry_flags(b);
+    if (take == 0) {
+        BIO_set_retry_read(b);
+        return -1;
+    }
+    memcpy(to, t->in, take);
+    t->in += take;
+    t->in_left -= take;
+    return (int)take;
+}
+
+static int wire_write(BIO *b, const char *from, int n)
+{
+    struct tls *t = BIO_get_data(b);
+    BIO_clear_retry_flags(b);
+    t->full |= !t->out || buf_append(t->out, from, (size_t)n) != 0;
+    return t->full ? -1 : n;
+}
+
+static long wire_ctrl(BIO *b, int command, long number, void *pointer)
+{
+    (void)b, (void)number, (void)pointer;
+    return command == BIO_CTRL_FLUSH; /* nothing is held back */
+}
+
+static BIO_METHOD *wire_method(void)
+{
+    BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "wire");
+    if (m && BIO_meth_set_read(m, wire_read) && BIO_meth_set_write(m, wire_write) &&
+        BIO_meth_set_ctrl(m, wire_ctrl))
+        return m;
+    BIO_meth_free(m);
+    return NULL;
+}
+
+static bool wire_open(struct tls *t)
+{
+    BIO *wire = BIO_new(t->context->wire);
+    if (!wire)
+        return false;
+    BIO_set_data(wire, t);
+    BIO_set_init(wire, 1);
+    SSL_set_bio(t->ssl, wire, wire);
+    return true;
+}
 
 /* ---- context ------------------------------------------------------------------------------- */
 
@@ -266,7 +325,8 @@ int tls_context_open(struct tls_context **out, enum tls_role role, const struct 
     atomic_init(&c->refs, 1);
     bool serves = role == TLS_SERVER || role == TLS_ENROLL_SERVER;
     c->ssl = SSL_CTX_new(serves ? TLS_server_method() : TLS_client_method());
-    if (!c->ssl || !configure(c))
+    c->wire = wire_method();
+    if (!c->ssl || !c->wire || !configure(c))
         rc = err_set(e, ERR_TLS, "OpenSSL cannot do TLS 1.3 here (%s)", x509_reason());
     if (!rc)
         rc = use_files(c, f, e);
@@ -283,6 +343,7 @@ void tls_context_close(struct tls_context *c)
     if (!c || atomic_fetch_sub(&c->refs, 1) != 1)
         return;
     SSL_CTX_free(c->ssl);
+    BIO_meth_free(c->wire);
     free(c);
 }
 
@@ -312,15 +373,10 @@ int tls_open(struct tls **out, struct tls_context *c, const char *name, struct e
     atomic_fetch_add(&c->refs, 1);
     t->context = c;
     t->ssl = SSL_new(c->ssl);
-    t->in = BIO_new(BIO_s_mem());
-    t->out = BIO_new(BIO_s_mem());
-    if (!t->ssl || !t->in || !t->out) {
-        BIO_free(t->in);
-        BIO_free(t->out);
+    if (!t->ssl || !wire_open(t)) {
         tls_close(t);
         return err_set(e, ERR_NOMEM, "no memory for a TLS connection (%s)", x509_reason());
     }
-    SSL_set_bio(t->ssl, t->in, t->out);
     if (dials(t))
         SSL_set_connect_state(t->ssl);
     else
@@ -341,20 +397,6 @@ void tls_close(struct tls *t)
     tls_context_close(t->context);
     ERR_clear_error();
     free(t);
-}
-
-/* Moves everything that OpenSSL wants sent into `cipher`: a byte left behind would stall the peer.
- */
-static int flush(struct tls *t, struct buf *cipher, struct err *e)
-{
-    size_t n = BIO_ctrl_pending(t->out);
-    if (n == 0)
-        return 0;
-    unsigned char *to = buf_reserve(cipher, n);
-    if (!to || BIO_read(t->out, to, (int)n) != (int)n)
-        return err_set(e, ERR_NOMEM, "no memory for %zu bytes to send", n);
-    buf_commit(cipher, n);
-    return 0;
 }
 
 /* What a failed handshake or record means to the people at both ends. */
@@ -417,23 +459,30 @@ static int advance(struct tls *t, struct buf *plain, bool *closed, struct err *e
     return read_plain(t, plain, closed, e);
 }
 
+static void begin(struct tls *t, const unsigned char *in, size_t n, struct buf *cipher)
+{
+    t->in = in;
+    t->in_left = n;
+    t->out = cipher;
+    t->full = false;
+}
+
+/* Without room for what was to be sent, everything else that went wrong follows from that. */
+static int finish(struct tls *t, int rc, struct err *e)
+{
+    bool full = t->full;
+    begin(t, NULL, 0, NULL);
+    return full ? err_set(e, ERR_NOMEM, "no memory for what is to be sent") : rc;
+}
+
 int tls_feed(struct tls *t, const void *in, size_t n, struct buf *plain, struct buf *cipher,
              bool *closed, struct err *e)
 {
-    const unsigned char *from = in;
-    int rc = 0;
     ERR_clear_error();
     *closed = false;
-    while (n > 0 && !rc && !*closed) {
-        int part = n < SEND_CHUNK ? (int)n : SEND_CHUNK;
-        if (BIO_write(t->in, from, part) != part)
-            return err_set(e, ERR_NOMEM, "no memory for TLS records");
-        from += part;
-        n -= (size_t)part;
-        rc = advance(t, plain, closed, e);
-    }
-    int flushed = flush(t, cipher, rc ? NULL : e);
-    return rc ? rc : flushed;
+    begin(t, in, n, cipher);
+    int rc = n > 0 ? advance(t, plain, closed, e) : 0;
+    return finish(t, rc, e);
 }
 
 int tls_start(struct tls *t, struct buf *cipher, struct err *e)
@@ -441,10 +490,10 @@ int tls_start(struct tls *t, struct buf *cipher, struct err *e)
     ERR_clear_error();
     if (!dials(t))
         return 0;
+    begin(t, NULL, 0, cipher);
     int ok = SSL_do_handshake(t->ssl);
-    if (ok != 1 && SSL_get_error(t->ssl, ok) != SSL_ERROR_WANT_READ)
-        return explain(t, e);
-    return flush(t, cipher, e);
+    bool waits = ok == 1 || SSL_get_error(t->ssl, ok) == SSL_ERROR_WANT_READ;
+    return finish(t, waits ? 0 : explain(t, e), e);
 }
 
 int tls_send(struct tls *t, const void *bytes, size_t n, struct buf *cipher, struct err *e)
@@ -456,26 +505,26 @@ int tls_send(struct tls *t, const void *bytes, size_t n, struct buf *cipher, str
     /* Room first: a record that was encrypted and then dropped would break the stream. */
     if (n && !buf_reserve(cipher, n + (n / RECORD + 1) * RECORD_OVERHEAD))
         return err_set(e, ERR_NOMEM, "no memory for %zu bytes to send", n);
-    while (n > 0) {
+    begin(t, NULL, 0, cipher);
+    int rc = 0;
+    while (n > 0 && !rc) {
         size_t part = n < SEND_CHUNK ? n : SEND_CHUNK, done = 0;
         if (!SSL_write_ex(t->ssl, from, part, &done))
-            return explain(t, e);
+            rc = explain(t, e);
         from += done;
         n -= done;
-        int rc = flush(t, cipher, e);
-        if (rc)
-            return rc;
     }
-    return 0;
+    return finish(t, rc, e);
 }
 
 void tls_end(struct tls *t, struct buf *cipher)
 {
     ERR_clear_error();
+    begin(t, NULL, 0, cipher);
     SSL_shutdown(t->ssl);
     ERR_clear_error();
     /* Without memory for the alert, the peer sees a cut stream: true enough. */
-    if (flush(t, cipher, NULL))
+    if (finish(t, 0, NULL))
         return;
 }
 

@@ -1,4 +1,4 @@
-/* TLS 1.3 (RFC 8446) as a sans-I/O engine over memory BIOs: ciphertext in, plaintext out, and back.
+/* TLS 1.3 (RFC 8446) as a sans-I/O engine: ciphertext in, plaintext out, and back.
  * No socket, no clock of its own. The same engine runs under libuv (link), in the simulator and in
  * tests. */
 #ifndef NET_TLS_H
