@@ -32,10 +32,12 @@ static void set_up(void)
     must(identity_fingerprint(ca.cert, &h, NULL));
     hash_hex(&h, hex);
     const char *ca_path = scratch_write(0, "ca.pem", ca.cert, strlen(ca.cert));
-    struct tls_files sf = {ca_path, scratch_write(1, "s.pem", s.cert, strlen(s.cert)),
-                           scratch_write(2, "s.key", s.key, strlen(s.key)), NULL};
-    struct tls_files cf = {ca_path, scratch_write(3, "c.pem", cert, strlen(cert)),
-                           scratch_write(4, "c.key", d.key, strlen(d.key)), NULL};
+    struct tls_files sf = {.ca = ca_path,
+                           .cert = scratch_write(1, "s.pem", s.cert, strlen(s.cert)),
+                           .key = scratch_write(2, "s.key", s.key, strlen(s.key))};
+    struct tls_files cf = {.ca = ca_path,
+                           .cert = scratch_write(3, "c.pem", cert, strlen(cert)),
+                           .key = scratch_write(4, "c.key", d.key, strlen(d.key))};
     must(tls_context_open(&server, TLS_SERVER, &sf, NULL));
     must(tls_context_open(&client, TLS_CLIENT, &cf, NULL));
     must(tls_context_open(&device, TLS_ENROLL_CLIENT, &(struct tls_files){.ca_sha256 = hex}, NULL));

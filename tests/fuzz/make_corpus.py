@@ -237,6 +237,26 @@ def datasets():
     write("dataset", "conll_jsonl", b'\x47{"tokens": ["a", "b"], "tags": ["O", "B-X"]}\n{"tokens": ["the"], "tags": ["O"]}\n')
 
 
+def sessions():
+    """Events of fuzz_session.c: CONNECT and so on, plus the client."""
+    connect, leave, hello, ready, deliver, spoil, say, wait, commit, store, begin, observe, drain, join = \
+        0, 16, 32, 48, 64, 96, 112, 128, 144, 160, 176, 192, 224, 240
+    everybody = bytes(join + k for k in range(6))
+    rounds = bytes(deliver + k for k in range(6)) * 5
+    write("session", "whole", b"\0\0\0" + everybody + rounds)
+    for how in range(1, 5):
+        write("session", "aggregator_%d" % how, bytes([0, 0, how]) + everybody + rounds)
+    write("session", "quorum", b"\2\0\0" + everybody + bytes([leave, deliver + 1, deliver + 2, deliver + 3, wait, 61, wait, 61]) * 4)
+    step = bytes([begin]) + bytes(deliver + k for k in range(6)) + bytes(store + k for k in range(0, 6, 2)) + bytes(
+        deliver + k for k in range(6)) + bytes(range(store, store + 12, 2)) + bytes([commit])
+    write("session", "held", b"\0\7\0" + everybody + step * 5)
+    spoilt = b"".join(bytes([spoil + k, 7 * k, 0x80, head]) for k, head in enumerate((0x05, 0x0c, 0x14, 0x84, 0x45, 0x04)))
+    write("session", "spoilt", b"\1\0\0" + everybody + spoilt + rounds)
+    by_hand = bytes([connect, hello, ready, observe, connect + 1, hello + 1, ready + 1, connect + 1])
+    talk = b"".join(bytes([say + 2, t, len(m)]) + m for t, m in sorted(MESSAGES.items()) if len(m) < 256)
+    write("session", "talk", b"\1\0\0" + by_hand + bytes([connect + 2]) + talk + everybody + rounds + bytes([drain]))
+
+
 if __name__ == "__main__":
     frames()
     messages()
@@ -247,3 +267,4 @@ if __name__ == "__main__":
     adapters()
     tokenizers()
     datasets()
+    sessions()
