@@ -35,6 +35,7 @@ static bool run_copy(struct run *r, const struct msg_welcome *w)
     *r = (struct run){.known = true, .welcome = *w};
     arena_init(&r->mem, RUN_MEMORY);
     r->welcome.run_id = arena_strdup(&r->mem, w->run_id);
+    r->welcome.name = NULL; /* the shell's business */
     if (r->welcome.run_id && own_strings(&r->welcome.spec, &r->mem))
         return true;
     agent_drop_run(r);

@@ -1,5 +1,6 @@
 #include "client/client_config.h"
 #include "net/link.h"
+#include "proto/msg.h"
 #include <string.h>
 #include <unistd.h>
 
@@ -19,12 +20,16 @@ static const cyaml_schema_field_t gate_fields[] = {
     GATE_TEXT(hours),     GATE(BOOL, ac_power), GATE(FLOAT, max_load), GATE(UINT, min_free_mib),
     GATE(UINT, settle_s), GATE_TEXT(root),      CYAML_FIELD_END,
 };
+static const cyaml_schema_value_t name_schema = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, SPEC_MAX_NAME)};
 static const cyaml_schema_field_t fields[] = {
     TEXT(server),
     TEXT(identity),
     TEXT(model),
     TEXT(data),
     TEXT(state),
+    CYAML_FIELD_SEQUENCE_COUNT("runs", CYAML_FLAG_POINTER | OPTIONAL, config, runs.name, runs.n,
+                               &name_schema, 0, MSG_MAX_RUNS),
     CYAML_FIELD_UINT("threads", OPTIONAL, config, threads),
     CYAML_FIELD_UINT("checkpoint_s", OPTIONAL, config, checkpoint_s),
     CYAML_FIELD_UINT("memory_limit_mib", OPTIONAL, config, memory_limit_mib),
@@ -92,6 +97,10 @@ static int check(const config *c, const char *path, struct err *e)
             return err_set(e, ERR_CONFIG, "%s: %s is missing: give %s", path, needed[i].key,
                            needed[i].what);
     }
+    for (uint32_t i = 0; i < c->runs.n; i++)
+        if (!spec_name_ok(c->runs.name[i]))
+            return err_set(e, ERR_CONFIG, "%s: runs: %s is no name of a run: 1 to %d of a-z 0-9 -",
+                           path, c->runs.name[i], SPEC_MAX_NAME);
     if (link_parse_address(c->server, host, &port, e)) {
         e->code = ERR_CONFIG;
         return err_wrap(e, "%s: server", path);

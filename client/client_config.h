@@ -10,6 +10,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Names of runs. */
+struct run_list {
+    char **name;
+    uint32_t n;
+};
+
 /* Top-level YAML keys are the members' names. */
 struct client_config {
     char *server;   /* "host:port", "[v6]:port" */
@@ -17,8 +23,9 @@ struct client_config {
     char *model;    /* a Hugging Face directory */
     char *data;  /* a folder in the task's layout, or one file (JSONL, CSV, TSV) with columns text,
                     text_pair (for pairs) and label */
-    char *state; /* folder for adapter/, the values of the last finished run, and for what is kept
-                    between rounds */
+    char *state; /* holds a folder a run, NAME/: adapter/, the values of the finished run, and what
+                    is kept between rounds */
+    struct run_list runs;      /* which runs of the server it takes part in; none: all */
     uint32_t threads;          /* 0: as many as there are cores */
     uint32_t checkpoint_s;     /* from one savepoint of a training to the next at least; 0: none */
     uint32_t memory_limit_mib; /* of activations; 0: none */

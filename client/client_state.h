@@ -1,33 +1,40 @@
-/* The inside of the daemon, shared by client.c (connection, decisions, birth and death) and
- * client_work.c (the worker thread, and trainings that wait for a gate). Nobody else includes it.
- * All of it runs on the loop's thread, but for what `struct work` says. */
+/* The inside of the daemon, shared by its files: client.c (birth, certificate, signals, death),
+ * station.c (a run's connection) and work.c (what is done on the worker thread, and trainings
+ * that wait for it or for a gate). */
 #ifndef CLIENT_CLIENT_STATE_H
 #define CLIENT_CLIENT_STATE_H
 
 #include "client/agent.h"
-#include "client/client.h"
+#include "client/client_config.h"
 #include "client/gatekeeper.h"
 #include "client/rotation.h"
 #include "client/session.h"
 #include "net/link.h"
-#include <stdatomic.h>
 #include <uv.h>
 
-/* What runs on the worker thread, one at a time and in order: the only user of session and
- * trainer. */
-struct work {
-    enum { WORK_PREPARE, WORK_TRAIN, WORK_SAVE } kind;
+struct client;
+
+/* A run that this daemon takes part in: an agent, its connection, and what it has open. One that
+ * has ended stays, so that its run is not begun again. */
+struct station {
     struct client *client;
-    uv_work_t request;
-    const struct msg_welcome *welcome; /* PREPARE; the agent's until it is answered */
-    const struct agent_job *job;       /* TRAIN; the same */
-    struct agent_result result;        /* of TRAIN */
-    unsigned char *params;             /* SAVE: owned */
-    size_t len;
-    enum msg_reason reason; /* of a failed PREPARE */
-    struct err error;
-    struct work *next;
+    char name[SPEC_MAX_NAME + 1]; /* the run's; "": the server is to choose */
+    struct agent *agent;
+    struct link *link; /* the present one; older ones may still be closing */
+    bool up;
+    uv_timer_t timer;
+    struct session *session;     /* the worker thread's */
+    const struct agent_job *job; /* to be trained: the agent's until it is answered; NULL: none */
+    uint64_t turn;               /* the job's: those that came earlier are trained earlier */
+    bool training;               /* the worker is at it, or will be; else it waits for a gate */
+    bool unwanted;               /* the agent has cancelled it */
+    atomic_bool cancel;          /* for the worker: it is not to go on now */
+    struct err unfit;            /* why the last preparation failed; code 0: it did not */
+    bool ended;
+    struct err end; /* why; code 0: in good order */
 };
+
+struct work;
 
 struct client {
     const struct client_config *config;
@@ -36,41 +43,50 @@ struct client {
     uint16_t port;
 
     uv_loop_t loop;
-    uv_timer_t timer, renewal;
+    uv_timer_t renewal;
     uv_signal_t signal[2];
     struct rotation identity;
     struct tls_context *tls;
-    struct link *link; /* the present one; older ones may still be closing */
-    bool link_up;
-    struct agent *agent;
-    struct err end;   /* why it stopped */
-    struct err unfit; /* why the last preparation failed; code 0: it did not */
-    struct err fatal; /* trouble that the agent knows nothing of */
+    struct station *asking; /* whose connection has our request for a certificate; NULL: none */
+    struct station *station[MSG_MAX_RUNS];
+    size_t n;
+    struct err fatal; /* trouble that no agent knows of */
     bool welcomed;    /* by the server, once */
+    bool stopping;
 
     struct backbone backbone;
     struct trainer *trainer;
-    struct session *session;
     struct work *first, **last; /* first: at work */
-
-    struct gatekeeper gates;
-    const struct agent_job *job; /* to be trained: the agent's until it is answered; NULL: none */
-    bool training;               /* the worker is at it, or will be; else it waits for a gate */
-    bool unwanted;               /* the agent has cancelled it */
-    atomic_bool cancel;          /* for the worker: it is not to go on now */
+    struct gatekeeper gates;    /* they shut for all runs alike */
+    uint64_t turns;             /* jobs so far */
 };
 
 agent_time client_now(struct client *c);
-/* Carries out what the agent decided, then sleeps until its next deadline. */
-void client_drain(struct client *c);
+/* Ends all stations. */
+void client_stop(struct client *c);
+/* Ends the loop if no station is left. */
+void client_end_if_idle(struct client *c);
+/* A connection is up, is gone, or brought a message about certificates (true: it was one). */
+void client_renew_if_due(struct client *c, struct station *st);
+void client_forget_request(struct client *c, const struct station *st);
+bool client_papers_message(struct client *c, struct station *st, const struct msg *m);
 
-/* client_work.c: hands work to the worker thread; the agent is told how it went. */
-void client_work_prepare(struct client *c, const struct msg_welcome *w);
-void client_work_save(struct client *c, const struct msg_finish *f);
+/* station.c. Begins to take part in a run ("": which the server chooses), unless it has been begun
+ * before. ERR_NOMEM; ERR_STATE: in too many. */
+int station_begin(struct client *c, const char *name, struct err *e) MUST_CHECK;
+/* Carries out what the agent decided, then sleeps until its next deadline. */
+void station_drain(struct station *st);
+void station_send(struct station *st, const struct msg *m);
+void station_free(struct station *st);
+
+/* work.c: one thing at a time, in the order in which it was asked for, whatever the run.
+ * The agent is told when it is done. What is given is the agent's, and valid until then. */
+void work_prepare(struct station *st, const struct msg_welcome *w);
 /* As soon as the gates allow; it is put off when one shuts. */
-void client_work_train(struct client *c, const struct agent_job *job);
-void client_work_cancel(struct client *c);
+void work_train(struct station *st, const struct agent_job *job);
+void work_cancel(struct station *st);
 /* A gate has shut, or all are open (client/gatekeeper.h). */
-void client_work_gate(void *client);
+void work_gate(void *client);
+void work_save(struct station *st, const struct msg_finish *f);
 
 #endif

@@ -17,6 +17,7 @@
 
 struct session {
     const struct client_config *config;
+    char dir[PATH_MAX];
     char run_id[17];
     struct outbox_key key;
     struct outbox outbox; /* as found on disk */
@@ -80,8 +81,7 @@ static int open_peft(struct session *s, const struct backbone *b, const struct r
 }
 
 /* What the client keeps between rounds. */
-static int open_state(struct session *s, const struct client_config *c, const struct run_spec *spec,
-                      struct err *e)
+static int open_state(struct session *s, const struct run_spec *spec, struct err *e)
 {
     const struct schema *schema = peft_schema(s->peft);
     if (!local_state_needed(spec))
@@ -93,12 +93,11 @@ static int open_state(struct session *s, const struct client_config *c, const st
         if (!s->control || !s->change || !s->packed_control)
             return err_set(e, ERR_NOMEM, "out of memory for %zu parameters", schema->count);
     }
-    return journal_open(&s->journal, c->state, s->run_id, &schema->hash, spec, schema->count, e);
+    return journal_open(&s->journal, s->dir, s->run_id, &schema->hash, spec, schema->count, e);
 }
 
 /* What is damaged is trained again: that is no reason to stay away. */
-static int open_outbox(struct session *s, const struct client_config *c,
-                       const struct msg_welcome *w, struct err *e)
+static int open_outbox(struct session *s, const struct msg_welcome *w, struct err *e)
 {
     const struct schema *schema = peft_schema(s->peft);
     s->key = (struct outbox_key){.index = w->index,
@@ -106,7 +105,7 @@ static int open_outbox(struct session *s, const struct client_config *c,
                                  .len = 4 * schema->packed,
                                  .scaffold = w->spec.federation.scaffold};
     snprintf(s->key.run_id, sizeof s->key.run_id, "%s", s->run_id);
-    int rc = outbox_read(&s->outbox, c->state, &s->key, &s->has_outbox, e);
+    int rc = outbox_read(&s->outbox, s->dir, &s->key, &s->has_outbox, e);
     if (rc != ERR_IO)
         return rc;
     log_warn("the last update is lost: %s", e->text);
@@ -131,18 +130,23 @@ static int open_all(struct session *s, const struct backbone *b, const struct cl
     if ((rc = open_peft(s, b, spec, e)))
         return rc;
     *reason = REASON_INTERNAL;
-    rc = open_state(s, c, spec, e);
-    return rc ? rc : open_outbox(s, c, w, e);
+    rc = open_state(s, spec, e);
+    return rc ? rc : open_outbox(s, w, e);
 }
 
 int session_open(struct session **out, const struct backbone *b, const struct client_config *c,
-                 const struct msg_welcome *w, enum msg_reason *reason, struct err *e)
+                 const char *dir, const struct msg_welcome *w, enum msg_reason *reason,
+                 struct err *e)
 {
     *reason = REASON_INTERNAL;
     struct session *s = calloc(1, sizeof *s);
     if (!s)
         return err_set(e, ERR_NOMEM, "out of memory");
     s->config = c;
+    if (snprintf(s->dir, sizeof s->dir, "%s", dir) >= (int)sizeof s->dir) {
+        session_close(s);
+        return err_set(e, ERR_IO, "%s: the path is too long", dir);
+    }
     snprintf(s->run_id, sizeof s->run_id, "%s", w->run_id);
     s->seed = w->spec.federation.seed;
     s->rounds = w->spec.federation.rounds;
@@ -296,7 +300,7 @@ int session_train(struct session *s, struct trainer *t, const struct agent_job *
                   const atomic_bool *cancel, struct agent_result *r, struct err *e)
 {
     const struct schema *schema = peft_schema(s->peft);
-    const char *dir = s->config->state;
+    const char *dir = s->dir;
     struct agent_result result = {0};
     struct savepoint savepoint;
     struct pace pace = {.cancel = cancel};
@@ -337,8 +341,7 @@ static int point_to(const char *path, const char *target, struct err *e)
     return 0;
 }
 
-int session_save(struct session *s, const unsigned char *params, size_t len, const char *state,
-                 struct err *e)
+int session_save(struct session *s, const unsigned char *params, size_t len, struct err *e)
 {
     const struct adapter_info info = {.task = s->task_name,
                                       .labels = s->data->label_name,
@@ -346,11 +349,9 @@ int session_save(struct session *s, const unsigned char *params, size_t len, con
                                       .max_length = s->local.max_length};
     char name[32], folder[PATH_MAX], link[PATH_MAX];
     snprintf(name, sizeof name, "adapter-%s", s->run_id);
-    int rc = file_mkdirs(state, 0755, e);
+    int rc = file_join(folder, sizeof folder, s->dir, name, e);
     if (!rc)
-        rc = file_join(folder, sizeof folder, state, name, e);
-    if (!rc)
-        rc = file_join(link, sizeof link, state, "adapter", e);
+        rc = file_join(link, sizeof link, s->dir, "adapter", e);
     if (rc)
         return rc;
     memcpy(s->theta, s->initial, peft_schema(s->peft)->count * sizeof *s->theta);
@@ -360,6 +361,6 @@ int session_save(struct session *s, const unsigned char *params, size_t len, con
     if (!rc)
         rc = point_to(link, name, e);
     if (!rc)
-        outbox_remove(state);
+        outbox_remove(s->dir);
     return rc;
 }

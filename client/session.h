@@ -13,11 +13,12 @@
 
 struct session;
 
-/* Opens data, method and journal for the run that a Welcome describes; backbone and config are
- * borrowed. Which examples are held out depends on the run's seed and the client's number only. On
- * failure *reason says what to tell the server. */
+/* Opens data, method and journal for the run that a Welcome describes; what is kept of it lies in
+ * the folder `dir`. Backbone and config are borrowed. Which examples are held out depends on the
+ * run's seed and the client's number only. On failure *reason says what to tell the server. */
 int session_open(struct session **out, const struct backbone *b, const struct client_config *c,
-                 const struct msg_welcome *w, enum msg_reason *reason, struct err *e) MUST_CHECK;
+                 const char *dir, const struct msg_welcome *w, enum msg_reason *reason,
+                 struct err *e) MUST_CHECK;
 void session_close(struct session *s);
 
 const struct schema *session_schema(const struct session *s);
@@ -37,9 +38,9 @@ const struct outbox *session_outbox(const struct session *s);
 int session_train(struct session *s, struct trainer *t, const struct agent_job *job,
                   const atomic_bool *cancel, struct agent_result *r, struct err *e) MUST_CHECK;
 
-/* Saves packed parameters as a Hugging Face PEFT folder STATE/adapter-RUN, and points the symbolic
- * link STATE/adapter to it once it is complete; no update is kept any more. ERR_IO, ERR_PROTO. */
-int session_save(struct session *s, const unsigned char *params, size_t len, const char *state,
+/* Saves packed parameters as a Hugging Face PEFT folder DIR/adapter-RUN, and points the symbolic
+ * link DIR/adapter to it once it is complete; no update is kept any more. ERR_IO, ERR_PROTO. */
+int session_save(struct session *s, const unsigned char *params, size_t len,
                  struct err *e) MUST_CHECK;
 
 #endif

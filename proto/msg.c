@@ -7,7 +7,7 @@ static const char *const type_names[MSG_TYPES] = {
     [MSG_TASK] = "Task",     [MSG_UPDATE] = "Update",   [MSG_RECEIPT] = "Receipt",
     [MSG_FINISH] = "Finish", [MSG_GOODBYE] = "Goodbye", [MSG_PING] = "Ping",
     [MSG_PONG] = "Pong",     [MSG_ENROLL] = "Enroll",   [MSG_IDENTITY] = "Identity",
-    [MSG_RENEW] = "Renew",   [MSG_PAUSED] = "Paused",
+    [MSG_RENEW] = "Renew",   [MSG_PAUSED] = "Paused",   [MSG_RUNS] = "Runs",
 };
 
 static const char *const reason_names[REASONS] = {

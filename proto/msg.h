@@ -2,7 +2,9 @@
  * msg_encode.c and msg_decode.c see *.pb-c.h; msg.c holds what needs no protobuf.
  *
  * A connection's life, client C and server S, after mutual TLS (the certificate names the client):
- * - C Hello; S Welcome (run spec, schema hash, base model hash), or S Goodbye (reason);
+ * - C Hello (which run the connection is for); S Welcome (run spec, schema hash, base model hash),
+ *   or S Goodbye (reason);
+ * - S Runs, after its Welcome and when there is a new run: for each, a connection of its own;
  * - C Ready (schema hash, samples), or C Goodbye (wrong model, no data ...);
  * - a round: S Task (parameters), C Update (parameters, samples, metrics), S Receipt (accepted, or
  *   the reason why not); or S Receipt for no update (msg_withdraws): the round goes on without it;
@@ -30,6 +32,7 @@ enum {
     MSG_PROTOCOL = 2,
     MSG_MAX_METRICS = 16,
     MSG_MAX_LABELS = 512,
+    MSG_MAX_RUNS = 64, /* of one server */
     MSG_MAX_TEXT = 1024,
     MSG_MAX_PEM = 16384,
     MSG_SLACK = 64 << 10, /* memory that msg_decode may need above a payload's length */
@@ -51,6 +54,7 @@ enum msg_type {
     MSG_IDENTITY = 12,
     MSG_RENEW = 13,
     MSG_PAUSED = 14,
+    MSG_RUNS = 15,
     MSG_TYPES
 };
 
@@ -105,10 +109,12 @@ struct msg_metric {
 struct msg_hello {
     uint32_t protocol;
     const char *software; /* "fedpet-client 0.1.0" */
+    const char *run;      /* spec_name_ok; NULL: the server chooses */
 };
 struct msg_welcome {
     uint32_t protocol;
     const char *run_id;   /* 16 hex digits */
+    const char *name;     /* the run's, spec_name_ok; NULL: it has none (a simulation) */
     struct run_spec spec; /* task.data NULL */
     struct hash schema, model;
     uint32_t index; /* the client's number in the run: names its random streams */
@@ -176,6 +182,10 @@ struct msg_renew {
 struct msg_identity {
     const char *name, *cert_pem, *ca_pem;
 };
+struct msg_runs {
+    char **name; /* n, spec_name_ok; at most MSG_MAX_RUNS */
+    size_t n;
+};
 
 struct msg {
     enum msg_type type;
@@ -192,6 +202,7 @@ struct msg {
         struct msg_identity identity;
         struct msg_renew renew;
         struct msg_paused paused;
+        struct msg_runs runs;
     };
 };
 
@@ -205,9 +216,9 @@ int msg_encode(const struct msg *m, struct buf *out) MUST_CHECK;
  * is for Goodbye to explain.
  *
  * ERR_PROTO naming the field: not protobuf; missing; out of the range that base/spec.h and
- * base/conf.h give it; not finite; over a MSG_MAX_* limit; text that is not UTF-8 or has control
- * characters; run id not 16 lower-case hex digits; hash not 32 bytes; params missing, or
- * plain and not whole floats (else they are coder_decode's to check, and values
+ * base/conf.h give it; not finite; over a MSG_MAX_* limit; no name of a run; text that is not UTF-8
+ * or has control characters; run id not 16 lower-case hex digits; hash not 32 bytes; params
+ * missing, or plain and not whole floats (else they are coder_decode's to check, and values
  * tensorset_unpack's). Unknown fields are skipped, so that messages can grow. */
 int msg_decode(enum msg_type type, const unsigned char *payload, size_t len, struct arena *mem,
                struct msg *out, struct err *e) MUST_CHECK;

@@ -165,6 +165,14 @@ static char *run_id(struct reader *r, char *s)
     return s;
 }
 
+/* NULL when it is empty. */
+static char *run_name(struct reader *r, const char *field, char *s)
+{
+    if (*s && !spec_name_ok(s))
+        refuse(r, field, "no name of a run");
+    return *s ? s : NULL;
+}
+
 static struct hash digest(struct reader *r, const char *field, ProtobufCBinaryData b)
 {
     struct hash h = {{0}};
@@ -198,6 +206,7 @@ static void read_hello(struct reader *r, const void *message, struct msg *out)
     out->hello = (struct msg_hello){
         .protocol = whole32(r, "protocol", p->protocol, 1, UINT32_MAX),
         .software = needed(r, "software", p->software, MSG_MAX_TEXT),
+        .run = run_name(r, "run", p->run),
     };
 }
 
@@ -326,6 +335,7 @@ static void read_welcome(struct reader *r, const void *message, struct msg *out)
     out->welcome = (struct msg_welcome){
         .protocol = whole32(r, "protocol", p->protocol, 1, UINT32_MAX),
         .run_id = run_id(r, p->run_id),
+        .name = run_name(r, "name", p->name),
         .spec.task = read_task_spec(r, p->task),
         .spec.peft = read_peft_spec(r, p->peft),
         .spec.local = read_local_spec(r, p->local),
@@ -456,6 +466,17 @@ static void read_paused(struct reader *r, const void *message, struct msg *out)
         (struct msg_paused){.why = (enum msg_pause)whole32(r, "why", p->why, 0, PAUSES - 1)};
 }
 
+static void read_runs(struct reader *r, const void *message, struct msg *out)
+{
+    const Fedpet__V1__Runs *p = message;
+    if (p->n_names > MSG_MAX_RUNS)
+        refuse(r, "names", "too many");
+    for (size_t i = 0; i < p->n_names && !r->rc; i++)
+        if (!run_name(r, "names", p->names[i]))
+            refuse(r, "names", "one is empty");
+    out->runs = (struct msg_runs){p->names, p->n_names};
+}
+
 static void read_nothing(struct reader *r, const void *message, struct msg *out)
 {
     (void)r, (void)message, (void)out;
@@ -479,6 +500,7 @@ static const struct {
     [MSG_IDENTITY] = {&fedpet__v1__identity__descriptor, read_identity},
     [MSG_RENEW] = {&fedpet__v1__renew__descriptor, read_renew},
     [MSG_PAUSED] = {&fedpet__v1__paused__descriptor, read_paused},
+    [MSG_RUNS] = {&fedpet__v1__runs__descriptor, read_runs},
 };
 
 int msg_decode(enum msg_type type, const unsigned char *payload, size_t len, struct arena *mem,

@@ -37,6 +37,7 @@ static int encode_hello(const struct msg_hello *m, struct buf *out)
     Fedpet__V1__Hello p = FEDPET__V1__HELLO__INIT;
     p.protocol = m->protocol;
     p.software = text(m->software);
+    p.run = text(m->run);
     return pack(&p.base, out);
 }
 
@@ -140,6 +141,7 @@ static int encode_welcome(const struct msg_welcome *m, struct buf *out)
     set_federation(&federation, &m->spec.federation);
     p.protocol = m->protocol;
     p.run_id = text(m->run_id);
+    p.name = text(m->name);
     p.task = &task;
     p.peft = &peft;
     p.local = &local;
@@ -262,6 +264,14 @@ static int encode_renew(const struct msg_renew *m, struct buf *out)
     return pack(&p.base, out);
 }
 
+static int encode_runs(const struct msg_runs *m, struct buf *out)
+{
+    Fedpet__V1__Runs p = FEDPET__V1__RUNS__INIT;
+    p.n_names = m->n;
+    p.names = m->name;
+    return pack(&p.base, out);
+}
+
 int msg_encode(const struct msg *m, struct buf *out)
 {
     switch (m->type) {
@@ -289,6 +299,8 @@ int msg_encode(const struct msg *m, struct buf *out)
         return encode_renew(&m->renew, out);
     case MSG_PAUSED:
         return encode_paused(&m->paused, out);
+    case MSG_RUNS:
+        return encode_runs(&m->runs, out);
     case MSG_PING:
     case MSG_PONG:
     case MSG_TYPES:

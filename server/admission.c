@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { EXPIRY_WARNING_DAYS = 30, DAY = 86400, RENEWAL_PAUSE_MS = 60 * 1000 };
@@ -157,11 +158,22 @@ void admission_reload(struct server *s)
 
 /* --- renewal --- */
 
+/* A client has a connection a run, and one certificate. */
+static bool is_first(const struct peer *q)
+{
+    const struct peers *p = &q->server->peers;
+    for (size_t i = 0; i < p->n && p->peer[i] != q; i++)
+        if (strcmp(p->peer[i]->name, q->name) == 0)
+            return false;
+    return true;
+}
+
 void admission_urge(struct peer *q)
 {
     const struct hash *signer = &q->server->enroll.signer;
     struct hash ca;
-    if (!link_peer_ca(q->link, &ca) || hash_same(&ca, signer) || hash_same(&q->given_by, signer))
+    if (!link_peer_ca(q->link, &ca) || hash_same(&ca, signer) || hash_same(&q->given_by, signer) ||
+        !is_first(q))
         return;
     q->renewed = 0;
     peers_post(q, &(struct msg){.type = MSG_RENEW});

@@ -1,29 +1,35 @@
 #include "base/file.h"
 #include "server/audit.h"
 #include "server/cmd.h"
-#include "server/config.h"
-#include "server/server.h"
-#include "server/store.h"
+#include "server/runs.h"
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* --- audit show --- */
 
+/* Whether a line concerns the run that was asked for; NULL: all do. */
+static bool wanted(const char *run, const json_t *record)
+{
+    const char *name = json_string_value(json_object_get(record, "name"));
+    return run == NULL || (name != NULL && strcmp(name, run) == 0);
+}
+
 static void print_json(void *ctx, const char *line, const json_t *record)
 {
-    (void)ctx;
-    (void)record;
-    printf("%s\n", line);
+    if (wanted(ctx, record))
+        printf("%s\n", line);
 }
 
 static void print_text(void *ctx, const char *line, const json_t *record)
 {
     const char *key;
     json_t *value, *r = (json_t *)record; /* jansson's iteration is not const */
-    (void)ctx;
     (void)line;
+    if (!wanted(ctx, record))
+        return;
     printf("%6" JSON_INTEGER_FORMAT "  %s  %s", json_integer_value(json_object_get(r, "seq")),
            json_string_value(json_object_get(r, "time")),
            json_string_value(json_object_get(r, "event")));
@@ -56,7 +62,7 @@ static void collect(void *ctx, const char *line, const json_t *record)
 
 struct comparison {
     const struct store_run *run;
-    json_t *rounds;
+    json_t *rounds;             /* of the log */
     uint32_t compared, missing; /* missing: the first round that the log lacks; 0: none */
     uint32_t different;         /* the first round with another hash; 0: none */
 };
@@ -79,30 +85,48 @@ static int compare_round(void *ctx, const struct store_round *r)
 /* Lines cut off at the end leave the chain whole, but not the rounds of the database without
  * theirs. The newest round alone may lack its line for a moment, or until a server that was killed
  * starts again. */
-static int compare_rounds(const char *path, const char *database, struct comparison *c,
-                          struct err *e)
+static int compare_rounds(const char *path, const char *database, const char *name, json_t *logged,
+                          uint32_t *compared, struct err *e)
 {
     struct store_run run;
+    struct comparison c = {.run = &run, .rounds = logged};
     struct store *store;
     bool found;
     int rc = store_open(&store, database, STORE_READ, e);
     if (rc != 0)
         return rc;
-    c->run = &run;
     rc = store_run(store, &run, &found, e);
     if (rc == 0 && found)
-        rc = store_rounds(store, 0, compare_round, c, e);
+        rc = store_rounds(store, 0, compare_round, &c, e);
     store_close(store);
+    *compared += c.compared;
     if (rc != 0)
         return rc;
-    if (c->different > 0)
-        return err_set(e, ERR_DATA, "%s: round %u has another hash in the database", path,
-                       c->different);
-    if (c->missing > 0 && c->missing < c->compared)
+    if (c.different > 0)
+        return err_set(e, ERR_DATA, "%s: round %u of run %s has another hash in the database", path,
+                       c.different, name);
+    if (c.missing > 0 && c.missing < c.compared)
         return err_set(e, ERR_DATA,
-                       "%s: round %u is in the database but not here: lines were removed", path,
-                       c->missing);
+                       "%s: round %u of run %s is in the database but not here: lines were removed",
+                       path, c.missing, name);
     return 0;
+}
+
+/* Of all runs, or of one. */
+static int compare_runs(const struct server_config *c, const char *path, const char *only,
+                        json_t *logged, uint32_t *compared, struct err *e)
+{
+    char database[PATH_MAX];
+    struct runs_names *names = malloc(sizeof *names);
+    int rc = names == NULL ? err_set(e, ERR_NOMEM, "out of memory") : runs_list(names, c, e);
+    for (size_t i = 0; rc == 0 && i < names->n; i++) {
+        const char *name = names->name[i];
+        rc = runs_path(database, sizeof database, c->state, name, RUNS_DATABASE, e);
+        if (rc == 0 && file_exists(database) && (only == NULL || strcmp(only, name) == 0))
+            rc = compare_rounds(path, database, name, logged, compared, e);
+    }
+    free(names);
+    return rc;
 }
 
 static void report(const struct audit_summary *sum, uint32_t compared)
@@ -119,16 +143,21 @@ static void report(const struct audit_summary *sum, uint32_t compared)
         printf("rounds    %u of the database compared\n", compared);
 }
 
-static int verify(const char *path, const char *database, const struct hash *expect, struct err *e)
+static int verify(const struct server_config *c, const char *run, const struct hash *expect,
+                  struct err *e)
 {
+    char path[PATH_MAX];
     struct audit_summary sum;
-    struct comparison c = {.rounds = json_object()};
-    int rc = audit_verify(path, expect, collect, c.rounds, &sum, e);
-    if (rc == 0 && file_exists(database))
-        rc = compare_rounds(path, database, &c, e);
+    uint32_t compared = 0;
+    json_t *logged = json_object();
+    int rc = file_join(path, sizeof path, c->state, AUDIT_FILE, e);
     if (rc == 0)
-        report(&sum, c.compared);
-    json_decref(c.rounds);
+        rc = audit_verify(path, expect, collect, logged, &sum, e);
+    if (rc == 0)
+        rc = compare_runs(c, path, run, logged, &compared, e);
+    if (rc == 0)
+        report(&sum, compared);
+    json_decref(logged);
     return rc;
 }
 
@@ -146,58 +175,65 @@ static int parse_hash(const char *text, struct hash *out, struct err *e)
     return 0;
 }
 
-/* The two files of the state folder that a configuration names. */
-static int find_files(const char *config, const struct cli_list *set, char audit[PATH_MAX],
-                      char database[PATH_MAX], struct err *e)
+/* The configuration, and whether `run` is one of its runs, if it is given. */
+static int open_config(struct conf **conf, struct server_config **c, const char *path,
+                       const struct cli_list *set, const char *run, struct err *e)
 {
-    struct conf *conf;
-    struct server_config *c;
-    int rc = server_config_load(&conf, &c, config, set, NEED_STATE, e);
-    if (rc != 0)
-        return rc;
-    rc = file_join(audit, PATH_MAX, c->state, AUDIT_FILE, e);
-    if (rc == 0)
-        rc = file_join(database, PATH_MAX, c->state, SERVER_DATABASE, e);
-    conf_free(conf);
+    char name[SPEC_MAX_NAME + 1];
+    int rc = server_config_load(conf, c, path, set, NEED_STATE, e);
+    if (rc == 0 && run != NULL && (rc = runs_pick(name, *c, run, e)) != 0)
+        conf_free(*conf);
     return rc;
 }
 
 int cmd_audit_verify(const struct cli_command *self, int argc, char **argv, struct err *e)
 {
-    char *config = NULL, *head = NULL, path[PATH_MAX], database[PATH_MAX];
+    char *path = NULL, *head = NULL, *run = NULL;
     struct hash expect;
     struct cli_list set = {0};
     const struct cli_option options[] = {
-        CMD_CONFIG(config, set),
+        CMD_CONFIG(path, set),
         {"head", 0, CLI_STRING, "HASH", "a line with this SHA-256 must be there", &head},
+        {"run", 0, CLI_STRING, "NAME", "compare the rounds of this run only", &run},
         {0},
     };
     struct cli_args args;
+    struct conf *conf;
+    struct server_config *c;
     int rc = cli_parse(self, options, argc, argv, &args, e);
     if (rc != 0 || args.help || (rc = cli_words(&args, 0, e)) != 0)
         return rc;
     if ((head != NULL && (rc = parse_hash(head, &expect, e)) != 0) ||
-        (rc = find_files(config, &set, path, database, e)) != 0)
+        (rc = open_config(&conf, &c, path, &set, run, e)) != 0)
         return rc;
-    return verify(path, database, head != NULL ? &expect : NULL, e);
+    rc = verify(c, run, head != NULL ? &expect : NULL, e);
+    conf_free(conf);
+    return rc;
 }
 
 int cmd_audit_show(const struct cli_command *self, int argc, char **argv, struct err *e)
 {
-    char *config = NULL, path[PATH_MAX], database[PATH_MAX];
+    char *config = NULL, *run = NULL, path[PATH_MAX];
     bool json = false;
     struct audit_summary sum;
     struct cli_list set = {0};
     const struct cli_option options[] = {
         CMD_CONFIG(config, set),
+        {"run", 0, CLI_STRING, "NAME", "only what concerns this run", &run},
         {"format", 'f', CLI_FORMAT, "text|json", "how to print it (default text)", &json},
         {0},
     };
     struct cli_args args;
+    struct conf *conf;
+    struct server_config *c;
     int rc = cli_parse(self, options, argc, argv, &args, e);
     if (rc != 0 || args.help || (rc = cli_words(&args, 0, e)) != 0)
         return rc;
-    if ((rc = find_files(config, &set, path, database, e)) != 0)
+    if ((rc = open_config(&conf, &c, config, &set, run, e)) != 0)
         return rc;
-    return audit_verify(path, NULL, json ? print_json : print_text, NULL, &sum, e);
+    rc = file_join(path, sizeof path, c->state, AUDIT_FILE, e);
+    if (rc == 0)
+        rc = audit_verify(path, NULL, json ? print_json : print_text, run, &sum, e);
+    conf_free(conf);
+    return rc;
 }

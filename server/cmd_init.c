@@ -44,7 +44,7 @@ int cmd_init(const struct cli_command *self, int argc, char **argv, struct err *
     if (rc == 0)
         printf("CA, server certificate and server.yaml are in %s\n"
                "Next: fill in `model` and `task` in %s/server.yaml, then\n"
-               "  fedpet-server run --config %s/server.yaml\n"
+               "  fedpet-server serve --config %s/server.yaml\n"
                "  fedpet-server token --config %s/server.yaml\n",
                dir, dir, dir, dir);
     return rc;

@@ -1,9 +1,5 @@
-#include "base/file.h"
 #include "server/cmd.h"
-#include "server/config.h"
 #include "server/replay.h"
-#include "server/server.h"
-#include <limits.h>
 #include <stdio.h>
 
 static int say(const struct replayed *r, struct err *e)
@@ -25,30 +21,30 @@ static int say(const struct replayed *r, struct err *e)
 
 int cmd_replay(const struct cli_command *self, int argc, char **argv, struct err *e)
 {
-    char *path = NULL, database[PATH_MAX];
+    char *path = NULL, *name = NULL;
     uint64_t round = 0;
     struct cli_list set = {0};
     const struct cli_option options[] = {
         CMD_CONFIG(path, set),
+        CMD_RUN(name),
         {"round", 'r', CLI_NUMBER, "N", "which round: 1, 2, ...; default: the last", &round},
         {0},
     };
     struct cli_args args;
     struct conf *conf;
     struct server_config *c;
-    struct store *store;
+    struct runs_reader run;
     struct replayed replayed;
     int rc = cli_parse(self, options, argc, argv, &args, e);
     if (rc != 0 || args.help || (rc = cli_words(&args, 0, e)) != 0)
         return rc;
     if (round > UINT32_MAX)
         return err_set(e, ERR_USAGE, "--round: there are no so many rounds");
-    if ((rc = server_config_load(&conf, &c, path, &set, NEED_STATE | NEED_RUN, e)) != 0)
+    if ((rc = server_config_load(&conf, &c, path, &set, NEED_STATE, e)) != 0)
         return rc;
-    rc = file_join(database, sizeof database, c->state, SERVER_DATABASE, e);
-    if (rc == 0 && (rc = store_open(&store, database, STORE_READ, e)) == 0) {
-        rc = replay_round(store, c, (uint32_t)round, &replayed, e);
-        store_close(store);
+    if ((rc = runs_read(&run, c, name, e)) == 0) {
+        rc = replay_round(&run, (uint32_t)round, &replayed, e);
+        runs_close(&run);
     }
     if (rc == 0)
         rc = say(&replayed, e);

@@ -30,8 +30,8 @@ static const cyaml_schema_field_t fields[] = {
     TEXT("state", state),
     CYAML_FIELD_UINT("journal_rounds", OPTIONAL, config, journal_rounds),
     CYAML_FIELD_UINT("keep_rounds", OPTIONAL, config, keep_rounds),
-    TEXT("model", model),
-    TEXT("adapter", adapter),
+    TEXT("model", run.model),
+    TEXT("adapter", run.adapter),
     CYAML_FIELD_MAPPING("log", OPTIONAL, config, log, conf_log_fields),
     CYAML_FIELD_UINT("max_clients", OPTIONAL, config, max_clients),
     CYAML_FIELD_UINT("max_per_address", OPTIONAL, config, max_per_address),
@@ -41,10 +41,11 @@ static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_BOOL("exit_when_done", OPTIONAL, config, exit_when_done),
     TEXT("metrics", metrics),
     CYAML_FIELD_UINT("drain_s", OPTIONAL, config, drain_s),
-    CYAML_FIELD_MAPPING("task", OPTIONAL, config, spec.task, conf_task_fields),
-    CYAML_FIELD_MAPPING("peft", OPTIONAL, config, spec.peft, conf_peft_fields),
-    CYAML_FIELD_MAPPING("local", OPTIONAL, config, spec.local, conf_local_fields),
-    CYAML_FIELD_MAPPING("federation", OPTIONAL, config, spec.federation, conf_federation_fields),
+    CYAML_FIELD_MAPPING("task", OPTIONAL, config, run.spec.task, conf_task_fields),
+    CYAML_FIELD_MAPPING("peft", OPTIONAL, config, run.spec.peft, conf_peft_fields),
+    CYAML_FIELD_MAPPING("local", OPTIONAL, config, run.spec.local, conf_local_fields),
+    CYAML_FIELD_MAPPING("federation", OPTIONAL, config, run.spec.federation,
+                        conf_federation_fields),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t schema = {
@@ -82,19 +83,15 @@ static int check(const config *c, const char *path, unsigned needs, struct err *
         {NEED_IDENTITY, "identity.ca_key", c->identity.ca_key, "the CA's key, ca.key"},
         {NEED_IDENTITY, "identity.cert", c->identity.cert, "the server's certificate, server.pem"},
         {NEED_IDENTITY, "identity.key", c->identity.key, "the server's key, server.key"},
-        {NEED_RUN, "listen", c->listen, "HOST:PORT for clients"},
-        {NEED_RUN, "enroll", c->enroll, "HOST:PORT for devices that enrol"},
-        {NEED_RUN, "model", c->model, "the folder of a Hugging Face model"},
-        {NEED_RUN, "task.name", c->spec.task.name,
-         "a task: sst2, mrpc, rte, or text for columns of your own"},
+        {NEED_PORTS, "listen", c->listen, "HOST:PORT for clients"},
+        {NEED_PORTS, "enroll", c->enroll, "HOST:PORT for devices that enrol"},
     };
     for (size_t i = 0; i < sizeof need / sizeof *need; i++)
         if ((needs & need[i].set) != 0 && (need[i].value == NULL || need[i].value[0] == '\0'))
             return err_set(e, ERR_CONFIG, "%s: %s is missing: give %s", path, need[i].key,
                            need[i].what);
-    if ((needs & NEED_RUN) == 0 || spec_check_federation(&c->spec.federation, e) == 0)
-        return 0;
-    return err_wrap(e, "%s", path);
+    return (needs & NEED_PORTS) != 0 && run_config_any(&c->run) ? run_config_check(&c->run, path, e)
+                                                                : 0;
 }
 
 int server_config_load(struct conf **conf, struct server_config **out, const char *path,

@@ -126,10 +126,28 @@ static void finish(struct core *c)
 
 /* --- the round goes on --- */
 
+/* The run is to end: the round under way is given up, unless it is being stored. */
+static void end_if_asked(struct core *c)
+{
+    struct round *r = &c->round;
+    if (!c->ending)
+        return;
+    if (r->state == ROUND_OPEN && r->waiting == 0) {
+        withdraw_tasks(c);
+        round_restart(r);
+    }
+    if (r->state == ROUND_GATHERING) {
+        round_end(r);
+        finish(c);
+    }
+}
+
 static void begin_if_possible(struct core *c)
 {
     struct round *r = &c->round;
-    if (r->state != ROUND_GATHERING || c->draining || roster_ready(&c->who) < round_needs(r))
+    end_if_asked(c);
+    if (r->state != ROUND_GATHERING || c->draining || c->paused ||
+        roster_ready(&c->who) < round_needs(r))
         return;
     round_begin(r, &c->who, c->now);
     c->begin_due = true;
@@ -426,6 +444,7 @@ void core_begun(struct core *c, core_time now)
         return;
     c->begin_out = false;
     round_open(r, now);
+    end_if_asked(c);
     for (size_t i = 0; i < r->n; i++)
         give_task(c, r->slot[i].member);
 }
@@ -445,6 +464,7 @@ void core_stored(struct core *c, const char *client, bool stored, core_time now)
     else if (s != NULL)
         refuse(c, s, REASON_INTERNAL);
     round_stored(&c->round, m->slot, stored);
+    end_if_asked(c);
     if (round_complete(&c->round))
         close_round(c);
     else
@@ -508,6 +528,20 @@ void core_tick(struct core *c, core_time now)
     deadline(c);
 }
 
+void core_pause(struct core *c, bool paused, core_time now)
+{
+    c->now = now;
+    c->paused = paused;
+    begin_if_possible(c);
+}
+
+void core_end(struct core *c, core_time now)
+{
+    c->now = now;
+    c->ending = true;
+    end_if_asked(c);
+}
+
 void core_drain(struct core *c, core_time now)
 {
     c->now = now;
@@ -537,42 +571,4 @@ size_t core_limit(const struct core *c, uint64_t conn, uint8_t type)
         return 0;
     size_t control = scaffold_control(&c->round.scaffold).len / sizeof(float);
     return msg_limit((enum msg_type)type, c->round.wire.count + control);
-}
-
-const float *core_params(const struct core *c)
-{
-    return c->round.params;
-}
-
-const struct best *core_best(const struct core *c)
-{
-    return &c->round.best;
-}
-
-uint32_t core_round(const struct core *c)
-{
-    return c->round.number;
-}
-
-bool core_finished(const struct core *c)
-{
-    return c->round.state == ROUND_OVER;
-}
-
-size_t core_clients(const struct core *c, const char **name, size_t room)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < c->who.members; i++) {
-        if (!c->who.member[i]->known)
-            continue;
-        if (n < room)
-            name[n] = c->who.member[i]->name;
-        n++;
-    }
-    return n;
-}
-
-const uint64_t *core_refusals(const struct core *c)
-{
-    return c->refusals;
 }

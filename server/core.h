@@ -201,6 +201,13 @@ void core_tick(struct core *c, core_time now);
  * complete. */
 void core_drain(struct core *c, core_time now);
 
+/* While paused, no round begins, and none is tried again; one that is under way ends as ever. */
+void core_pause(struct core *c, bool paused, core_time now);
+/* Ends the run for good: as if the last committed round had been its last. The round under way is
+ * given up, once what is being stored of it is stored; one whose commit is under way counts. Right
+ * after core_open, for a stored run that was ended. */
+void core_end(struct core *c, core_time now);
+
 /* The next output; false when there is none. */
 bool core_next(struct core *c, struct core_out *out);
 /* When core_tick wants to be called next; CORE_NEVER. */

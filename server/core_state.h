@@ -13,8 +13,8 @@ struct core {
     struct roster who;
     struct pace pace;
     core_time now; /* of the last event */
-    bool draining, begin_due, begin_out, aggregate_due, aggregate_out, commit_due, commit_out,
-        finish_due;
+    bool draining, paused, ending, begin_due, begin_out, aggregate_due, aggregate_out, commit_due,
+        commit_out, finish_due;
     uint64_t refusals[REASONS];
 };
 

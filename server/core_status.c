@@ -56,7 +56,9 @@ static void say_round(const struct core *c, core_time now, char *text, size_t si
     append(text, size, "round %u of %u", r->number + 1, r->spec->rounds);
     if (r->attempt > 0)
         append(text, size, ", attempt %u", r->attempt + 1);
-    if (r->state == ROUND_GATHERING) {
+    if (r->state == ROUND_GATHERING && c->paused) {
+        append(text, size, ": waiting to be resumed");
+    } else if (r->state == ROUND_GATHERING) {
         append(text, size, ": waiting for clients: %zu of %zu ready", roster_ready(&c->who),
                round_needs(r));
         if (count_preparing(c) > 0)
@@ -85,7 +87,11 @@ void core_status(const struct core *c, core_time now, char *text, size_t size)
     text[0] = '\0';
     if (c->draining)
         append(text, size, "stopping; ");
-    if (r->state == ROUND_OVER && r->number < r->spec->rounds)
+    if (c->paused && r->state != ROUND_OVER && r->state != ROUND_FAILED)
+        append(text, size, "paused%s; ", r->state != ROUND_GATHERING ? " after this round" : "");
+    if (r->state == ROUND_OVER && r->ended)
+        append(text, size, "stopped after %u of %u rounds", r->number, r->spec->rounds);
+    else if (r->state == ROUND_OVER && r->number < r->spec->rounds)
         append(text, size, "ended early, after %u of %u rounds: %u brought none better", r->number,
                r->spec->rounds, r->best.since);
     else if (r->state == ROUND_OVER)
@@ -97,4 +103,42 @@ void core_status(const struct core *c, core_time now, char *text, size_t size)
     if (r->best.any)
         append(text, size, "; best so far: round %u (%s%s%.4f)", r->best.round + 1,
                r->metric != NULL ? r->metric : "", r->metric != NULL ? " " : "", r->best.score);
+}
+
+const float *core_params(const struct core *c)
+{
+    return c->round.params;
+}
+
+const struct best *core_best(const struct core *c)
+{
+    return &c->round.best;
+}
+
+uint32_t core_round(const struct core *c)
+{
+    return c->round.number;
+}
+
+bool core_finished(const struct core *c)
+{
+    return c->round.state == ROUND_OVER;
+}
+
+size_t core_clients(const struct core *c, const char **name, size_t room)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->who.members; i++) {
+        if (!c->who.member[i]->known)
+            continue;
+        if (n < room)
+            name[n] = c->who.member[i]->name;
+        n++;
+    }
+    return n;
+}
+
+const uint64_t *core_refusals(const struct core *c)
+{
+    return c->refusals;
 }

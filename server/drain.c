@@ -11,7 +11,7 @@ static void on_deadline(uv_timer_t *timer)
 {
     struct server *s = timer->data;
     log_error("not stopped in time, ending now drain_s=%u connections=%zu storing=%d",
-              s->live->drain_s, s->peers.n, !commit_idle(s) || s->journal.working);
+              s->live->drain_s, s->peers.n, !runners_idle(s));
     observe_event(s, "killed", json_pack("{s:s}", "reason", "not stopped within drain_s"));
     _exit(ERR_STATE);
 }

@@ -33,30 +33,27 @@ static int choose_round(struct store *store, const char *text, bool best_wanted,
     return 0;
 }
 
-int export_round(struct store *store, const struct server_config *c, const char *round,
-                 const char *as, const char *dir, uint32_t *rounds, struct err *e)
+int export_round(const struct runs_reader *r, const char *round, const char *as, const char *dir,
+                 uint32_t *rounds, struct err *e)
 {
     struct run run;
     struct store_run stored;
     uint32_t after = 0;
     bool found;
-    int rc = store_run(store, &stored, &found, e);
+    int rc = store_run(r->store, &stored, &found, e);
     if (rc != 0)
         return rc;
     if (!found)
-        return err_set(e, ERR_STATE, "%s: no run has been started: there is nothing to export",
-                       c->state);
-    if ((rc = choose_round(store, round, c->spec.federation.best, &stored, &after, e)) != 0 ||
-        (rc = run_open(&run, c, e)) != 0)
+        return err_set(e, ERR_STATE, "run %s has not been started: there is nothing to export",
+                       r->name);
+    if ((rc = choose_round(r->store, round, r->config->spec.federation.best, &stored, &after, e)) !=
+            0 ||
+        (rc = run_open(&run, r->config, e)) != 0)
         return rc;
     if (!hash_same(&run.identity, &stored.identity))
-        rc = err_set(e, ERR_STATE,
-                     "%s holds another run than the configuration describes: undo the change to "
-                     "model, task, peft, "
-                     "local or federation",
-                     c->state);
+        rc = runs_differ(r, e);
     if (rc == 0 && after > 0)
-        rc = store_params(store, peft_schema(run.peft), after - 1, run.params, e);
+        rc = store_params(r->store, peft_schema(run.peft), after - 1, run.params, e);
     run.info.format = as;
     if (rc == 0)
         rc = peft_save(run.peft, run.params, &run.info, dir, e);

@@ -13,7 +13,7 @@
 enum {
     HTTP_MAX_CONNECTIONS = 32,
     HTTP_MAX_REQUEST = 16 << 10, /* bytes; libmicrohttpd's whole memory for a connection */
-    HTTP_MAX_PAGE = 256 << 10,   /* bytes */
+    HTTP_MAX_PAGE = 1 << 20,     /* bytes */
     HTTP_IDLE_S = 10,
 };
 

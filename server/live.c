@@ -27,26 +27,49 @@ static json_t *refusals(const struct core *c)
     return j;
 }
 
-static int clients_connected(const struct peers *p)
+static json_t *absentees(const struct runner *r)
 {
-    int n = 0;
-    for (size_t i = 0; i < p->n; i++)
-        n += p->peer[i]->known;
-    return n;
+    json_t *j = json_object();
+    for (size_t i = 0; i < r->absentees; i++)
+        json_object_set_new(j, r->absentee[i].client,
+                            json_string(msg_reason_name(r->absentee[i].reason)));
+    return j;
+}
+
+void live_state(const struct runner *r, char *text, size_t size)
+{
+    if (r->core == NULL) {
+        snprintf(text, size, "put aside: %.900s", r->failure.text);
+        return;
+    }
+    core_status(r->core, (core_time)uv_now(&r->server->loop), text, size);
+    peers_busy(r, text, size);
+}
+
+static json_t *describe_run(const struct runner *r)
+{
+    char state[LIVE_STATE];
+    live_state(r, state, sizeof state);
+    json_t *j = json_pack("{s:s, s:s, s:s?, s:b, s:o}", "name", r->name, "now", state, "trouble",
+                          runner_trouble(r), "finished", r->core != NULL && core_finished(r->core),
+                          "absent", absentees(r));
+    if (r->core != NULL)
+        json_object_set_new(j, "refusals", refusals(r->core));
+    return j;
 }
 
 /* One JSON object, malloc'ed; NULL without memory. */
-static char *describe(struct server *s)
+static char *describe(const struct server *s)
 {
-    char state[512];
-    core_status(s->core, (core_time)uv_now(&s->loop), state, sizeof state);
-    json_t *j = json_pack("{s:i, s:s, s:s?, s:b, s:b, s:i, s:i, s:i, s:i, s:i, s:o}", "pid",
-                          (int)getpid(), "state", state, "trouble", server_trouble(s), "finished",
-                          core_finished(s->core), "draining", s->stopping, "connections",
-                          (int)s->peers.n, "clients", clients_connected(&s->peers), "port",
-                          (int)s->port, "enroll_port", (int)s->enroll_port, "metrics_port",
-                          s->observe.http != NULL ? (int)http_port(s->observe.http) : 0, "refusals",
-                          refusals(s->core));
+    json_t *runs = json_array();
+    for (size_t i = 0; i < s->runners.n; i++)
+        json_array_append_new(runs, describe_run(s->runners.runner[i]));
+    json_t *j =
+        json_pack("{s:i, s:s?, s:b, s:i, s:i, s:i, s:i, s:i, s:o}", "pid", (int)getpid(), "trouble",
+                  server_trouble(s), "draining", s->stopping, "connections", (int)s->peers.n,
+                  "clients", (int)peers_clients(s), "port", (int)s->port, "enroll_port",
+                  (int)s->enroll_port, "metrics_port",
+                  s->observe.http != NULL ? (int)http_port(s->observe.http) : 0, "runs", runs);
     char *text = jsontext(j, JSON_COMPACT);
     json_decref(j);
     return text;

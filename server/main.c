@@ -18,32 +18,79 @@ static const struct cli_command commands[] = {
      "Example:\n"
      "  fedpet-server token --config server.yaml --name client-0007 --ttl 1h\n",
      cmd_token},
-    {"run", "--config FILE [--set KEY=VALUE]...", "run the federation",
-     "Listens for clients and for devices that enrol, runs the rounds, and stores each update\n"
-     "before it is acknowledged and each round before the next begins: started again, it goes on\n"
-     "where it was, in the middle of a round too. SIGTERM and SIGINT end it in good order,\n"
+    {"serve", "--config FILE [--set KEY=VALUE]...", "run the federation's server",
+     "Listens for clients and for devices that enrol, does the rounds of all runs, and stores "
+     "each\n"
+     "update before it is acknowledged and each round before the next begins: started again, it\n"
+     "goes on where it was, in the middle of a round too. The configuration may describe a run,\n"
+     "which is called default; `run create` makes more. SIGTERM and SIGINT end it in good order,\n"
      "within drain_s seconds; a second one at once. SIGHUP reads certificates and configuration\n"
      "anew: log, metrics, drain_s, allow and observers take effect, what else has changed is\n"
-     "named and waits for a restart. With the key metrics, say 127.0.0.1:9464, it serves\n"
-     "/metrics and /healthz there.\n\n"
+     "named and waits for a restart; and it looks for runs that were made or changed. With the "
+     "key\n"
+     "metrics, say 127.0.0.1:9464, it serves /metrics, /healthz and /healthz/RUN there.\n\n"
      "Examples:\n"
-     "  fedpet-server run --config server.yaml\n"
-     "  fedpet-server run --config server.yaml --set federation.rounds=50 --set log.json=true\n",
+     "  fedpet-server serve --config server.yaml\n"
+     "  fedpet-server serve --config server.yaml --set federation.rounds=50 --set log.json=true\n",
+     cmd_serve},
+    {"run create", "NAME --config FILE --from FILE [--set KEY=VALUE]... [--paused]",
+     "make another run",
+     "--from has model, adapter, task, peft, federation and local, the keys that server.yaml has "
+     "for\n"
+     "its own run; without model, it is the server's. All of it is checked against the model "
+     "before\n"
+     "anything is written. A running server takes the run up at once, and the clients that are\n"
+     "connected take part in it beside the others, if they can. A name is 1 to 64 of a-z 0-9 -.\n\n"
+     "Example:\n  fedpet-server run create topics --config server.yaml --from topics.yaml\n",
+     cmd_run_create},
+    {"run list", "--config FILE [--format text|json]", "list the runs",
+     "created (no round has begun), running, paused, stopped, finished, or damaged: that is a run\n"
+     "which cannot be read, and why. Works with and without a running server, which says what "
+     "each\n"
+     "run waits for.\n\n"
+     "Example:\n  fedpet-server run list --config server.yaml\n",
+     cmd_run_list},
+    {"run show", "NAME --config FILE [--format text|json]",
+     "show all there is to know of a run: state, rounds, specification",
+     "Example:\n  fedpet-server run show topics --config server.yaml\n", cmd_run_show},
+    {"run pause", "NAME --config FILE", "begin no more rounds of a run",
+     "The round under way ends as ever. Clients stay connected. Survives restarts.\n\n"
+     "Example:\n  fedpet-server run pause topics --config server.yaml\n",
+     cmd_run_pause},
+    {"run resume", "NAME --config FILE", "go on with a paused run",
+     "Example:\n  fedpet-server run resume topics --config server.yaml\n", cmd_run_resume},
+    {"run stop", "NAME --config FILE", "end a run for good",
+     "The round under way is given up, and the run ends as if the last committed round had been "
+     "its\n"
+     "last: clients get that result; export and replay stay possible.\n\n"
+     "Example:\n  fedpet-server run stop topics --config server.yaml\n",
+     cmd_run_stop},
+    {"run watch", "NAME --config FILE [--format text|json]",
+     "print a line for each round of a run until it is over",
+     "The rounds that are done come first. As JSON, one object a line.\n\n"
+     "Example:\n  fedpet-server run watch topics --config server.yaml --format json\n",
+     cmd_run_watch},
+    {"run", "create|list|show|pause|resume|stop|watch ...", "several runs on one server",
+     "A server does any number of runs, up to 64, side by side with the same clients. Each has a\n"
+     "command of its own, see above; the server is started by `fedpet-server serve`.\n",
      cmd_run},
-    {"status", "--config FILE [--format text|json] [--watch]",
-     "show the rounds so far and what the run waits for",
-     "Works with and without a running server. Bytes are measured on the TLS stream. --watch\n"
+    {"status", "--config FILE [--run NAME] [--format text|json] [--watch]",
+     "show the rounds so far and what each run waits for",
+     "Of the run that is named, or the only one; else a line for each. Works with and without a\n"
+     "running server. Bytes are measured on the TLS stream. --watch\n"
      "shows it again every two seconds, with the last rounds, until it is interrupted; as JSON,\n"
      "one object a line.\n\n"
      "Example:\n  fedpet-server status --config server.yaml --watch\n",
      cmd_status},
-    {"export", "--config FILE --out DIR [--round N] [--as FORMAT]",
+    {"export", "--config FILE --out DIR [--run NAME] [--round N] [--as FORMAT]",
      "write the adapter of a round to a folder",
      "Without --round that is the run's result: its best round so far with federation.best, else\n"
-     "the latest. The configuration must be the run's, since it says what the parameters mean.\n\n"
+     "the latest. server.yaml must still describe its own run, since that says what the "
+     "parameters\n"
+     "mean.\n\n"
      "Example:\n  fedpet-server export --config server.yaml --out adapter\n",
      cmd_export},
-    {"replay", "--config FILE [--round N]",
+    {"replay", "--config FILE [--run NAME] [--round N]",
      "compute a round once more from its updates, and compare",
      "The updates of the last `journal_rounds` rounds are kept. Status 0: they give the "
      "parameters\n"
@@ -85,14 +132,15 @@ static const struct cli_command commands[] = {
      "The last step of `ca roll`. Connections by certificates of the old CA are cut.\n\n"
      "Example:\n  fedpet-server ca retire --config server.yaml\n",
      cmd_ca_retire},
-    {"audit verify", "--config FILE [--head HASH]", "check that nobody has altered the audit log",
+    {"audit verify", "--config FILE [--run NAME] [--head HASH]",
+     "check that nobody has altered the audit log",
      "Each line of audit.log, in the state folder, has the SHA-256 of the one before: the first\n"
      "that was changed, removed or moved is named. Lines removed at the end show by the rounds of\n"
      "the database that are then missing, or by --head: the last line's hash, which this command\n"
      "prints, kept where the server cannot reach it. Status 4: the log was altered.\n\n"
      "Example:\n  fedpet-server audit verify --config server.yaml\n",
      cmd_audit_verify},
-    {"audit show", "--config FILE [--format text|json]",
+    {"audit show", "--config FILE [--run NAME] [--format text|json]",
      "print the audit log: tokens, enrolments, revocations, refusals, rounds, reloads",
      "Stops with an error where the chain is broken.\n\n"
      "Example:\n  fedpet-server audit show --config server.yaml\n",
@@ -111,7 +159,7 @@ int main(int argc, char **argv)
         .more = "A first federation:\n"
                 "  fedpet-server init fl --host localhost       # then fill in model and task in "
                 "fl/server.yaml\n"
-                "  fedpet-server run --config fl/server.yaml &\n"
+                "  fedpet-server serve --config fl/server.yaml &\n"
                 "  fedpet-client enroll --server localhost:8444 --identity phone \\\n"
                 "      --token \"$(fedpet-server token --config fl/server.yaml)\"\n"
                 "  fedpet-server status --config fl/server.yaml\n"

@@ -1,6 +1,7 @@
 #include "server/metrics.h"
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 
 static const char *const port_name[METRICS_PORTS] = {"clients", "enrolment"};
@@ -19,9 +20,9 @@ static void set_bounds(struct histogram *h, const double bound[METRICS_BUCKETS])
         h->bound[i] = bound[i];
 }
 
-void metrics_init(struct metrics *m)
+void metrics_init(struct run_metrics *m)
 {
-    *m = (struct metrics){0};
+    *m = (struct run_metrics){0};
     set_bounds(&m->round, round_bound);
     set_bounds(&m->journal, work_bound);
     set_bounds(&m->aggregation, work_bound);
@@ -78,17 +79,39 @@ static void gauge(struct page *p, const char *name, const char *type, const char
     put(p, "%s %.15g\n", name, value);
 }
 
-static void histogram(struct page *p, const char *name, const char *help, const struct histogram *h)
+/* One line a run. */
+typedef double (*run_value)(const struct metrics_run *r);
+static void by_run(struct page *p, const struct metrics_now *now, const char *name,
+                   const char *type, const char *help, run_value value)
+{
+    head(p, name, type, help);
+    for (size_t i = 0; i < now->n_runs; i++)
+        put(p, "%s{run=\"%s\"} %.15g\n", name, now->run[i].name, value(&now->run[i]));
+}
+
+static void put_histogram(struct page *p, const char *name, const char *run,
+                          const struct histogram *h)
 {
     uint64_t total = 0;
-    head(p, name, "histogram", help);
     for (int i = 0; i < METRICS_BUCKETS; i++) {
         total += h->count[i];
-        put(p, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name, h->bound[i], total);
+        put(p, "%s_bucket{run=\"%s\",le=\"%g\"} %" PRIu64 "\n", name, run, h->bound[i], total);
     }
     total += h->count[METRICS_BUCKETS];
-    put(p, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, total);
-    put(p, "%s_sum %.9g\n%s_count %" PRIu64 "\n", name, h->sum, name, total);
+    put(p, "%s_bucket{run=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", name, run, total);
+    put(p, "%s_sum{run=\"%s\"} %.9g\n%s_count{run=\"%s\"} %" PRIu64 "\n", name, run, h->sum, name,
+        run, total);
+}
+
+/* offset: of the histogram in struct run_metrics. */
+static void histograms(struct page *p, const struct metrics_now *now, const char *name,
+                       const char *help, size_t offset)
+{
+    head(p, name, "histogram", help);
+    for (size_t i = 0; i < now->n_runs; i++) {
+        const char *counted = (const char *)now->run[i].counted;
+        put_histogram(p, name, now->run[i].name, (const void *)(counted + offset));
+    }
 }
 
 static void by_port(struct page *p, const char *name, const char *type, const char *help,
@@ -99,46 +122,92 @@ static void by_port(struct page *p, const char *name, const char *type, const ch
         put(p, "%s{port=\"%s\"} %" PRIu64 "\n", name, port_name[i], a[i] + (b != NULL ? b[i] : 0));
 }
 
-static void put_rounds(struct page *p, const struct metrics *m, const struct metrics_now *now)
+static double rounds_to_do(const struct metrics_run *r)
 {
-    gauge(p, "fedpet_run_rounds", "gauge", "Rounds that the run is to have.", now->rounds);
-    gauge(p, "fedpet_run_rounds_done", "gauge",
-          "Rounds of the run that are committed, by earlier processes, too.", now->round);
-    gauge(p, "fedpet_run_finished", "gauge", "1 once the run is over.", now->finished);
+    return r->rounds;
+}
+static double rounds_done(const struct metrics_run *r)
+{
+    return r->round;
+}
+static double is_finished(const struct metrics_run *r)
+{
+    return r->finished;
+}
+static double is_failing(const struct metrics_run *r)
+{
+    return r->failing;
+}
+static double committed(const struct metrics_run *r)
+{
+    return (double)r->counted->rounds;
+}
+static double restarts(const struct metrics_run *r)
+{
+    return (double)r->counted->restarts;
+}
+static double journal_failures(const struct metrics_run *r)
+{
+    return (double)r->counted->journal_failures;
+}
+static double commit_failures(const struct metrics_run *r)
+{
+    return (double)r->counted->commit_failures;
+}
+
+static void put_rounds(struct page *p, const struct metrics_now *now)
+{
+    by_run(p, now, "fedpet_run_rounds", "gauge", "Rounds that the run is to have.", rounds_to_do);
+    by_run(p, now, "fedpet_run_rounds_done", "gauge",
+           "Rounds of the run that are committed, by earlier processes, too.", rounds_done);
+    by_run(p, now, "fedpet_run_finished", "gauge", "1 once the run is over.", is_finished);
+    by_run(p, now, "fedpet_run_failing", "gauge",
+           "1 while the run cannot go on: put aside, failed, or not stored.", is_failing);
     gauge(p, "fedpet_draining", "gauge", "1 while the server is stopping.", now->draining);
-    counter(p, "fedpet_rounds_committed_total", "Rounds committed by this process.", m->rounds);
-    counter(p, "fedpet_round_restarts_total",
-            "Deadlines without quorum that committed rounds have seen.", m->restarts);
-    histogram(p, "fedpet_round_duration_seconds", "From a round's tasks to its last update.",
-              &m->round);
-    histogram(p, "fedpet_journal_duration_seconds",
-              "Storing updates that came together, before they are acknowledged.", &m->journal);
-    counter(p, "fedpet_journal_failures_total", "Attempts to store updates that failed.",
-            m->journal_failures);
-    histogram(p, "fedpet_aggregation_duration_seconds",
-              "Adding an update to the sum; with the last one, the server's step.",
-              &m->aggregation);
-    histogram(p, "fedpet_commit_duration_seconds", "Storing a round durably, failures included.",
-              &m->commit);
-    counter(p, "fedpet_commit_failures_total", "Attempts to store a round that failed.",
-            m->commit_failures);
+    by_run(p, now, "fedpet_rounds_committed_total", "counter", "Rounds committed by this process.",
+           committed);
+    by_run(p, now, "fedpet_round_restarts_total", "counter",
+           "Deadlines without quorum that committed rounds have seen.", restarts);
+    histograms(p, now, "fedpet_round_duration_seconds", "From a round's tasks to its last update.",
+               offsetof(struct run_metrics, round));
+    histograms(p, now, "fedpet_journal_duration_seconds",
+               "Storing updates that came together, before they are acknowledged.",
+               offsetof(struct run_metrics, journal));
+    by_run(p, now, "fedpet_journal_failures_total", "counter",
+           "Attempts to store updates that failed.", journal_failures);
+    histograms(p, now, "fedpet_aggregation_duration_seconds",
+               "Adding an update to the sum; with the last one, the server's step.",
+               offsetof(struct run_metrics, aggregation));
+    histograms(p, now, "fedpet_commit_duration_seconds",
+               "Storing a round durably, failures included.", offsetof(struct run_metrics, commit));
+    by_run(p, now, "fedpet_commit_failures_total", "counter",
+           "Attempts to store a round that failed.", commit_failures);
+}
+
+static void put_update_counts(struct page *p, const struct metrics_run *run)
+{
+    const uint64_t *update = run->counted->update;
+    put(p, "fedpet_updates_total{run=\"%s\",outcome=\"accepted\",reason=\"\"} %" PRIu64 "\n",
+        run->name, update[REASON_NONE]);
+    for (int r = REASON_NONE + 1; r < REASONS; r++)
+        if (update[r] > 0)
+            put(p,
+                "fedpet_updates_total{run=\"%s\",outcome=\"refused\",reason=\"%s\"} %" PRIu64 "\n",
+                run->name, msg_reason_name((enum msg_reason)r), update[r]);
 }
 
 static void put_updates(struct page *p, const struct metrics *m, const struct metrics_now *now)
 {
     head(p, "fedpet_updates_total", "counter",
          "Updates answered; one that was sent again counts again.");
-    put(p, "fedpet_updates_total{outcome=\"accepted\",reason=\"\"} %" PRIu64 "\n",
-        m->update[REASON_NONE]);
-    for (int r = REASON_NONE + 1; r < REASONS; r++)
-        if (m->update[r] > 0)
-            put(p, "fedpet_updates_total{outcome=\"refused\",reason=\"%s\"} %" PRIu64 "\n",
-                msg_reason_name((enum msg_reason)r), m->update[r]);
+    for (size_t i = 0; i < now->n_runs; i++)
+        put_update_counts(p, &now->run[i]);
     head(p, "fedpet_refusals_total", "counter",
          "Updates and clients refused, and clients that could not take part.");
-    for (int r = REASON_NONE + 1; r < REASONS; r++)
-        put(p, "fedpet_refusals_total{reason=\"%s\"} %" PRIu64 "\n",
-            msg_reason_name((enum msg_reason)r), now->refusals[r]);
+    for (size_t i = 0; i < now->n_runs; i++)
+        for (int r = REASON_NONE + 1; now->run[i].refusals != NULL && r < REASONS; r++)
+            put(p, "fedpet_refusals_total{run=\"%s\",reason=\"%s\"} %" PRIu64 "\n",
+                now->run[i].name, msg_reason_name((enum msg_reason)r), now->run[i].refusals[r]);
     head(p, "fedpet_enrolments_total", "counter", "Devices that asked to enrol.");
     put(p, "fedpet_enrolments_total{outcome=\"enrolled\"} %" PRIu64 "\n", m->enrolled);
     put(p, "fedpet_enrolments_total{outcome=\"refused\"} %" PRIu64 "\n", m->enrolment_refused);
@@ -180,7 +249,7 @@ static void put_process(struct page *p, const struct metrics_now *now)
 int metrics_write(const struct metrics *m, const struct metrics_now *now, struct buf *out)
 {
     struct page p = {.out = out};
-    put_rounds(&p, m, now);
+    put_rounds(&p, now);
     put_updates(&p, m, now);
     put_network(&p, m, now);
     put_process(&p, now);

@@ -23,25 +23,36 @@ void metrics_add(struct histogram *h, double seconds);
 /* The two ports. */
 enum metrics_port { METRICS_CLIENTS, METRICS_ENROLMENT, METRICS_PORTS };
 
-/* Since the start of the process. */
-struct metrics {
+/* Since the start of the process: of a run ... */
+struct run_metrics {
     uint64_t rounds, restarts; /* committed; attempts that a deadline ended without quorum */
     uint64_t update[REASONS];  /* receipts: [REASON_NONE] accepted, else refused */
-    uint64_t enrolled, enrolment_refused;
-    uint64_t handshake[METRICS_PORTS], handshake_failed[METRICS_PORTS];
-    uint64_t bytes_in[METRICS_PORTS], bytes_out[METRICS_PORTS]; /* of connections that ended */
     uint64_t commit_failures, journal_failures;
     struct histogram round, journal, aggregation, commit;
 };
-void metrics_init(struct metrics *m);
+/* ... and of the server. Zero-initialised is empty. */
+struct metrics {
+    uint64_t enrolled, enrolment_refused;
+    uint64_t handshake[METRICS_PORTS], handshake_failed[METRICS_PORTS];
+    uint64_t bytes_in[METRICS_PORTS], bytes_out[METRICS_PORTS]; /* of connections that ended */
+};
+void metrics_init(struct run_metrics *m);
 
-/* The gauges of the moment, and what is counted elsewhere. */
+/* The gauges of the moment, and what is counted elsewhere; of a run ... */
+struct metrics_run {
+    const char *name; /* the label: spec_name_ok, and at most MSG_MAX_RUNS of them */
+    const struct run_metrics *counted;
+    uint32_t round, rounds; /* committed, and to be done */
+    bool finished, failing;
+    const uint64_t *refusals; /* core_refusals */
+};
+/* ... and of the server. */
 struct metrics_now {
-    uint32_t round, rounds; /* committed in this run, and to be done */
-    bool finished, draining;
+    const struct metrics_run *run;
+    size_t n_runs;
+    bool draining;
     uint64_t connections[METRICS_PORTS], connected; /* handshakes included; clients that are up */
     uint64_t bytes_in[METRICS_PORTS], bytes_out[METRICS_PORTS]; /* of connections that live */
-    const uint64_t *refusals;                                   /* core_refusals */
     uint64_t audit_failures;
     /* Of the process; below 0: unknown. */
     double rss_bytes, open_fds, max_fds, cpu_seconds, started; /* started: Unix seconds */

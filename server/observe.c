@@ -3,6 +3,7 @@
 #include "server/server.h"
 #include "server/server_state.h"
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -72,18 +73,26 @@ void observe_refused(const struct peer *q, const char *client, const char *reaso
     enter(q->server, "refused", detail, false);
 }
 
-static json_t *describe_round(const char *run_id, uint32_t round, size_t updates,
+static json_t *describe_round(const struct runner *r, uint32_t round, size_t updates,
                               const struct hash *hash)
 {
     char hex[HASH_HEX];
     hash_hex(hash, hex);
-    return json_pack("{s:s, s:I, s:I, s:s}", "run", run_id, "round", (json_int_t)round + 1,
-                     "updates", (json_int_t)updates, "hash", hex);
+    return json_pack("{s:s, s:s, s:I, s:I, s:s}", "name", r->name, "run", r->stored.run_id, "round",
+                     (json_int_t)round + 1, "updates", (json_int_t)updates, "hash", hex);
 }
 
-void observe_commit_stored(struct server *s, const struct core_commit *c)
+void observe_commit_stored(struct runner *r, const struct core_commit *c)
 {
-    enter(s, "round_committed", describe_round(s->stored.run_id, c->round, c->n, &c->hash), true);
+    enter(r->server, "round_committed", describe_round(r, c->round, c->n, &c->hash), true);
+}
+
+void observe_finish(struct runner *r, const struct err *failure)
+{
+    observe_event(r->server, failure != NULL ? "run_failed" : "run_finished",
+                  json_pack("{s:s, s:s, s:I, s:s*}", "name", r->name, "run", r->stored.run_id,
+                            "rounds", (json_int_t)core_round(r->core), "reason",
+                            failure != NULL ? failure->text : NULL));
 }
 
 /* --- counting --- */
@@ -108,9 +117,8 @@ void observe_down(struct peer *q, const struct err *e)
 
 void observe_said(const struct peer *q, const struct msg *m)
 {
-    struct metrics *metrics = &q->server->observe.metrics;
     if (m->type == MSG_RECEIPT && !msg_withdraws(&m->receipt))
-        metrics->update[m->receipt.accepted ? REASON_NONE : m->receipt.reason]++;
+        q->runner->metrics.update[m->receipt.accepted ? REASON_NONE : m->receipt.reason]++;
     if (m->type == MSG_GOODBYE && m->goodbye.reason != REASON_NONE &&
         m->goodbye.reason != REASON_STOPPING && m->goodbye.reason != REASON_DUPLICATE &&
         m->goodbye.reason != REASON_FULL)
@@ -136,20 +144,20 @@ void observe_enrolment(const struct peer *q, const struct msg *answer)
                             q->address, "certificate", hex));
 }
 
-void observe_journal(struct server *s, int rc, double seconds)
+void observe_journal(struct runner *r, int rc, double seconds)
 {
-    metrics_add(&s->observe.metrics.journal, seconds);
-    s->observe.metrics.journal_failures += rc != 0;
+    metrics_add(&r->metrics.journal, seconds);
+    r->metrics.journal_failures += rc != 0;
 }
 
-void observe_aggregated(struct server *s, double seconds)
+void observe_aggregated(struct runner *r, double seconds)
 {
-    metrics_add(&s->observe.metrics.aggregation, seconds);
+    metrics_add(&r->metrics.aggregation, seconds);
 }
 
-void observe_commit(struct server *s, const struct core_commit *c, int rc, double seconds)
+void observe_commit(struct runner *r, const struct core_commit *c, int rc, double seconds)
 {
-    struct metrics *m = &s->observe.metrics;
+    struct run_metrics *m = &r->metrics;
     metrics_add(&m->commit, seconds);
     if (rc != 0) {
         m->commit_failures++;
@@ -162,63 +170,87 @@ void observe_commit(struct server *s, const struct core_commit *c, int rc, doubl
 
 /* --- birth and death --- */
 
-struct last_round {
-    const char *run_id;
-    json_int_t round; /* from 1; 0: none */
+/* For which runs the log is read. */
+struct reading {
+    struct server *server;
+    struct runner *only; /* NULL: all */
 };
+
+static bool concerns(const struct reading *k, const struct runner *r)
+{
+    return r->core != NULL && (k->only == NULL || k->only == r);
+}
 
 static void note_round(void *ctx, const char *line, const json_t *record)
 {
-    struct last_round *last = ctx;
+    struct reading *k = ctx;
+    struct runners *all = &k->server->runners;
     const char *event = json_string_value(json_object_get(record, "event")),
                *run = json_string_value(json_object_get(record, "run"));
+    json_int_t round = json_integer_value(json_object_get(record, "round"));
     (void)line;
-    if (event != NULL && strcmp(event, "round_committed") == 0 && run != NULL &&
-        strcmp(run, last->run_id) == 0)
-        last->round = json_integer_value(json_object_get(record, "round"));
+    if (event == NULL || strcmp(event, "round_committed") != 0 || run == NULL || round < 0 ||
+        round > UINT32_MAX)
+        return;
+    for (size_t i = 0; i < all->n; i++)
+        if (concerns(k, all->runner[i]) && strcmp(run, all->runner[i]->stored.run_id) == 0)
+            all->runner[i]->audited = (uint32_t)round;
 }
 
-static int enter_late(void *ctx, const struct store_round *r)
+static int enter_late(void *ctx, const struct store_round *round)
 {
-    struct server *s = ctx;
-    json_t *detail = describe_round(s->stored.run_id, r->round, r->updates, &r->hash);
+    struct runner *r = ctx;
+    json_t *detail = describe_round(r, round->round, round->updates, &round->hash);
     json_object_set_new(detail, "late", json_true());
-    enter(s, "round_committed", detail, true);
+    enter(r->server, "round_committed", detail, true);
     return 0;
 }
 
 /* A server that is killed between a commit and its line leaves the line to the next one. */
-static int catch_up(struct server *s, const char *path, struct err *e)
+int observe_catch_up(struct server *s, struct runner *only, struct err *e)
 {
-    struct last_round last = {.run_id = s->stored.run_id};
+    struct reading k = {s, only};
+    char path[PATH_MAX];
     struct audit_summary sum;
-    int rc = audit_verify(path, NULL, note_round, &last, &sum, e);
+    int rc = file_join(path, sizeof path, s->config->state, AUDIT_FILE, e);
+    if (rc == 0)
+        rc = audit_verify(path, NULL, note_round, &k, &sum, e);
     if (rc == ERR_DATA) {
         log_error("audit log was tampered with reason=\"%s\"", e->text);
         return 0;
     }
-    if (rc != 0 || last.round < 0 || last.round >= s->stored.next)
-        return rc;
-    return store_rounds(s->rounds, (uint32_t)last.round, enter_late, s, e);
+    for (size_t i = 0; rc == 0 && i < s->runners.n; i++) {
+        struct runner *r = s->runners.runner[i];
+        if (concerns(&k, r) && r->audited < r->stored.next)
+            rc = store_rounds(r->rounds, r->audited, enter_late, r, e);
+    }
+    return rc;
+}
+
+static json_t *names_of_runs(const struct server *s)
+{
+    json_t *names = json_array();
+    for (size_t i = 0; i < s->runners.n; i++)
+        json_array_append_new(names, json_string(s->runners.runner[i]->name));
+    return names;
 }
 
 int observe_open(struct server *s, struct err *e)
 {
     struct observe *o = &s->observe;
-    char path[4096];
-    metrics_init(&o->metrics);
+    char path[PATH_MAX];
     o->started = unix_ms();
     int rc = file_join(path, sizeof path, s->config->state, AUDIT_FILE, e);
     if (rc == 0)
         rc = audit_open(&o->audit, path, o->started, e);
     if (rc == 0)
-        rc = catch_up(s, path, e);
+        rc = observe_catch_up(s, NULL, e);
     if (rc == 0)
         rc = observe_page_open(s, e);
     if (rc == 0)
         observe_event(s, "started",
-                      json_pack("{s:s, s:s, s:i}", "version", FEDPET_VERSION, "run",
-                                s->stored.run_id, "pid", (int)getpid()));
+                      json_pack("{s:s, s:i, s:o}", "version", FEDPET_VERSION, "pid", (int)getpid(),
+                                "runs", names_of_runs(s)));
     return rc;
 }
 

@@ -12,6 +12,7 @@
 
 struct server;
 struct peer;
+struct runner;
 
 struct observe {
     struct metrics metrics;
@@ -28,10 +29,13 @@ struct observe {
     } refusals;
 };
 
-/* Opens the audit log, enters the rounds that a killed server has committed but not entered, and
- * serves the page if the configuration has an address for it. ERR_IO, ERR_DATA, ERR_NET, ERR_NOMEM.
+/* Opens the audit log, enters the rounds of all runs that a killed server has committed but not
+ * entered, and serves the page if the configuration has an address for it. ERR_IO, ERR_DATA,
+ * ERR_NET, ERR_NOMEM.
  */
 int observe_open(struct server *s, struct err *e) MUST_CHECK;
+/* The same rounds of one run, or of all (NULL). */
+int observe_catch_up(struct server *s, struct runner *only, struct err *e) MUST_CHECK;
 /* After the loop: the last lines, and the audit log's end. */
 void observe_release(struct server *s);
 
@@ -51,13 +55,15 @@ void observe_said(const struct peer *q, const struct msg *m);
 void observe_refused(const struct peer *q, const char *client, const char *reason);
 void observe_enrolment(const struct peer *q, const struct msg *answer);
 /* What became of an attempt to journal updates, and how long it took. */
-void observe_journal(struct server *s, int rc, double seconds);
+void observe_journal(struct runner *r, int rc, double seconds);
 /* A journalled update took that long to be added. */
-void observe_aggregated(struct server *s, double seconds);
+void observe_aggregated(struct runner *r, double seconds);
 /* A round is durable: its line of the audit log. On any thread. */
-void observe_commit_stored(struct server *s, const struct core_commit *c);
+void observe_commit_stored(struct runner *r, const struct core_commit *c);
 /* What became of an attempt to store a round, on the loop's thread. */
-void observe_commit(struct server *s, const struct core_commit *c, int rc, double seconds);
+void observe_commit(struct runner *r, const struct core_commit *c, int rc, double seconds);
+/* The run is over, because of `failure` or in good order (NULL). */
+void observe_finish(struct runner *r, const struct err *failure);
 /* Any other line; takes over `detail`. */
 void observe_event(struct server *s, const char *event, json_t *detail);
 

@@ -47,22 +47,38 @@ static void count_connections(const struct peers *p, struct metrics_now *now)
     for (size_t i = 0; i < p->n; i++) {
         const struct peer *q = p->peer[i];
         now->connections[q->port]++;
-        now->connected += q->known;
         now->bytes_in[q->port] += link_bytes_in(q->link);
         now->bytes_out[q->port] += link_bytes_out(q->link);
     }
 }
 
+static void describe_run(const struct runner *r, struct metrics_run *out)
+{
+    *out = (struct metrics_run){
+        .name = r->name,
+        .counted = &r->metrics,
+        .rounds = r->stored.rounds,
+        .failing = runner_trouble(r) != NULL,
+    };
+    if (r->core == NULL)
+        return;
+    out->round = core_round(r->core);
+    out->finished = core_finished(r->core);
+    out->refusals = core_refusals(r->core);
+}
+
 static int write_metrics(struct server *s, struct buf *out)
 {
+    struct metrics_run run[MSG_MAX_RUNS];
     struct metrics_now now = {
-        .round = core_round(s->core),
-        .rounds = s->run.spec.federation.rounds,
-        .finished = core_finished(s->core),
+        .run = run,
+        .n_runs = s->runners.n,
         .draining = s->stopping,
-        .refusals = core_refusals(s->core),
+        .connected = peers_clients(s),
         .audit_failures = atomic_load(&s->observe.audit_failures),
     };
+    for (size_t i = 0; i < s->runners.n; i++)
+        describe_run(s->runners.runner[i], &run[i]);
     count_connections(&s->peers, &now);
     measure_process(&s->observe, &now);
     return metrics_write(&s->observe.metrics, &now, out);
@@ -70,18 +86,37 @@ static int write_metrics(struct server *s, struct buf *out)
 
 /* --- /healthz --- */
 
-static int write_health(struct server *s, struct http_page *page)
+static const char *health(const struct server *s, const char *trouble)
 {
-    char state[512];
-    const char *trouble = server_trouble(s);
-    core_status(s->core, (core_time)uv_now(&s->loop), state, sizeof state);
-    json_t *j = json_pack("{s:s, s:s, s:s*}", "status",
-                          trouble != NULL ? "failing"
-                          : s->stopping   ? "draining"
-                                          : "ok",
-                          "state", state, "trouble", trouble);
-    if (trouble != NULL || s->stopping)
-        page->status = HTTP_UNAVAILABLE;
+    return trouble != NULL ? "failing" : s->stopping ? "draining" : "ok";
+}
+
+/* {"name": what it waits for} */
+static json_t *state_of_all(const struct server *s)
+{
+    json_t *j = json_object();
+    for (size_t i = 0; i < s->runners.n; i++) {
+        char state[LIVE_STATE];
+        live_state(s->runners.runner[i], state, sizeof state);
+        json_object_set_new(j, s->runners.runner[i]->name, json_string(state));
+    }
+    return j;
+}
+
+/* Of one run, or of all of them (NULL). */
+static int write_health(const struct server *s, const struct runner *r, struct http_page *page)
+{
+    char state[LIVE_STATE];
+    const char *trouble = r != NULL ? runner_trouble(r) : server_trouble(s);
+    json_t *j = json_pack("{s:s, s:s*}", "status", health(s, trouble), "trouble", trouble);
+    if (r != NULL) {
+        live_state(r, state, sizeof state);
+        json_object_set_new(j, "now", json_string(state));
+    } else {
+        json_object_set_new(j, "runs", state_of_all(s));
+    }
+    page->status = trouble != NULL || s->stopping ? HTTP_UNAVAILABLE : HTTP_OK;
+    page->type = "application/json";
     char *text = jsontext(j, JSON_COMPACT);
     int rc = text != NULL ? buf_printf(&page->body, "%s\n", text) : ERR_NOMEM;
     free(text);
@@ -93,17 +128,20 @@ static int write_health(struct server *s, struct http_page *page)
 
 static int answer(void *ctx, const char *path, struct http_page *page)
 {
+    static const char one[] = "/healthz/";
     struct server *s = ctx;
     if (strcmp(path, "/metrics") == 0) {
         page->status = HTTP_OK;
         page->type = METRICS_CONTENT_TYPE;
         return write_metrics(s, &page->body);
     }
-    if (strcmp(path, "/healthz") == 0) {
-        page->status = HTTP_OK;
-        page->type = "application/json";
-        return write_health(s, page);
-    }
+    if (strcmp(path, "/healthz") == 0)
+        return write_health(s, NULL, page);
+    if (strncmp(path, one, sizeof one - 1) != 0)
+        return 0;
+    for (size_t i = 0; i < s->runners.n; i++)
+        if (strcmp(path + sizeof one - 1, s->runners.runner[i]->name) == 0)
+            return write_health(s, s->runners.runner[i], page);
     return 0;
 }
 

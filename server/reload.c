@@ -128,7 +128,7 @@ void reload_settings(struct server *s)
     struct changes c = {json_array(), json_array()};
     struct err e = {0};
     int rc = server_config_load(&conf, &fresh, first->path, &first->set,
-                                NEED_STATE | NEED_IDENTITY | NEED_RUN, &e);
+                                NEED_STATE | NEED_IDENTITY | NEED_PORTS, &e);
     if (rc == 0 && (rc = find_changes(s->live->conf, conf, &c, &e)) != 0)
         conf_free(conf);
     if (rc == 0) {

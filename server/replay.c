@@ -17,20 +17,18 @@ struct replay {
     bool same;
 };
 
-static int open_run(struct replay *r, const struct server_config *c, uint32_t round, struct err *e)
+static int open_run(struct replay *r, const struct runs_reader *from, uint32_t round, struct err *e)
 {
     bool found;
     int rc = store_run(r->store, &r->stored, &found, e);
     if (rc != 0)
         return rc;
     if (!found || round > r->stored.next || r->stored.next == 0)
-        return err_set(e, ERR_STATE, "%s: only %u rounds are committed", c->state, r->stored.next);
-    rc = run_open(&r->run, c, e);
+        return err_set(e, ERR_STATE, "run %s: only %u rounds are committed", from->name,
+                       r->stored.next);
+    rc = run_open(&r->run, from->config, e);
     if (rc == 0 && !hash_same(&r->run.identity, &r->stored.identity))
-        rc = err_set(e, ERR_STATE,
-                     "%s holds another run than the configuration describes: undo the change to "
-                     "model, task, peft, local or federation",
-                     c->state);
+        rc = runs_differ(from, e);
     return rc;
 }
 
@@ -169,11 +167,11 @@ static int finish_round(struct replay *r, struct replayed *out, struct err *e)
     return err_set(e, ERR_INTERNAL, "the round came to no end");
 }
 
-int replay_round(struct store *s, const struct server_config *c, uint32_t round,
-                 struct replayed *out, struct err *e)
+int replay_round(const struct runs_reader *from, uint32_t round, struct replayed *out,
+                 struct err *e)
 {
-    struct replay r = {.store = s};
-    int rc = open_run(&r, c, round, e);
+    struct replay r = {.store = from->store};
+    int rc = open_run(&r, from, round, e);
     if (rc == 0)
         rc = feed_updates(&r, round > 0 ? round - 1 : r.stored.next - 1, e);
     if (rc == 0)

@@ -3,8 +3,7 @@
 #ifndef SERVER_REPLAY_H
 #define SERVER_REPLAY_H
 
-#include "server/config.h"
-#include "server/store.h"
+#include "server/runs.h"
 
 struct replayed {
     uint32_t round; /* from 0 */
@@ -13,9 +12,9 @@ struct replayed {
     bool same;                       /* these two; the clients and their updates; and the state */
 };
 /* round: 1 + the round's number, or 0: the last. ERR_STATE: no such round is committed, or another
- * run is configured; ERR_USAGE: its journal or the parameters before it are no longer kept; ERR_IO:
- * damaged; errors of run_open and core_open. */
-int replay_round(struct store *s, const struct server_config *c, uint32_t round,
-                 struct replayed *out, struct err *e) MUST_CHECK;
+ * specification is given; ERR_USAGE: its journal or the parameters before it are no longer kept;
+ * ERR_IO: damaged; errors of run_open and core_open. */
+int replay_round(const struct runs_reader *from, uint32_t round, struct replayed *out,
+                 struct err *e) MUST_CHECK;
 
 #endif

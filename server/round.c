@@ -73,7 +73,7 @@ static void restore(struct round *r, const struct core_config *c)
 /* Waits for the next round; or ends, and then the parameters are the run's result. */
 static void go_on(struct round *r)
 {
-    bool over = r->number >= r->spec->rounds || best_stale(&r->best, r->spec->patience);
+    bool over = r->ended || r->number >= r->spec->rounds || best_stale(&r->best, r->spec->patience);
     r->state = over ? ROUND_OVER : ROUND_GATHERING;
     if (over && r->spec->best && r->best.any)
         memcpy(r->params, r->best_params, r->schema->count * sizeof *r->params);
@@ -544,6 +544,12 @@ void round_restart(struct round *r)
     release_slots(r, true);
     r->attempt++;
     r->state = ROUND_GATHERING;
+}
+
+void round_end(struct round *r)
+{
+    r->ended = true;
+    go_on(r);
 }
 
 void round_advance(struct round *r)

@@ -42,6 +42,7 @@ struct round {
     enum round_state state;
     uint32_t number, attempt; /* both from 0; an attempt ends at a deadline without quorum */
     bool crowded;  /* not all clients can be here at a time: a round is of those who are */
+    bool ended;    /* by round_end */
     bool gathered; /* the whole population has been ready once: from now on, a quorum suffices to
                       begin */
     core_time started, deadline;
@@ -121,6 +122,8 @@ void round_scored(struct round *r, uint32_t round, double score);
 /* ROUND_OPEN -> ROUND_GATHERING, same round, next attempt: what was delivered is forgotten. No
  * update is being stored. */
 void round_restart(struct round *r);
+/* ROUND_GATHERING -> ROUND_OVER: no round follows. */
+void round_end(struct round *r);
 /* ROUND_CLOSED -> ROUND_GATHERING or ROUND_OVER, after the last round or for want of a better one:
  * the commit is durable. */
 void round_advance(struct round *r);

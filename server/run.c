@@ -146,7 +146,7 @@ static const char *const *label_names(const struct task_spec *t)
     return known->labels != NULL ? known->labels : (const char *const *)t->labels;
 }
 
-static int initial_params(struct run *r, const struct server_config *c, struct err *e)
+static int initial_params(struct run *r, const struct run_config *c, struct err *e)
 {
     const struct schema *s = peft_schema(r->peft);
     r->params = calloc(s->count, sizeof *r->params);
@@ -180,7 +180,7 @@ static int check_welcome(const struct run_spec *spec, struct err *e)
                    : err_set(e, ERR_CONFIG, "clients could not be told of this run: %s", why.text);
 }
 
-int run_open(struct run *r, const struct server_config *c, struct err *e)
+int run_open(struct run *r, const struct run_config *c, struct err *e)
 {
     *r = (struct run){.spec = c->spec};
     int rc = settle_labels(&r->spec.task, e);

@@ -4,7 +4,7 @@
 #define SERVER_RUN_H
 
 #include "peft/peft.h"
-#include "server/config.h"
+#include "server/run_config.h"
 #include "text/metrics.h"
 
 struct run {
@@ -20,7 +20,7 @@ struct run {
 
 /* ERR_MODEL, ERR_CONFIG, ERR_IO, ERR_NOMEM: of the model, the method, the adapter to begin with, or
  * the task. c is borrowed. */
-int run_open(struct run *r, const struct server_config *c, struct err *e) MUST_CHECK;
+int run_open(struct run *r, const struct run_config *c, struct err *e) MUST_CHECK;
 void run_close(struct run *r);
 
 /* A hash of everything that a client's result depends on. Left out, so that they can be changed

@@ -1,15 +1,18 @@
 #include "server/status.h"
 #include "base/file.h"
+#include "server/runs.h"
 #include "server/server.h"
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { ANSWER_LIMIT = 1 << 16, PATIENCE_S = 2 };
+enum { ANSWER_LIMIT = 1 << 18, PATIENCE_S = 2 };
 
 /* --- the live part --- */
 
@@ -17,20 +20,24 @@ enum { ANSWER_LIMIT = 1 << 16, PATIENCE_S = 2 };
 json_t *status_live(const char *state)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
-    char text[ANSWER_LIMIT];
     struct timeval patience = {.tv_sec = PATIENCE_S};
     size_t len = 0;
     ssize_t n = -1;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
+    char *text = malloc(ANSWER_LIMIT);
+    int fd = text != NULL ? socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) : -1;
+    if (fd < 0) {
+        free(text);
         return NULL;
+    }
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     if (file_join(at.sun_path, sizeof at.sun_path, state, SERVER_SOCKET, NULL) == 0 &&
         connect(fd, (const struct sockaddr *)&at, sizeof at) == 0)
-        while ((n = read(fd, text + len, sizeof text - len)) > 0)
+        while ((n = read(fd, text + len, ANSWER_LIMIT - len)) > 0)
             len += (size_t)n;
     close(fd);
-    return n == 0 ? json_loadb(text, len, 0, NULL) : NULL;
+    json_t *live = n == 0 && len < ANSWER_LIMIT ? json_loadb(text, len, 0, NULL) : NULL;
+    free(text);
+    return live;
 }
 
 /* --- the stored part --- */
@@ -77,16 +84,17 @@ static int add_round(void *ctx, const struct store_round *r)
 
 /* A second pass, because SQLite statements of one connection are best not nested in callbacks that
  * may fail. */
-static int add_details(struct store *store, json_t *history, struct err *e)
+int status_history(struct store *store, uint32_t from, json_t *history, struct err *e)
 {
     size_t i;
     json_t *round;
-    int rc = 0;
+    int rc = store_rounds(store, from, add_round, history, e);
     json_array_foreach(history, i, round)
     {
         uint32_t number = (uint32_t)json_integer_value(json_object_get(round, "round")) - 1;
-        rc = store_contributions(store, number, add_contribution, json_object_get(round, "clients"),
-                                 e);
+        if (rc == 0)
+            rc = store_contributions(store, number, add_contribution,
+                                     json_object_get(round, "clients"), e);
         if (rc == 0)
             rc = store_metrics(store, number, add_metric, json_object_get(round, "metrics"), e);
         if (rc != 0)
@@ -107,31 +115,136 @@ static int add_best(struct store *store, json_t *status, struct err *e)
     return json_object_set_new(status, "best", j) == 0 ? 0 : err_set(e, ERR_NOMEM, "out of memory");
 }
 
-int status_collect(json_t **out, struct store *store, const char *state, struct err *e)
+/* What the running server says of a run; NULL: no server, or it does not know of it. */
+static json_t *find_live(const json_t *live, const char *name)
 {
+    size_t i;
+    json_t *run;
+    json_array_foreach(json_object_get(live, "runs"), i, run)
+    {
+        const char *its = json_string_value(json_object_get(run, "name"));
+        if (its != NULL && strcmp(its, name) == 0)
+            return run;
+    }
+    return NULL;
+}
+
+static json_t *or_null(const json_t *live, const char *key)
+{
+    json_t *value = json_object_get(live, key);
+    return value != NULL ? json_incref(value) : json_null();
+}
+
+/* What there is to say of each run in a line. */
+static json_t *summarize(const struct runs_reader *r, const struct store_run *run,
+                         enum runs_state state, const json_t *live)
+{
+    const struct run_spec *spec = &r->config->spec;
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "name", r->name, "state",
+                     runs_state_name(state), "task", spec->task.name, "method", spec->peft.method,
+                     "rounds", integer(run->rounds), "done", integer(run->next), "now",
+                     or_null(live, "now"), "trouble", or_null(live, "trouble"));
+}
+
+/* A run that the server has not served yet has no store. */
+static int summarize_unserved(const struct server_config *c, const char *name, json_t **out,
+                              struct err *e)
+{
+    struct runs_reader r = {0};
     struct store_run run = {0};
-    bool found;
-    int rc = store_run(store, &run, &found, e);
+    snprintf(r.name, sizeof r.name, "%s", name);
+    int rc = runs_spec(&r.conf, &r.config, c, name, e);
     if (rc != 0)
         return rc;
-    json_t *history = json_array(), *live = status_live(state);
-    json_t *j = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "run_id", run.run_id, "rounds",
-                          integer(run.rounds), "done", integer(run.next), "parameters",
-                          integer(run.parameters), "parameter_bytes", integer(4 * run.parameters),
-                          "live", live != NULL ? live : json_null(), "history", history);
-    if (j == NULL)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    rc = store_rounds(store, 0, add_round, history, e);
-    if (rc == 0)
-        rc = add_details(store, history, e);
-    if (rc == 0)
-        rc = add_best(store, j, e);
-    if (rc != 0) {
-        json_decref(j);
-        return rc;
-    }
-    *out = j;
+    run.rounds = r.config->spec.federation.rounds;
+    *out = summarize(&r, &run, RUN_CREATED, NULL);
+    runs_close(&r);
     return 0;
+}
+
+static int summarize_one(const struct server_config *c, const char *name, const json_t *live,
+                         json_t **out, struct err *e)
+{
+    char path[PATH_MAX];
+    struct runs_reader r;
+    struct store_run run;
+    enum runs_state state;
+    int rc = runs_path(path, sizeof path, c->state, name, RUNS_DATABASE, e);
+    if (rc == 0 && !file_exists(path))
+        return summarize_unserved(c, name, out, e);
+    if (rc != 0 || (rc = runs_read(&r, c, name, e)) != 0)
+        return rc;
+    rc = runs_state(&state, &run, r.store, &r.config->spec.federation, e);
+    if (rc == 0)
+        *out = summarize(&r, &run, state, find_live(live, name));
+    runs_close(&r);
+    return rc;
+}
+
+/* A damaged run says so and hides no other. */
+static int summarize_all(json_t *list, const struct server_config *c, const json_t *live,
+                         struct err *e)
+{
+    struct runs_names *names = malloc(sizeof *names);
+    if (names == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    int rc = runs_list(names, c, e);
+    for (size_t i = 0; rc == 0 && i < names->n; i++) {
+        json_t *run = NULL;
+        struct err why;
+        if (summarize_one(c, names->name[i], live, &run, &why) != 0)
+            run = json_pack("{s:s, s:s, s:s}", "name", names->name[i], "state", "damaged",
+                            "trouble", why.text);
+        json_array_append_new(list, run);
+    }
+    free(names);
+    return rc;
+}
+
+static int add_run(json_t *j, struct runs_reader *r, const json_t *live, struct err *e)
+{
+    struct store_run run;
+    enum runs_state state;
+    json_t *history = json_array();
+    int rc = runs_state(&state, &run, r->store, &r->config->spec.federation, e);
+    if (rc == 0) {
+        json_t *summary = summarize(r, &run, state, live);
+        json_object_update(j, summary);
+        json_decref(summary);
+        json_object_set_new(j, "run_id", json_string(run.run_id));
+        json_object_set_new(j, "parameters", integer(run.parameters));
+        json_object_set_new(j, "parameter_bytes", integer(4 * run.parameters));
+        json_object_set_new(j, "refusals", or_null(live, "refusals"));
+        json_object_set_new(j, "absent", or_null(live, "absent"));
+        json_object_set(j, "history", history);
+        rc = status_history(r->store, 0, history, e);
+    }
+    if (rc == 0)
+        rc = add_best(r->store, j, e);
+    json_decref(history);
+    return rc;
+}
+
+int status_collect(json_t **out, const struct server_config *c, const char *name, struct err *e)
+{
+    json_t *j = json_object(), *list = json_array(), *live = status_live(c->state);
+    struct runs_reader r;
+    int rc = 0;
+    if (name != NULL && (rc = runs_read(&r, c, name, e)) == 0) {
+        rc = add_run(j, &r, find_live(live, name), e);
+        runs_close(&r);
+    }
+    if (rc == 0)
+        rc = summarize_all(list, c, live, e);
+    json_object_del(live, "runs");
+    json_object_set_new(j, "live", live != NULL ? live : json_null());
+    if (rc == 0 && json_object_set_new(j, "runs", list) != 0)
+        rc = err_set(e, ERR_NOMEM, "out of memory");
+    if (rc != 0)
+        json_decref(j);
+    else
+        *out = j;
+    return rc;
 }
 
 /* --- for people --- */
@@ -146,18 +259,20 @@ static double real_number(const json_t *j, const char *key)
     return json_number_value(json_object_get(j, key));
 }
 
+static const char *text(const json_t *j, const char *key)
+{
+    const char *s = json_string_value(json_object_get(j, key));
+    return s != NULL ? s : "";
+}
+
 static void print_live(const json_t *live)
 {
-    const char *name;
-    json_t *count;
     if (!json_is_object(live)) {
-        printf("now       no server runs on this state folder\n");
+        printf("server    none runs on this state folder\n");
         return;
     }
-    const char *trouble = json_string_value(json_object_get(live, "trouble"));
-    printf("now       %s\n", json_string_value(json_object_get(live, "state")));
-    if (trouble != NULL)
-        printf("trouble   %s\n", trouble);
+    if (text(live, "trouble")[0] != '\0')
+        printf("trouble   %s\n", text(live, "trouble"));
     printf("clients   %" JSON_INTEGER_FORMAT " connected\n", number(live, "clients"));
     printf("server    pid %" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT
            " connections, ports %" JSON_INTEGER_FORMAT " (clients), %" JSON_INTEGER_FORMAT
@@ -167,11 +282,43 @@ static void print_live(const json_t *live)
     if (number(live, "metrics_port") != 0)
         printf(", %" JSON_INTEGER_FORMAT " (metrics)", number(live, "metrics_port"));
     printf("\n");
-    json_object_foreach(json_object_get(live, "refusals"), name, count)
-        printf("refused   %" JSON_INTEGER_FORMAT " for %s\n", json_integer_value(count), name);
 }
 
-static void print_round(const json_t *r, double parameter_bytes)
+void status_print_runs(const json_t *status)
+{
+    size_t i;
+    json_t *run;
+    printf("%-16s %-9s %9s  %-10s %-10s %s\n", "run", "state", "rounds", "task", "method", "now");
+    json_array_foreach(json_object_get(status, "runs"), i, run)
+    {
+        char rounds[48];
+        const char *now = text(run, "trouble")[0] != '\0' ? text(run, "trouble") : text(run, "now");
+        snprintf(rounds, sizeof rounds, "%" JSON_INTEGER_FORMAT "/%" JSON_INTEGER_FORMAT,
+                 number(run, "done"), number(run, "rounds"));
+        printf("%-16s %-9s %9s  %-10s %-10s %s\n", text(run, "name"), text(run, "state"), rounds,
+               text(run, "task"), text(run, "method"), now);
+    }
+}
+
+static void print_absent(const json_t *status)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach(json_object_get(status, "refusals"), name, value)
+        printf("refused   %" JSON_INTEGER_FORMAT " for %s\n", json_integer_value(value), name);
+    json_object_foreach(json_object_get(status, "absent"), name, value)
+        printf("absent    %s cannot take part: %s\n", name, json_string_value(value));
+}
+
+void status_print_head(void)
+{
+    printf("Bytes are those of the TLS stream, the mean of a round's clients; in brackets, how "
+           "much more than the parameters.\n"
+           "round   updates  samples  train loss   seconds          bytes up              bytes "
+           "down\n");
+}
+
+void status_print_round(const json_t *r, double parameter_bytes)
 {
     double updates = real_number(r, "updates");
     double up = updates > 0 ? real_number(r, "bytes_up") / updates : 0,
@@ -188,18 +335,16 @@ static void print_round(const json_t *r, double parameter_bytes)
     printf("\n");
 }
 
-void status_print(const json_t *status, size_t rounds)
+static void print_run(const json_t *status, size_t rounds)
 {
     const json_t *history = json_object_get(status, "history");
     size_t done = json_array_size(history);
     double parameter_bytes = real_number(status, "parameter_bytes");
-    if (number(status, "rounds") == 0) {
-        printf("no run has been started\n");
-        return;
-    }
-    printf("run       %s: %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " rounds done\n",
-           json_string_value(json_object_get(status, "run_id")), number(status, "done"),
-           number(status, "rounds"));
+    printf("run       %s, %s, %s: %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
+           " rounds done (%s)\n",
+           text(status, "name"), text(status, "task"), text(status, "method"),
+           number(status, "done"), number(status, "rounds"), text(status, "run_id"));
+    printf("state     %s\n", text(status, "state"));
     const json_t *best = json_object_get(status, "best");
     if (json_is_object(best))
         printf("best      round %" JSON_INTEGER_FORMAT ", %s %.4f by the clients' own data\n",
@@ -207,13 +352,25 @@ void status_print(const json_t *status, size_t rounds)
                real_number(best, "score"));
     printf("tunable   %" JSON_INTEGER_FORMAT " parameters, %.0f bytes\n",
            number(status, "parameters"), parameter_bytes);
+    if (text(status, "now")[0] != '\0')
+        printf("now       %s\n", text(status, "now"));
+    print_absent(status);
     print_live(json_object_get(status, "live"));
     if (done == 0)
         return;
-    printf("\nBytes are those of the TLS stream, the mean of a round's clients; in brackets, how "
-           "much more than the parameters.\n"
-           "round   updates  samples  train loss   seconds          bytes up              bytes "
-           "down\n");
+    printf("\n");
+    status_print_head();
     for (size_t i = done > rounds ? done - rounds : 0; i < done; i++)
-        print_round(json_array_get(history, i), parameter_bytes);
+        status_print_round(json_array_get(history, i), parameter_bytes);
+}
+
+void status_print(const json_t *status, size_t rounds)
+{
+    if (json_object_get(status, "history") != NULL) {
+        print_run(status, rounds);
+        return;
+    }
+    print_live(json_object_get(status, "live"));
+    printf("\n");
+    status_print_runs(status);
 }

@@ -8,7 +8,7 @@
 
 enum {
     APPLICATION = 0x46504554, /* "FPET": what a database file says it is (PRAGMA application_id) */
-    VERSION = 4,
+    VERSION = 5,
 };
 
 /* Version 1; a later one adds to it. */
@@ -70,6 +70,9 @@ static const char tables_4[] =
     "  given INTEGER NOT NULL, expires INTEGER NOT NULL, revoked INTEGER) WITHOUT ROWID;"
     "CREATE INDEX certificate_client ON certificate(client, given);";
 
+/* Version 5: what the operator wants of the run (enum store_wish). */
+static const char tables_5[] = "ALTER TABLE run ADD COLUMN wish INTEGER NOT NULL DEFAULT 0;";
+
 /* Brings a store from a version, 0 being an empty file, to the present one. */
 static int convert(struct store *s, int64_t from, struct err *e)
 {
@@ -84,8 +87,10 @@ static int convert(struct store *s, int64_t from, struct err *e)
         rc = sql_script(&s->sql, doing, tables_2, e);
     if (rc == 0 && from < 3)
         rc = sql_script(&s->sql, doing, tables_3, e);
-    if (rc == 0)
+    if (rc == 0 && from < 4)
         rc = sql_script(&s->sql, doing, tables_4, e);
+    if (rc == 0)
+        rc = sql_script(&s->sql, doing, tables_5, e);
     if (rc == 0)
         rc = sql_script(&s->sql, doing, stamp, e);
     if (rc != 0)
@@ -174,7 +179,7 @@ int store_run(struct store *s, struct store_run *run, bool *found, struct err *e
 {
     static const char doing[] = "reading the run";
     sqlite3_stmt *st =
-        sql_prepare(&s->sql, "SELECT run_id, identity, parameters, rounds FROM run", "");
+        sql_prepare(&s->sql, "SELECT run_id, identity, parameters, rounds, wish FROM run", "");
     int step = st != NULL ? sqlite3_step(st) : SQLITE_ERROR, rc = 0;
     struct store_run r = {0};
     if (step == SQLITE_ROW) {
@@ -185,17 +190,21 @@ int store_run(struct store *s, struct store_run *run, bool *found, struct err *e
             snprintf(r.run_id, sizeof r.run_id, "%s", id);
         r.parameters = (uint64_t)sqlite3_column_int64(st, 2);
         r.rounds = (uint32_t)sqlite3_column_int64(st, 3);
+        r.wish = (enum store_wish)sqlite3_column_int64(st, 4);
     } else if (step != SQLITE_DONE) {
         rc = sql_fail(&s->sql, doing, e);
     }
     sqlite3_finalize(st);
-    int64_t next = 0;
+    int64_t next = 0, attempts = 0;
     if (rc == 0)
         rc = sql_number(&s->sql, doing, "SELECT max(number) + 1 FROM round", 0, &next, e);
+    if (rc == 0)
+        rc = sql_number(&s->sql, doing, "SELECT count(*) FROM attempt", 0, &attempts, e);
     if (rc != 0)
         return rc;
     *found = step == SQLITE_ROW;
     r.next = (uint32_t)next;
+    r.begun = next > 0 || attempts > 0;
     if (*found)
         *run = r;
     return 0;
@@ -205,10 +214,12 @@ int store_run(struct store *s, struct store_run *run, bool *found, struct err *e
 static int enter(struct store *s, struct store_run *run, struct err *e)
 {
     run->next = 0;
+    run->wish = WISH_GO_ON;
     return sql_run(&s->sql, "entering the run", e,
-                   "INSERT OR REPLACE INTO run VALUES(1, ?, ?, ?, ?, ?)", "tbiii", run->run_id,
-                   run->identity.byte, (size_t)HASH_BYTES, (int64_t)run->parameters,
-                   (int64_t)run->rounds, (int64_t)time(NULL));
+                   "INSERT OR REPLACE INTO run(one, run_id, identity, parameters, rounds, created) "
+                   "VALUES(1, ?, ?, ?, ?, ?)",
+                   "tbiii", run->run_id, run->identity.byte, (size_t)HASH_BYTES,
+                   (int64_t)run->parameters, (int64_t)run->rounds, (int64_t)time(NULL));
 }
 
 int store_begin(struct store *s, struct store_run *run, struct err *e)
@@ -225,12 +236,22 @@ int store_begin(struct store *s, struct store_run *run, struct err *e)
         return err_set(e, ERR_STATE,
                        "%s holds another run, %s: model, task, peft, local or federation settings "
                        "differ; undo the change, or "
-                       "give another folder as `state`",
+                       "make a new one by `run create`",
                        s->path, stored.run_id);
     memcpy(run->run_id, stored.run_id, sizeof run->run_id);
     run->next = stored.next;
+    run->wish = stored.wish;
     return sql_run(&s->sql, "entering the run", e, "UPDATE run SET rounds = ?", "i",
                    (int64_t)run->rounds);
+}
+
+int store_wish(struct store *s, enum store_wish wish, struct err *e)
+{
+    int rc = sql_run(&s->sql, "changing the run's state", e, "UPDATE run SET wish = ?", "i",
+                     (int64_t)wish);
+    if (rc == 0 && sqlite3_changes(s->sql.db) == 0)
+        rc = err_set(e, ERR_STATE, "%s: the run has not been served yet", s->path);
+    return rc;
 }
 
 /* --- rounds --- */

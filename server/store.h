@@ -1,6 +1,8 @@
-/* What survives a restart: the run, its committed rounds, who took part, tokens and enrolled
- * clients; and the journal: who is selected in the round under way, and the updates that came. One
- * SQLite file; whatever returns 0 after writing is on disk: committed to the write-ahead log, and
+/* What survives a restart. Of a run: its committed rounds, who took part, and the journal: who is
+ * selected in the round under way, and the updates that came. Of the server: tokens, enrolled
+ * clients, certificates. Each run has a file of its own, and so has the server (server/runs.h);
+ * they have the same tables, of which the others' stay empty. A file is an SQLite database;
+ * whatever returns 0 after writing is on disk: committed to the write-ahead log, and
  * that synced by fdatasync. So it outlives the process, killed at any point, and a power cut, if
  * disk and file system keep what they have said to be synced. A cut in the middle of a transaction
  * undoes it, as if it had never been begun.
@@ -39,12 +41,16 @@ int store_compact(struct store *s, struct err *e) MUST_CHECK;
 
 /* --- the run --- */
 
+/* What the operator wants to become of the run: the numbers are in the file. */
+enum store_wish { WISH_GO_ON = 0, WISH_PAUSE = 1, WISH_STOP = 2 };
 struct store_run {
     char run_id[17];
     struct hash identity;
     uint64_t parameters; /* values that travel: 4 bytes each */
     uint32_t rounds;     /* how many are to be done, by the last server's configuration */
     uint32_t next;       /* the first round that is not committed */
+    bool begun;          /* a round of it has been */
+    enum store_wish wish;
 };
 /* Goes on with the stored run, or enters this one when the store has none with a committed round:
  * then run_id is used, else replaced by the stored one. `next` is filled in. ERR_STATE when the
@@ -52,6 +58,9 @@ struct store_run {
 int store_begin(struct store *s, struct store_run *run, struct err *e) MUST_CHECK;
 /* The stored run; *found false when there is none yet. */
 int store_run(struct store *s, struct store_run *run, bool *found, struct err *e) MUST_CHECK;
+
+/* ERR_STATE: there is no run; ERR_IO. */
+int store_wish(struct store *s, enum store_wish wish, struct err *e) MUST_CHECK;
 
 /* One transaction: the round, its contributions and metrics, the names of all clients ready so
  * far, the state that the server carries on, and which round is the best; what is no longer to be

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "model/jsonfile.h"
 #include "model/jsontext.h"
+#include "server/runs.h"
 #include "server/server.h"
 #include "server/store.h"
 #include "sim/child.h"
@@ -146,7 +147,7 @@ static void add_server_settings(struct deployment *d, struct words *w, const cha
 {
     const struct setup *s = d->config->setup;
     add(w, "%s", d->server_program);
-    add(w, "run");
+    add(w, "serve");
     add(w, "--config");
     add(w, "%s", s->path);
     for (size_t i = 0; i < s->set->n; i++)
@@ -385,7 +386,8 @@ static int deploy(struct deployment *d, struct err *e)
                  ? err_set(e, ERR_STATE, "interrupted while enrolling clients")
                  : add_client(d, k, e);
     if (!rc)
-        rc = file_join(database, sizeof database, d->dir, "server/state/" SERVER_DATABASE, e);
+        rc = file_join(database, sizeof database, d->dir,
+                       "server/state/" SERVER_RUNS "/" RUNS_DEFAULT "/" RUNS_DATABASE, e);
     return rc ? rc : store_open(&d->store, database, STORE_READ, e);
 }
 

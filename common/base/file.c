@@ -168,6 +168,14 @@ int file_write(const char *path, const void *bytes, size_t len, mode_t mode, str
     return failed ? err_sys(e, ERR_IO, failed, "cannot sync the folder of %s", path) : 0;
 }
 
+int file_rename(const char *from, const char *to, struct err *e)
+{
+    if (rename(from, to) != 0)
+        return err_sys(e, ERR_IO, errno, "%s cannot be renamed to %s", from, to);
+    int failed = sync_folder(to);
+    return failed ? err_sys(e, ERR_IO, failed, "cannot sync the folder of %s", to) : 0;
+}
+
 static int make_folder(const char *path, mode_t mode, struct err *e)
 {
     struct stat st;

@@ -20,6 +20,10 @@ int file_read(const char *path, size_t limit, char **text, size_t *len, struct e
 int file_write(const char *path, const void *bytes, size_t len, mode_t mode,
                struct err *e) MUST_CHECK;
 
+/* Moves a file or folder within a file system: after a crash it has one name or the other. ERR_IO.
+ */
+int file_rename(const char *from, const char *to, struct err *e) MUST_CHECK;
+
 /* mkdir -p, each new folder with `mode`. */
 int file_mkdirs(const char *path, mode_t mode, struct err *e) MUST_CHECK;
 bool file_exists(const char *path);

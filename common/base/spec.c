@@ -1,6 +1,7 @@
 #include "base/spec.h"
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 static int check_krum(const struct federation_spec *f, uint64_t quorum, struct err *e)
 {
@@ -70,4 +71,10 @@ int spec_check_federation(const struct federation_spec *f, struct err *e)
                        "federation.quorum is %u, more than federation.per_round, which is %u",
                        f->quorum, f->per_round);
     return check_aggregator(f, e);
+}
+
+bool spec_name_ok(const char *name)
+{
+    size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    return n >= 1 && n <= SPEC_MAX_NAME && name[n] == '\0';
 }

@@ -182,6 +182,11 @@ uint32_t spec_selected(const struct federation_spec *f);
  * round than its quorum, or in a quorum than the aggregator needs against as many hostile ones. */
 int spec_check_federation(const struct federation_spec *f, struct err *e) MUST_CHECK;
 
+/* A run's name among those of its server: 1 to SPEC_MAX_NAME of a-z 0-9 -. It names folders, too.
+ */
+enum { SPEC_MAX_NAME = 64 };
+bool spec_name_ok(const char *name);
+
 struct run_spec {
     struct task_spec task;
     struct peft_spec peft;

@@ -15,7 +15,7 @@ task: {$task_line}
 federation: {clients: $clients, per_round: $per_round, rounds: $rounds, seed: 42}
 YAML
 grep -E '^(peft|local):' "$experiment" >>"$config"
-start server "$bin/fedpet-server" run --config "$config"
+start server "$bin/fedpet-server" serve --config "$config"
 server_pid=$pid
 
 # Asks the server how it is, for value_of.
@@ -69,7 +69,7 @@ while [ "$shown" -lt "$rounds" ]; do
     bar_end
     awk -f "$here/rounds.awk" -v shown="$shown" "$tmp/status.json"
     shown=$(value_of 'done' "$tmp/status.json")
-    [ "$shown" -ge "$rounds" ] || { bar "$shown" "$rounds" "$since" "$(value_of state "$tmp/status.json")" && sleep 0.5; }
+    [ "$shown" -ge "$rounds" ] || { bar "$shown" "$rounds" "$since" "$(value_of now "$tmp/status.json")" && sleep 0.5; }
 done
 up=$(sed -n 's/^      "bytes_up": \([0-9]*\),*$/\1/p' "$tmp/status.json" | awk '{ n += $1 } END { printf "%d", n }')
 quietly export "$bin/fedpet-server" export --config "$config" --out "$out/adapter"

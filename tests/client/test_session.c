@@ -95,7 +95,8 @@ static struct session *open_session(void)
     struct session *s;
     enum msg_reason reason;
     struct err e;
-    cr_assert_eq(session_open(&s, &backbone, &config, &welcome, &reason, &e), 0, "%s", e.text);
+    cr_assert_eq(session_open(&s, &backbone, &config, state, &welcome, &reason, &e), 0, "%s",
+                 e.text);
     return s;
 }
 
@@ -291,7 +292,7 @@ Test(session, says_that_its_journal_is_damaged)
     struct err e;
     welcome.spec.local.carry_optimizer = true;
     write_at("state/local-state", "scribble");
-    cr_assert_eq(session_open(&s, &backbone, &config, &welcome, &reason, &e), ERR_IO);
+    cr_assert_eq(session_open(&s, &backbone, &config, state, &welcome, &reason, &e), ERR_IO);
     cr_assert_eq(reason, REASON_INTERNAL);
     cr_assert_not_null(strstr(e.text, "local-state"), "%s", e.text);
 }
@@ -369,8 +370,8 @@ Test(session, saves_an_adapter_and_points_to_it)
     struct err e;
     struct peft *p;
     snprintf(path, sizeof path, "%s/adapter", state);
-    cr_assert_eq(session_save(s, params, len, state, &e), 0, "%s", e.text);
-    cr_assert_eq(session_save(s, trained, len, state, &e), 0, "%s", e.text);
+    cr_assert_eq(session_save(s, params, len, &e), 0, "%s", e.text);
+    cr_assert_eq(session_save(s, trained, len, &e), 0, "%s", e.text);
     cr_assert_eq(peft_open(&p, backbone.model, &welcome.spec.peft, &welcome.spec.local,
                            HEAD_SEQUENCE, 2, &e),
                  0);
@@ -391,11 +392,11 @@ Test(session, says_what_is_wrong_with_the_data)
     enum msg_reason reason;
     struct err e;
     config.data = (char *)"/nowhere/data.jsonl";
-    cr_assert_eq(session_open(&s, &backbone, &config, &welcome, &reason, &e), ERR_IO);
+    cr_assert_eq(session_open(&s, &backbone, &config, state, &welcome, &reason, &e), ERR_IO);
     cr_assert_eq(reason, REASON_DATA);
     config.data = data;
     write_at("data.jsonl", "{\"text\": \"good\", \"label\": \"maybe\"}\n");
-    cr_assert_eq(session_open(&s, &backbone, &config, &welcome, &reason, &e), ERR_DATA);
+    cr_assert_eq(session_open(&s, &backbone, &config, state, &welcome, &reason, &e), ERR_DATA);
     cr_assert_eq(reason, REASON_DATA);
     cr_assert_not_null(strstr(e.text, "data.jsonl"), "%s", e.text);
 }
@@ -406,11 +407,11 @@ Test(session, says_when_the_method_does_not_fit)
     enum msg_reason reason;
     struct err e;
     welcome.spec.peft.method = (char *)"magic";
-    cr_assert_eq(session_open(&s, &backbone, &config, &welcome, &reason, &e), ERR_CONFIG);
+    cr_assert_eq(session_open(&s, &backbone, &config, state, &welcome, &reason, &e), ERR_CONFIG);
     cr_assert_eq(reason, REASON_MODEL);
     welcome.spec.peft.method = (char *)"lora";
     welcome.spec.local.max_length = 33;
-    cr_assert_eq(session_open(&s, &backbone, &config, &welcome, &reason, &e), ERR_CONFIG);
+    cr_assert_eq(session_open(&s, &backbone, &config, state, &welcome, &reason, &e), ERR_CONFIG);
 }
 
 /* A task of GLUE may come as one file in our own columns, with the task's labels. */
@@ -443,7 +444,7 @@ Test(session, an_update_outlives_its_session_until_the_run_is_finished)
     cr_assert(hash_same(&o->base, &base));
     cr_assert_arr_eq(o->result.params, sent, r.len);
     cr_assert_eq(o->result.samples, ROWS);
-    cr_assert_eq(session_save(s, sent, r.len, state, &e), 0, "%s", e.text);
+    cr_assert_eq(session_save(s, sent, r.len, &e), 0, "%s", e.text);
     session_close(s);
 
     s = open_session();

@@ -59,7 +59,7 @@ launch() {
     echo "${2:-never}" >"$tmp/$1.point"
     export POINT="${2:-}"
     case $1 in
-    server) start server "$server" run --config "$tmp/server/server.yaml" ;;
+    server) start server "$server" serve --config "$tmp/server/server.yaml" ;;
     *) start_client "${1#client-}" --set checkpoint_s=1 ;;
     esac
     unset POINT

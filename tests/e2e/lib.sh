@@ -108,7 +108,7 @@ server_command() {
 # Returns when it listens; its process id is in $server_pid.
 start_server() {
     : >"$tmp/server.log"
-    start server "$server" run --config "$tmp/server/server.yaml"
+    start server "$server" serve --config "$tmp/server/server.yaml"
     export server_pid="$pid"
     await "the server's ports" grep -q "listening" "$tmp/server.log"
 }

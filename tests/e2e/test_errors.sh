@@ -144,11 +144,11 @@ disk_full() {
 
 peers() {
     federation
-    expect $config "local.max_length.*65.*64 tokens" server_command run --set local.max_length=65
-    expect $config "task.metric.*bleu" server_command run --set task.metric=bleu
-    expect $config "task.labels.*neg.*twice" server_command run --set "task.labels=[neg, neg]"
-    expect $config "listen is missing" server_command run --set listen=
-    expect $config "enroll is missing" server_command run --set enroll=
+    expect $config "local.max_length.*65.*64 tokens" server_command serve --set local.max_length=65
+    expect $config "task.metric.*bleu" server_command serve --set task.metric=bleu
+    expect $config "task.labels.*neg.*twice" server_command serve --set "task.labels=[neg, neg]"
+    expect $config "listen is missing" server_command serve --set listen=
+    expect $config "enroll is missing" server_command serve --set enroll=
     start_server
     enroll_client 0
     address=127.0.0.1:$enroll_port
@@ -169,8 +169,8 @@ peers() {
     }
     [ ! -e "$tmp/identity-9" ] || fail "a refused enrolment leaves files behind"
 
-    expect $state "state.*another" server_command run
-    expect $net "$port.*in use" server_command run --set state="$tmp/elsewhere"
+    expect $state "state.*another" server_command serve
+    expect $net "$port.*in use" server_command serve --set state="$tmp/elsewhere"
 }
 
 # Clients with the wrong papers are turned away, and told so.

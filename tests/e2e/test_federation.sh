@@ -27,7 +27,7 @@ done
 
 server_command export --round latest --out "$tmp/adapter" >"$tmp/export.log" 2>&1 || fail "export"
 for k in 0 1 2; do
-    cmp "$tmp/adapter/adapter_model.safetensors" "$tmp/state-$k/adapter/adapter_model.safetensors" ||
+    cmp "$tmp/adapter/adapter_model.safetensors" "$tmp/state-$k/default/adapter/adapter_model.safetensors" ||
         fail "client $k holds another adapter than the server"
 done
 

@@ -40,7 +40,7 @@ refuses() {
 rounds=10 steps=1500
 federation
 if [ "$(id -u)" -eq 0 ]; then
-    refuses "root" server_command run --set allow_root=false
+    refuses "root" server_command serve --set allow_root=false
 fi
 start_server
 enroll_client 3 # never online

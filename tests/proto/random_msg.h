@@ -180,11 +180,17 @@ static inline struct federation_spec random_federation_spec(struct maker *m)
     };
 }
 
+static inline char *random_name(struct maker *m)
+{
+    return arena_printf(&m->mem, "run-%.*s", (int)below(m, SPEC_MAX_NAME - 3), random_run(m));
+}
+
 static inline struct msg random_welcome(struct maker *m)
 {
     return (struct msg){.welcome = {
                             .protocol = MSG_PROTOCOL,
                             .run_id = random_run(m),
+                            .name = below(m, 2) ? random_name(m) : NULL,
                             .spec.task = random_task_spec(m),
                             .spec.peft = random_peft_spec(m),
                             .spec.local = random_local_spec(m),
@@ -216,11 +222,21 @@ static inline struct msg random_update(struct maker *m)
     return u;
 }
 
+static inline struct msg random_runs(struct maker *m)
+{
+    struct msg r = {.runs = {.n = below(m, MSG_MAX_RUNS + 1)}};
+    r.runs.name = arena_calloc(&m->mem, r.runs.n + 1, sizeof *r.runs.name);
+    for (size_t i = 0; i < r.runs.n; i++)
+        r.runs.name[i] = random_name(m);
+    return r;
+}
+
 static inline struct msg random_other(struct maker *m, enum msg_type type)
 {
     switch (type) {
     case MSG_HELLO:
-        return (struct msg){.hello = {1 + below(m, 100), random_text(m, 1, MSG_MAX_TEXT)}};
+        return (struct msg){.hello = {1 + below(m, 100), random_text(m, 1, MSG_MAX_TEXT),
+                                      below(m, 2) ? random_name(m) : NULL}};
     case MSG_READY:
         return (struct msg){
             .ready = {random_hash(m), random_hash(m), random_u64(m), random_u64(m)}};
@@ -246,6 +262,8 @@ static inline struct msg random_other(struct maker *m, enum msg_type type)
         return (struct msg){.renew = {below(m, 2) ? random_text(m, 1, MSG_MAX_PEM) : NULL}};
     case MSG_PAUSED:
         return (struct msg){.paused = {(enum msg_pause)below(m, PAUSES)}};
+    case MSG_RUNS:
+        return random_runs(m);
     case MSG_IDENTITY:
         return (struct msg){.identity = {random_text(m, 1, 64),
                                          arena_printf(&m->mem, "\n%s\n", random_text(m, 1, 2000)),
@@ -336,6 +354,22 @@ static inline bool same_update(const struct msg_update *a, const struct msg_upda
     return ok;
 }
 
+static inline bool same_runs(const struct msg_runs *a, const struct msg_runs *b)
+{
+    bool ok = a->n == b->n;
+    for (size_t i = 0; i < a->n && ok; i++)
+        ok = same_text(a->name[i], b->name[i]);
+    return ok;
+}
+
+static inline bool same_welcome(const struct msg_welcome *a, const struct msg_welcome *b)
+{
+    return a->protocol == b->protocol && same_text(a->run_id, b->run_id) &&
+           same_text(a->name, b->name) && same_spec(&a->spec, &b->spec) &&
+           hash_same(&a->schema, &b->schema) && hash_same(&a->model, &b->model) &&
+           a->index == b->index && a->next_round == b->next_round;
+}
+
 static inline bool same(const struct msg *a, const struct msg *b)
 {
     if (a->type != b->type)
@@ -343,15 +377,10 @@ static inline bool same(const struct msg *a, const struct msg *b)
     switch (a->type) {
     case MSG_HELLO:
         return a->hello.protocol == b->hello.protocol &&
-               same_text(a->hello.software, b->hello.software);
+               same_text(a->hello.software, b->hello.software) &&
+               same_text(a->hello.run, b->hello.run);
     case MSG_WELCOME:
-        return a->welcome.protocol == b->welcome.protocol &&
-               same_text(a->welcome.run_id, b->welcome.run_id) &&
-               same_spec(&a->welcome.spec, &b->welcome.spec) &&
-               hash_same(&a->welcome.schema, &b->welcome.schema) &&
-               hash_same(&a->welcome.model, &b->welcome.model) &&
-               a->welcome.index == b->welcome.index &&
-               a->welcome.next_round == b->welcome.next_round;
+        return same_welcome(&a->welcome, &b->welcome);
     case MSG_READY:
         return hash_same(&a->ready.schema, &b->ready.schema) &&
                hash_same(&a->ready.model, &b->ready.model) &&
@@ -386,6 +415,8 @@ static inline bool same(const struct msg *a, const struct msg *b)
         return same_text(a->renew.csr_pem, b->renew.csr_pem);
     case MSG_PAUSED:
         return a->paused.why == b->paused.why;
+    case MSG_RUNS:
+        return same_runs(&a->runs, &b->runs);
     case MSG_IDENTITY:
         return same_text(a->identity.name, b->identity.name) &&
                same_text(a->identity.cert_pem, b->identity.cert_pem) &&

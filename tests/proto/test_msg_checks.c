@@ -54,11 +54,14 @@ static int send_over(const struct msg *m, struct err *e)
 
 static char empty[] = "", two_lines[] = "a\nb", yes[] = "yes";
 static char long_text[MSG_MAX_TEXT + 2], long_pem[MSG_MAX_PEM + 2];
+static char *one_empty[] = {empty}, *too_many[MSG_MAX_RUNS + 1];
 
 static void fill(void)
 {
     memset(long_text, 'a', sizeof long_text - 1);
     memset(long_pem, 'a', sizeof long_pem - 1);
+    for (size_t i = 0; i < sizeof too_many / sizeof *too_many; i++)
+        too_many[i] = yes;
 }
 
 Test(msg_checks, texts, .init = fill)
@@ -92,7 +95,7 @@ Test(msg_checks, texts, .init = fill)
     REFUSED(MSG_IDENTITY, "Identity.ca_pem", s.m.identity.ca_pem = "");
 }
 
-Test(msg_checks, identity_of_the_run)
+Test(msg_checks, identity_of_the_run, .init = fill)
 {
     TASK("run_id", run_id = "0011223344556677 ");
     TASK("run_id", run_id = "001122334455667");
@@ -101,6 +104,12 @@ Test(msg_checks, identity_of_the_run)
     UPDATE("run_id", run_id = "xyz");
     WELCOME("run_id", run_id = "xyz");
     REFUSED(MSG_FINISH, "Finish.run_id", s.m.finish.run_id = "xyz");
+    HELLO("run", run = "Upper");
+    HELLO("run", run = "../up");
+    HELLO("run", run = long_text);
+    WELCOME("name", name = "a/b");
+    REFUSED(MSG_RUNS, "Runs.names", s.m.runs = (struct msg_runs){one_empty, 1});
+    REFUSED(MSG_RUNS, "Runs.names", s.m.runs = (struct msg_runs){too_many, MSG_MAX_RUNS + 1});
     HELLO("protocol", protocol = 0);
     WELCOME("protocol", protocol = 0);
     WELCOME("next_round", next_round = 1000001);

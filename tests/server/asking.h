@@ -71,8 +71,7 @@ static inline void await_state(const struct deployment *d, uv_loop_t *loop, cons
         if (loop != NULL)
             uv_run(loop, UV_RUN_NOWAIT);
         json_t *status = status_of(d);
-        const char *state =
-            json_string_value(json_object_get(json_object_get(status, "live"), "state"));
+        const char *state = json_string_value(json_object_get(status, "now"));
         bool there = state != NULL && strstr(state, words) != NULL;
         json_decref(status);
         if (there)

@@ -9,6 +9,7 @@
 #include "net/link.h"
 #include "server/init.h"
 #include "server/run.h"
+#include "server/runs.h"
 #include "server/server.h"
 #include "server/status.h"
 #include <signal.h>
@@ -23,7 +24,7 @@ enum { PATIENCE_MS = 30000, STEP_MS = 20, ROBOTS = 3, ROUNDS = 3 };
 
 struct deployment {
     struct folder folder;
-    char model[256];
+    char model[256], path[256];
     struct conf *conf;
     struct server_config *config;
     struct run run; /* the same model and method as the server's: for schema and initial values */
@@ -52,10 +53,11 @@ static inline void deployment_make(struct deployment *d, const char *const *more
         set.item[set.n++] = (char *)common[i];
     for (size_t i = 0; i < n; i++)
         set.item[set.n++] = (char *)more[i];
-    cr_assert_eq(server_config_load(&d->conf, &d->config, folder_file(&d->folder, "server.yaml"),
-                                    &set, NEED_RUN | NEED_STATE | NEED_IDENTITY, &e),
+    snprintf(d->path, sizeof d->path, "%s/server.yaml", d->folder.path);
+    cr_assert_eq(server_config_load(&d->conf, &d->config, d->path, &set,
+                                    NEED_PORTS | NEED_STATE | NEED_IDENTITY, &e),
                  0, "%s", e.text);
-    cr_assert_eq(run_open(&d->run, d->config, &e), 0, "%s", e.text);
+    cr_assert_eq(run_open(&d->run, &d->config->run, &e), 0, "%s", e.text);
 }
 
 static inline void deployment_remove(struct deployment *d)
@@ -65,18 +67,16 @@ static inline void deployment_remove(struct deployment *d)
     folder_remove(&d->folder);
 }
 
-/* The server's status, NULL while it has no database. */
+static inline const char *run_database(const struct deployment *d)
+{
+    return folder_file(&d->folder, "state/" SERVER_RUNS "/" RUNS_DEFAULT "/" RUNS_DATABASE);
+}
+
+/* The status of the server and its own run, NULL while that has no database. */
 static inline json_t *status_of(const struct deployment *d)
 {
-    struct store *store;
     json_t *status = NULL;
-    if (store_open(&store, folder_file(&d->folder, "state/" SERVER_DATABASE), STORE_READ, NULL) !=
-        0)
-        return NULL;
-    if (status_collect(&status, store, d->config->state, NULL) != 0)
-        status = NULL;
-    store_close(store);
-    return status;
+    return status_collect(&status, d->config, RUNS_DEFAULT, NULL) == 0 ? status : NULL;
 }
 
 static inline void server_start(struct deployment *d)
@@ -126,6 +126,10 @@ struct robot {
     struct tls_context *tls;
     uv_timer_t patience;
     int number;
+    const char *run;                      /* that it names in its Hello */
+    char name[SPEC_MAX_NAME + 1];         /* of the run that it was welcomed to */
+    char listed[128];                     /* by the last Runs, joined by commas */
+    bool foreign;                         /* has another base model */
     unsigned tasks, receipts, stop_after; /* leaves after so many receipts; 0: never */
     bool finished, down;
     const double *score; /* its accuracy by round; NULL: 0.5 */
@@ -182,7 +186,7 @@ static inline void robot_up(struct link *l, const char *peer, void *ctx)
     struct robot *r = ctx;
     (void)peer;
     r->link = l;
-    tell(r, &(struct msg){.type = MSG_HELLO, .hello = {MSG_PROTOCOL, "robot"}});
+    tell(r, &(struct msg){.type = MSG_HELLO, .hello = {MSG_PROTOCOL, "robot", r->run}});
 }
 
 static inline void on_receipt(struct robot *r, const struct msg_receipt *receipt)
@@ -212,7 +216,15 @@ static inline int robot_frame(struct link *l, const struct frame *f, void *ctx, 
                  e->text);
     if (m.type == MSG_WELCOME) {
         cr_assert_eq(m.welcome.index, (uint32_t)r->number);
+        snprintf(r->name, sizeof r->name, "%s", m.welcome.name);
+        if (r->foreign)
+            m.welcome.model = hash_of("another", 7);
         tell(r, &(struct msg){.type = MSG_READY, .ready = {m.welcome.schema, m.welcome.model, 10}});
+    } else if (m.type == MSG_RUNS) {
+        r->listed[0] = '\0';
+        for (size_t i = 0, n = 0; i < m.runs.n; i++)
+            n += (size_t)snprintf(r->listed + n, sizeof r->listed - n, "%s%s", i > 0 ? "," : "",
+                                  m.runs.name[i]);
     } else if (m.type == MSG_TASK) {
         r->tasks++;
         train(r, &m.task);

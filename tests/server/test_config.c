@@ -6,7 +6,7 @@
 #include "server/run.h"
 #include <sys/stat.h>
 
-enum { ALL = NEED_STATE | NEED_IDENTITY | NEED_RUN };
+enum { ALL = NEED_STATE | NEED_IDENTITY | NEED_PORTS };
 
 static int load(const char *path, const char *const *set, size_t n, unsigned needs,
                 struct server_config *out, struct err *e)
@@ -19,7 +19,7 @@ static int load(const char *path, const char *const *set, size_t n, unsigned nee
     int rc = server_config_load(&conf, &c, path, &list, needs, e);
     if (rc == 0) {
         *out = *c;
-        out->listen = out->enroll = out->state = out->model = out->adapter =
+        out->listen = out->enroll = out->state = out->run.model = out->run.adapter =
             NULL; /* freed with conf */
         conf_free(conf);
     }
@@ -39,22 +39,25 @@ Test(server_config, the_example_is_valid_and_says_the_defaults)
     cr_assert_eq(example.drain_s, defaults.drain_s);
     cr_assert_null(example.metrics);
     cr_assert_eq(example.log.level, defaults.log.level);
-    cr_assert_eq(example.spec.federation.clients, defaults.spec.federation.clients);
-    cr_assert_eq(example.spec.federation.deadline_s, defaults.spec.federation.deadline_s);
-    cr_assert_eq(example.spec.federation.weighted, defaults.spec.federation.weighted);
-    cr_assert_eq(example.spec.federation.seed, defaults.spec.federation.seed);
-    cr_assert_eq(example.spec.federation.server_lr, defaults.spec.federation.server_lr);
-    cr_assert_eq(example.spec.federation.server_beta2, defaults.spec.federation.server_beta2);
-    cr_assert_eq(example.spec.federation.server_tau, defaults.spec.federation.server_tau);
-    cr_assert_eq(example.spec.federation.clip_norm, defaults.spec.federation.clip_norm);
-    cr_assert_eq(example.spec.federation.krum_keep, defaults.spec.federation.krum_keep);
-    cr_assert_eq(example.spec.federation.evaluate_every, defaults.spec.federation.evaluate_every);
-    cr_assert_eq(example.spec.peft.r, defaults.spec.peft.r);
-    cr_assert_eq(example.spec.peft.targets, defaults.spec.peft.targets);
-    cr_assert_eq(example.spec.peft.bottleneck, defaults.spec.peft.bottleneck);
-    cr_assert_eq(example.spec.peft.length, defaults.spec.peft.length);
-    cr_assert_eq(example.spec.peft.shift, defaults.spec.peft.shift);
-    cr_assert_arr_eq(&example.spec.local, &defaults.spec.local, sizeof defaults.spec.local);
+    cr_assert_eq(example.run.spec.federation.clients, defaults.run.spec.federation.clients);
+    cr_assert_eq(example.run.spec.federation.deadline_s, defaults.run.spec.federation.deadline_s);
+    cr_assert_eq(example.run.spec.federation.weighted, defaults.run.spec.federation.weighted);
+    cr_assert_eq(example.run.spec.federation.seed, defaults.run.spec.federation.seed);
+    cr_assert_eq(example.run.spec.federation.server_lr, defaults.run.spec.federation.server_lr);
+    cr_assert_eq(example.run.spec.federation.server_beta2,
+                 defaults.run.spec.federation.server_beta2);
+    cr_assert_eq(example.run.spec.federation.server_tau, defaults.run.spec.federation.server_tau);
+    cr_assert_eq(example.run.spec.federation.clip_norm, defaults.run.spec.federation.clip_norm);
+    cr_assert_eq(example.run.spec.federation.krum_keep, defaults.run.spec.federation.krum_keep);
+    cr_assert_eq(example.run.spec.federation.evaluate_every,
+                 defaults.run.spec.federation.evaluate_every);
+    cr_assert_eq(example.run.spec.peft.r, defaults.run.spec.peft.r);
+    cr_assert_eq(example.run.spec.peft.targets, defaults.run.spec.peft.targets);
+    cr_assert_eq(example.run.spec.peft.bottleneck, defaults.run.spec.peft.bottleneck);
+    cr_assert_eq(example.run.spec.peft.length, defaults.run.spec.peft.length);
+    cr_assert_eq(example.run.spec.peft.shift, defaults.run.spec.peft.shift);
+    cr_assert_arr_eq(&example.run.spec.local, &defaults.run.spec.local,
+                     sizeof defaults.run.spec.local);
     folder_remove(&f);
 }
 
@@ -87,8 +90,12 @@ Test(server_config, names_what_is_missing)
     const char *path = folder_file(&f, "some.yaml");
     cr_assert_eq(file_write(path, "state: x\n", 9, 0600, NULL), 0);
     cr_assert_eq(load(path, NULL, 0, NEED_STATE, &c, &e), 0);
-    cr_assert_eq(load(path, NULL, 0, NEED_STATE | NEED_RUN, &c, &e), ERR_CONFIG);
+    cr_assert_eq(load(path, NULL, 0, NEED_STATE | NEED_PORTS, &c, &e), 0, "%s", e.text);
+    const char *const task = "task.name=sst2", *const model = "model=x";
+    cr_assert_eq(load(path, &task, 1, NEED_STATE | NEED_PORTS, &c, &e), ERR_CONFIG);
     cr_assert_not_null(strstr(e.text, "model is missing"), "%s", e.text);
+    cr_assert_eq(load(path, &model, 1, NEED_STATE | NEED_PORTS, &c, &e), ERR_CONFIG);
+    cr_assert_not_null(strstr(e.text, "task.name is missing"), "%s", e.text);
     cr_assert_not_null(strstr(e.text, path), "%s", e.text);
     cr_assert_eq(load(path, NULL, 0, NEED_IDENTITY, &c, &e), ERR_CONFIG);
     cr_assert_not_null(strstr(e.text, "identity.ca"), "%s", e.text);
@@ -180,18 +187,19 @@ Test(server_config, a_run_that_clients_could_not_be_told_of_is_refused)
     cr_assert_eq(file_write(path, "", 0, 0600, &e), 0);
     cr_assert_eq(load(path, set, 1, 0, &c, &e), 0, "%s", e.text);
     folder_remove(&f);
-    c.spec.peft.method = (char *)"lora";
-    c.spec.federation.upload = c.spec.federation.download = NULL; /* they went with the file, too */
+    c.run.spec.peft.method = (char *)"lora";
+    c.run.spec.federation.upload = c.run.spec.federation.download =
+        NULL; /* they went with the file, too */
     for (int i = 0; i <= MSG_MAX_LABELS; i++) {
         snprintf(name[i], sizeof name[i], "%d", i);
         labels[i] = name[i];
     }
-    c.model = (char *)"/nowhere";
-    c.spec.task.name = (char *)"text";
-    c.spec.task.labels = labels;
-    c.spec.task.n_labels = MSG_MAX_LABELS;
-    cr_assert_eq(run_open(&r, &c, &e), ERR_IO, "%s", e.text); /* that many can be told */
-    c.spec.task.n_labels = MSG_MAX_LABELS + 1;
-    cr_assert_eq(run_open(&r, &c, &e), ERR_CONFIG);
+    c.run.model = (char *)"/nowhere";
+    c.run.spec.task.name = (char *)"text";
+    c.run.spec.task.labels = labels;
+    c.run.spec.task.n_labels = MSG_MAX_LABELS;
+    cr_assert_eq(run_open(&r, &c.run, &e), ERR_IO, "%s", e.text); /* that many can be told */
+    c.run.spec.task.n_labels = MSG_MAX_LABELS + 1;
+    cr_assert_eq(run_open(&r, &c.run, &e), ERR_CONFIG);
     cr_assert_not_null(strstr(e.text, "task.classes"), "%s", e.text);
 }

@@ -45,18 +45,21 @@ Test(observe, the_page_counts_what_three_robots_did)
     cr_assert_not_null(strstr(page, "Content-Type: text/plain; version=0.0.4"));
     page_check(body);
     double size = 4.0 * (double)peft_schema(d.run.peft)->packed * ROBOTS * ROUNDS;
-    cr_assert_eq(page_value(body, "fedpet_rounds_committed_total"), ROUNDS);
-    cr_assert_eq(page_value(body, "fedpet_run_rounds_done"), ROUNDS);
-    cr_assert_eq(page_value(body, "fedpet_run_finished"), 1);
-    cr_assert_eq(page_value(body, "fedpet_updates_total{outcome=\"accepted\",reason=\"\"}"),
-                 ROBOTS * ROUNDS);
+    cr_assert_eq(page_value(body, "fedpet_rounds_committed_total{run=\"default\"}"), ROUNDS);
+    cr_assert_eq(page_value(body, "fedpet_run_rounds_done{run=\"default\"}"), ROUNDS);
+    cr_assert_eq(page_value(body, "fedpet_run_finished{run=\"default\"}"), 1);
+    cr_assert_eq(
+        page_value(body, "fedpet_updates_total{run=\"default\",outcome=\"accepted\",reason=\"\"}"),
+        ROBOTS * ROUNDS);
     cr_assert_eq(
         page_value(body, "fedpet_handshakes_total{port=\"clients\",outcome=\"completed\"}"),
         ROBOTS);
-    cr_assert_eq(page_value(body, "fedpet_round_duration_seconds_count"), ROUNDS);
-    cr_assert_eq(page_value(body, "fedpet_commit_duration_seconds_count"), ROUNDS);
-    cr_assert_geq(page_value(body, "fedpet_journal_duration_seconds_count"), ROUNDS);
-    cr_assert_eq(page_value(body, "fedpet_aggregation_duration_seconds_count"), ROBOTS * ROUNDS);
+    cr_assert_eq(page_value(body, "fedpet_round_duration_seconds_count{run=\"default\"}"), ROUNDS);
+    cr_assert_eq(page_value(body, "fedpet_commit_duration_seconds_count{run=\"default\"}"), ROUNDS);
+    cr_assert_geq(page_value(body, "fedpet_journal_duration_seconds_count{run=\"default\"}"),
+                  ROUNDS);
+    cr_assert_eq(page_value(body, "fedpet_aggregation_duration_seconds_count{run=\"default\"}"),
+                 ROBOTS * ROUNDS);
     cr_assert_gt(page_value(body, "fedpet_received_bytes_total{port=\"clients\"}"), size);
     cr_assert_gt(page_value(body, "process_resident_memory_bytes"), 1e6);
     cr_assert_gt(page_value(body, "process_open_fds"), 5);

@@ -3,26 +3,26 @@
 #include "server/replay.h"
 #include "server/store_state.h"
 
-static struct store *open_rounds(const struct deployment *d, enum store_mode mode)
+static struct store *open_rounds(const struct deployment *d)
 {
     struct store *s = NULL;
     struct err e = {0};
-    cr_assert_eq(store_open(&s, folder_file(&d->folder, "state/" SERVER_DATABASE), mode, &e), 0,
-                 "%s", e.text);
+    cr_assert_eq(store_open(&s, run_database(d), STORE_WRITE, &e), 0, "%s", e.text);
     return s;
 }
 
 static int replay(const struct deployment *d, uint32_t round, struct replayed *out, struct err *e)
 {
-    struct store *s = open_rounds(d, STORE_READ);
-    int rc = replay_round(s, d->config, round, out, e);
-    store_close(s);
+    struct runs_reader run;
+    cr_assert_eq(runs_read(&run, d->config, NULL, e), 0, "%s", e->text);
+    int rc = replay_round(&run, round, out, e);
+    runs_close(&run);
     return rc;
 }
 
 static void damage(const struct deployment *d, const char *script)
 {
-    struct store *s = open_rounds(d, STORE_WRITE);
+    struct store *s = open_rounds(d);
     struct err e = {0};
     cr_assert_eq(sql_script(&s->sql, "damaging", script, &e), 0, "%s", e.text);
     store_close(s);

@@ -85,8 +85,7 @@ Test(server, drains_with_a_goodbye_that_asks_to_come_back)
     for (int waited = 0; waited < PATIENCE_MS; waited += STEP_MS) {
         uv_run(&loop, UV_RUN_NOWAIT);
         json_t *status = status_of(&d);
-        const char *state =
-            json_string_value(json_object_get(json_object_get(status, "live"), "state"));
+        const char *state = json_string_value(json_object_get(status, "now"));
         bool ready = state != NULL && strstr(state, "1 of 3 ready") != NULL;
         json_decref(status);
         if (ready)

@@ -6,16 +6,15 @@ static struct hash export(const struct deployment *d, const char *round, uint32_
     const char *dir = folder_file(&d->folder, "adapter");
     const struct schema *s = peft_schema(d->run.peft);
     float *theta = calloc(s->count, sizeof *theta);
-    struct store *store;
+    struct runs_reader run;
     struct err e = {0};
     uint32_t rounds;
-    cr_assert_eq(
-        store_open(&store, folder_file(&d->folder, "state/" SERVER_DATABASE), STORE_READ, NULL), 0);
-    cr_assert_eq(export_round(store, d->config, round, NULL, dir, &rounds, &e), 0, "%s", e.text);
+    cr_assert_eq(runs_read(&run, d->config, NULL, NULL), 0);
+    cr_assert_eq(export_round(&run, round, NULL, dir, &rounds, &e), 0, "%s", e.text);
     cr_assert_eq(rounds, after);
-    cr_assert_eq(export_round(store, d->config, "99", NULL, dir, &rounds, &e), ERR_USAGE);
-    cr_assert_eq(export_round(store, d->config, "worst", NULL, dir, &rounds, &e), ERR_USAGE);
-    store_close(store);
+    cr_assert_eq(export_round(&run, "99", NULL, dir, &rounds, &e), ERR_USAGE);
+    cr_assert_eq(export_round(&run, "worst", NULL, dir, &rounds, &e), ERR_USAGE);
+    runs_close(&run);
     cr_assert_eq(peft_load(d->run.peft, dir, theta, &e), 0, "%s", e.text);
     struct hash h = tensorset_hash(s, theta);
     free(theta);

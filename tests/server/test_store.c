@@ -169,7 +169,7 @@ Test(store, a_run_goes_on_and_another_one_is_refused)
     cr_assert_eq(again.next, 1);
     cr_assert_eq(store_begin(s, &other, &e), ERR_STATE);
     cr_assert_not_null(strstr(e.text, "another run"), "%s", e.text);
-    cr_assert_not_null(strstr(e.text, "`state`"), "%s", e.text);
+    cr_assert_not_null(strstr(e.text, "`run create`"), "%s", e.text);
     bool found;
     cr_assert_eq(store_run(s, &run, &found, NULL), 0);
     cr_assert(found);
@@ -314,13 +314,15 @@ Test(store, a_newer_format_is_refused)
 /* What later formats have beside it. */
 static const char *const formats[] = {
     "DROP TABLE carried; DROP TABLE best; DROP TABLE attempt; DROP TABLE selected;"
-    "DROP TABLE journal; DROP TABLE journal_metric; DROP TABLE certificate; PRAGMA user_version = "
-    "1",
+    "DROP TABLE journal; DROP TABLE journal_metric; DROP TABLE certificate;"
+    "ALTER TABLE run DROP COLUMN wish; PRAGMA user_version = 1",
     "DROP TABLE carried; DROP TABLE attempt; DROP TABLE selected;"
     "DROP TABLE journal; DROP TABLE journal_metric; DROP TABLE certificate;"
     "CREATE TABLE carried(part INTEGER PRIMARY KEY, round INTEGER NOT NULL REFERENCES round,"
     "  hash BLOB NOT NULL, data BLOB NOT NULL);"
-    "INSERT INTO carried VALUES(0, 0, x'00', x'00'); PRAGMA user_version = 2",
+    "INSERT INTO carried VALUES(0, 0, x'00', x'00'); ALTER TABLE run DROP COLUMN wish;"
+    "PRAGMA user_version = 2",
+    "ALTER TABLE run DROP COLUMN wish; PRAGMA user_version = 4",
 };
 
 static void convert_format(const char *script)
