@@ -4,6 +4,7 @@
 #include "server/server.h"
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 /* `fedpet-server run` alone, or with a word that is none of its commands. */
@@ -11,8 +12,9 @@ int cmd_run(const struct cli_command *self, int argc, char **argv, struct err *e
 {
     const struct cli_option options[] = {{0}};
     struct cli_args args;
-    if (argc > 1 && argv[1][0] == '-' && argv[1][1] == '-' && argv[1][2] == 'h')
-        return cli_parse(self, options, argc, argv, &args, e);
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return cli_parse(self, options, argc, argv, &args, e);
     return err_set(e, ERR_USAGE,
                    "run needs one of create, list, show, pause, resume, stop, watch; the server is "
                    "started by `fedpet-server serve --config FILE`");

@@ -71,8 +71,10 @@ static const struct cli_command commands[] = {
      "Example:\n  fedpet-server run watch topics --config server.yaml --format json\n",
      cmd_run_watch},
     {"run", "create|list|show|pause|resume|stop|watch ...", "several runs on one server",
-     "A server does any number of runs, up to 64, side by side with the same clients. Each has a\n"
-     "command of its own, see above; the server is started by `fedpet-server serve`.\n",
+     "A server does up to 64 runs side by side, with the same clients. Each of these words has "
+     "its\n"
+     "own --help; the server itself is started by `fedpet-server serve`.\n\n"
+     "Example:\n  fedpet-server run create --help\n",
      cmd_run},
     {"status", "--config FILE [--run NAME] [--format text|json] [--watch]",
      "show the rounds so far and what each run waits for",

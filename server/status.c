@@ -238,7 +238,7 @@ int status_collect(json_t **out, const struct server_config *c, const char *name
         rc = summarize_all(list, c, live, e);
     json_object_del(live, "runs");
     json_object_set_new(j, "live", live != NULL ? live : json_null());
-    if (rc == 0 && json_object_set_new(j, "runs", list) != 0)
+    if (json_object_set_new(j, "runs", list) != 0 && rc == 0)
         rc = err_set(e, ERR_NOMEM, "out of memory");
     if (rc != 0)
         json_decref(j);

@@ -50,6 +50,23 @@ static void fini(void)
 TestSuite(config, .init = setup, .fini = fini);
 TestSuite(experiment, .init = setup, .fini = fini);
 
+Test(config, runs_are_named_by_runs_of_a_server)
+{
+    char *set[COMPLETE + 1];
+    struct conf *conf;
+    struct err e;
+    memcpy(set, complete, sizeof complete);
+    set[COMPLETE] = (char *)"runs=[default, topics-2]";
+    cr_assert_eq(client_config_load(&conf, NULL, set, COMPLETE + 1, &e), 0, "%s", e.text);
+    const struct client_config *c = conf_data(conf);
+    cr_assert_eq(c->runs.n, 2);
+    cr_assert_str_eq(c->runs.name[1], "topics-2");
+    conf_free(conf);
+    set[COMPLETE] = (char *)"runs=[../up]";
+    cr_assert_eq(client_config_load(&conf, NULL, set, COMPLETE + 1, &e), ERR_CONFIG);
+    cr_assert_not_null(strstr(e.text, "runs: ../up"), "%s", e.text);
+}
+
 Test(config, defaults)
 {
     struct conf *conf;

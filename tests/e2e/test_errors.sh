@@ -151,26 +151,56 @@ peers() {
     expect $config "enroll is missing" server_command serve --set enroll=
     start_server
     enroll_client 0
-    address=127.0.0.1:$enroll_port
+    devices=127.0.0.1:$enroll_port
     enrol="$client enroll --server"
 
     token=$(server_command token --name client-1)
     # shellcheck disable=SC2086 # a command in words
     {
-        expect $io "identity-0" $enrol "$address" --token "$token" --identity "$tmp/identity-0"
+        expect $io "identity-0" $enrol "$devices" --token "$token" --identity "$tmp/identity-0"
         wrong_secret=$(printf '%s' "$token" | sed 's/\.[^.]*\./.AAAAAAAAAAAAAAAAAAAAAA./')
-        expect $refused "token" $enrol "$address" --token "$wrong_secret" --identity "$tmp/identity-9"
+        expect $refused "token" $enrol "$devices" --token "$wrong_secret" --identity "$tmp/identity-9"
         wrong_ca=$(printf '%s' "$token" | sed 's/[^.]*$/0000000000000000000000000000000000000000000000000000000000000000/')
-        expect $tls "CA|certificate" $enrol "$address" --token "$wrong_ca" --identity "$tmp/identity-9"
-        expect $tls "token" $enrol "$address" --token nonsense --identity "$tmp/identity-9"
-        $enrol "$address" --token "$token" --identity "$tmp/identity-1" >"$tmp/enroll-1.log" 2>&1 || fail "a good token"
-        expect $refused "token" $enrol "$address" --token "$token" --identity "$tmp/identity-2"
+        expect $tls "CA|certificate" $enrol "$devices" --token "$wrong_ca" --identity "$tmp/identity-9"
+        expect $tls "token" $enrol "$devices" --token nonsense --identity "$tmp/identity-9"
+        $enrol "$devices" --token "$token" --identity "$tmp/identity-1" >"$tmp/enroll-1.log" 2>&1 || fail "a good token"
+        expect $refused "token" $enrol "$devices" --token "$token" --identity "$tmp/identity-2"
         expect $net "127.0.0.1:1" $enrol "127.0.0.1:1" --token "$token" --identity "$tmp/identity-9"
     }
     [ ! -e "$tmp/identity-9" ] || fail "a refused enrolment leaves files behind"
 
     expect $state "state.*another" server_command serve
     expect $net "$port.*in use" server_command serve --set state="$tmp/elsewhere"
+}
+
+# Runs beside the configuration's own, next to the running server.
+runs() {
+    printf 'task: {name: text, labels: [neg, pos]}\n' >"$tmp/run.yaml"
+    run="$server run"
+    # shellcheck disable=SC2086 # a command in words
+    {
+        mkdir "$tmp/no-model"
+        echo "{}" >"$tmp/no-model/config.json"
+        make="$run create more --config $tmp/server/server.yaml --from $tmp/run.yaml"
+        expect $usage "serve" $run
+        expect $usage "serve" $run --config "$tmp/server/server.yaml"
+        expect $usage "Upper.*a-z" $run create Upper --config "$tmp/server/server.yaml" --from "$tmp/run.yaml"
+        expect $usage "from" $run create more --config "$tmp/server/server.yaml"
+        expect $config "listen" $make --set listen=x
+        expect $config "task.labels.*neg.*twice" $make --set "task.labels=[neg, neg]"
+        expect $config "federation.quorum" $make --set federation.quorum=200
+        expect $config "peft.method.*lora" $make --set peft.method=magic
+        expect $io "model.*nowhere" $make --set model="$tmp/nowhere"
+        expect $model "config.json" $make --set model="$tmp/no-model"
+        for word in show pause resume stop watch; do
+            expect $usage "more.*default" $run $word more --config "$tmp/server/server.yaml"
+        done
+        expect $usage "more.*default" server_command export --run more --out "$tmp/none"
+        expect $usage "more.*default" server_command replay --run more
+        expect $usage "more.*default" server_command status --run more
+    }
+    [ "$("$server" run list --config "$tmp/server/server.yaml" | wc -l)" -eq 2 ] || fail "a refused run is listed"
+    [ ! -e "$tmp/server/state/runs/more" ] || fail "a refused run leaves a folder"
 }
 
 # Clients with the wrong papers are turned away, and told so.
@@ -202,6 +232,7 @@ data_sets
 configurations
 disk_full
 peers
+runs
 certificates
 printf '%s cases, %s wrong\n' "$cases" "$wrong"
 [ "$wrong" -eq 0 ]

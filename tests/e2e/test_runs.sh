@@ -51,8 +51,17 @@ hash_of() {
     sha256sum <"$tmp/exported/adapter_model.safetensors"
 }
 
+# in_turn K: no task is trained before one that came earlier, of whatever run.
+in_turn() {
+    awk 'function name() { match($0, / name=[a-z]+/); return substr($0, RSTART, RLENGTH) }
+        / task round=/ { queue[came++] = name() }
+        / trained round=/ { if (name() != queue[done++]) exit wrong = 1 }
+        END { exit wrong || done == 0 }' "$tmp/client-$1.log"
+}
+
 start_clients() {
     for k in 0 1 2 3; do
+        : >"$tmp/client-$k.log"
         start_client $k
         eval "client_$k=\$pid"
     done
@@ -107,7 +116,10 @@ run_command resume second || fail "run resume"
 run_command watch second --format json >"$tmp/watch.log" &
 watching=$!
 started="$started $watching"
-await "a round of the second" has_rounds second 1
+await "two rounds of the second" has_rounds second 2
+for k in 0 1 2 3; do
+    in_turn $k || fail "client $k does not train in the order in which tasks came"
+done
 kill -KILL "$server_pid"
 wait "$server_pid" 2>/dev/null || true
 run_command pause second || fail "run pause without a server"
@@ -125,6 +137,10 @@ run_command resume second || fail "run resume"
 await "the end of the second" in_state second finished
 ended "$watching" 0
 [ "$(grep -c '"name":"second"' "$tmp/watch.log")" -eq $rounds ] || fail "watch shows other rounds"
+run_command show second >"$tmp/show.log" || fail "run show"
+grep -q "^state     finished" "$tmp/show.log" || fail "run show does not say that it is finished"
+grep -q "method: bitfit" "$tmp/show.log" || fail "run show does not show the specification"
+server_command status | grep -q "^second .*finished" || fail "status does not list the second run"
 [ "$(hash_of default)" = "$first_alone" ] || fail "the first run has other bits beside the second"
 [ "$(hash_of second)" = "$second_alone" ] || fail "the second run has other bits beside the first"
 for name in default second; do

@@ -130,6 +130,7 @@ struct robot {
     char name[SPEC_MAX_NAME + 1];         /* of the run that it was welcomed to */
     char listed[128];                     /* by the last Runs, joined by commas */
     bool foreign;                         /* has another base model */
+    bool mute;                            /* does not answer its tasks */
     unsigned tasks, receipts, stop_after; /* leaves after so many receipts; 0: never */
     bool finished, down;
     const double *score; /* its accuracy by round; NULL: 0.5 */
@@ -227,7 +228,8 @@ static inline int robot_frame(struct link *l, const struct frame *f, void *ctx, 
                                   m.runs.name[i]);
     } else if (m.type == MSG_TASK) {
         r->tasks++;
-        train(r, &m.task);
+        if (!r->mute)
+            train(r, &m.task);
     } else if (m.type == MSG_RECEIPT) {
         on_receipt(r, &m.receipt);
     } else if (m.type == MSG_FINISH) {

@@ -225,6 +225,36 @@ Test(runs, a_connection_that_names_none_gets_the_next_that_its_client_is_not_in)
     deployment_remove(&d);
 }
 
+Test(runs, a_run_says_who_works_for_another)
+{
+    struct deployment d;
+    struct robot first[ROBOTS] = {{0}}, second[ROBOTS] = {{0}};
+    uv_loop_t loop;
+    deployment_make(&d, NULL, 0);
+    must_create(&d, "second");
+    server_start(&d);
+    uv_loop_init(&loop);
+    for (int k = 0; k < ROBOTS; k++) {
+        first[k] = (struct robot){.run = RUNS_DEFAULT, .mute = k == 1};
+        robot_dial(&first[k], &loop, &d, k);
+    }
+    await(&d, &loop, RUNS_DEFAULT, "now", "2 of 3 updates");
+    for (int k = 0; k < ROBOTS; k++) {
+        second[k] = (struct robot){.run = "second", .mute = k == 1};
+        robot_dial(&second[k], &loop, &d, k);
+    }
+    await(&d, &loop, "second", "now", "waits for client-0001; client-0001 works for default");
+    cr_assert_not(has(&d, RUNS_DEFAULT, "now", "works for"));
+    cr_assert_eq(server_stop_by(&d, SIGTERM), 0);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    for (int k = 0; k < ROBOTS; k++) {
+        robot_release(&first[k]);
+        robot_release(&second[k]);
+    }
+    uv_loop_close(&loop);
+    deployment_remove(&d);
+}
+
 Test(runs, who_has_another_model_is_absent_until_it_has_the_right_one)
 {
     struct deployment d;
