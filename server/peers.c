@@ -10,6 +10,7 @@ enum {
     RESTART_S = 10,       /* when the server is going to be back */
     DOORSTEP = 256, /* connections above max_clients that are let in to be told when to come back,
                        or because their update is waited for */
+    MOST_AT_ONCE = 32 << 20, /* bytes, of all runs */
 };
 
 static core_time now(struct server *s)
@@ -161,6 +162,7 @@ void peers_post(struct peer *q, const struct msg *m)
         err_set(&e, rc, "no memory to encode a %s", msg_type_name(m->type));
     else
         rc = link_send(q->link, (uint8_t)m->type, buf_bytes(out), buf_size(out), &e);
+    s->peers.burst += buf_size(out);
     if (rc != 0) {
         log_warn("connection given up client=%s reason=\"%s\"", q->name, e.text);
         link_close(q->link);
@@ -274,6 +276,16 @@ static void on_deadline(uv_timer_t *timer)
     peers_pump(r);
 }
 
+/* Links have given their bytes to the kernel, as far as it takes them. */
+static void on_turn(uv_timer_t *timer)
+{
+    struct server *s = timer->data;
+    s->peers.burst = 0;
+    for (size_t i = 0; i < s->runners.n; i++)
+        if (s->runners.runner[i]->core != NULL)
+            peers_pump(s->runners.runner[i]);
+}
+
 void peers_pump(struct runner *r)
 {
     struct server *s = r->server;
@@ -282,9 +294,11 @@ void peers_pump(struct runner *r)
                        what it caused */
         return;
     r->pumping = true;
-    while (core_next(r->core, &out))
+    while (s->peers.burst < MOST_AT_ONCE && core_next(r->core, &out))
         obey(r, &out);
     r->pumping = false;
+    if (s->peers.burst >= MOST_AT_ONCE && !s->ended)
+        uv_timer_start(&s->peers.turn, on_turn, 0, 0);
     core_time deadline = core_deadline(r->core);
     if (s->ended || deadline == CORE_NEVER)
         uv_timer_stop(&r->timer);

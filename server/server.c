@@ -61,8 +61,9 @@ static void open_handles(struct server *s)
     static const int number[SERVER_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
     uv_timer_init(&s->loop, &s->drain);
     uv_timer_init(&s->loop, &s->peers.patience);
+    uv_timer_init(&s->loop, &s->peers.turn);
     uv_pipe_init(&s->loop, &s->status, 0);
-    s->drain.data = s->peers.patience.data = s->status.data = s;
+    s->drain.data = s->peers.patience.data = s->peers.turn.data = s->status.data = s;
     for (int i = 0; i < SERVER_SIGNALS; i++) {
         uv_signal_init(&s->loop, &s->signal[i]);
         s->signal[i].data = s;
@@ -79,6 +80,7 @@ static void end(struct server *s)
     runners_end(s);
     uv_close((uv_handle_t *)&s->drain, NULL);
     uv_close((uv_handle_t *)&s->peers.patience, NULL);
+    uv_close((uv_handle_t *)&s->peers.turn, NULL);
     uv_close((uv_handle_t *)&s->status, NULL);
     for (int i = 0; i < SERVER_SIGNALS; i++)
         uv_close((uv_handle_t *)&s->signal[i], NULL);
