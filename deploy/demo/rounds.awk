@@ -37,6 +37,10 @@ jsonl {
     next
 }
 
+/^  "history": / { history = 1 }
+/^  \]/ { history = 0 }
+!history { next }
+
 /^      "(round|updates|selected|train_loss|seconds|bytes_up)": / {
     key = $1
     gsub(/[":]/, "", key)
