@@ -10,7 +10,7 @@ cat >>"$config" <<YAML
 listen: 127.0.0.1:0
 enroll: 127.0.0.1:0
 allow_root: true
-model: "$model"
+model: $(yaml "$model")
 task: {$task_line}
 federation: {clients: $clients, per_round: $per_round, rounds: $rounds, seed: 42}
 YAML
@@ -40,10 +40,10 @@ for shard in "$shards"/*.jsonl; do
     quietly "enroll-$name" "$bin/fedpet-client" enroll --server "127.0.0.1:$enroll_port" --token "$token" --identity "$tmp/$name"
     cat >"$tmp/$name.yaml" <<YAML
 server: 127.0.0.1:$port
-identity: $tmp/$name
-model: "$model"
-data: "$shard"
-state: $tmp/$name-state
+identity: $(yaml "$tmp/$name")
+model: $(yaml "$model")
+data: $(yaml "$shard")
+state: $(yaml "$tmp/$name-state")
 threads: $(((cores + clients - 1) / clients))
 validation: 0.1
 YAML

@@ -80,3 +80,8 @@ kb() {
 value_of() {
     sed -n "s/^ *\"$1\": \"\{0,1\}\([^\"]*[^\",]\)\"\{0,1\},\{0,1\}$/\1/p" "$2" | head -n 1
 }
+
+# yaml TEXT: as a quoted scalar.
+yaml() {
+    printf '"%s"' "$(printf '%s' "$1" | sed 's/[\\"]/\\&/g')"
+}

@@ -43,14 +43,15 @@ printf '\n  sent up by all clients: %s; with full fine-tuning it would have been
     "$(kb "$up")" "$(kb "$whole")" "$((whole / up))"
 
 say "Ask it"
-if [ -z "$text" ] && [ -t 0 ] && [ "$terminal" = yes ]; then
+if [ -z "$text" ] && [ -z "$sample_pair" ] && [ -t 0 ] && [ "$terminal" = yes ]; then
     printf '  a text (empty: %s): ' "$sample"
     read -r text || true
 fi
+[ -z "$text" ] || sample_pair=
 [ -n "$text" ] || text=$sample
-printf '  "%s": ' "$text"
-"$bin/fedpet-client" predict --model "$model" --adapter "$out/adapter" "$text"
+printf '  "%s"%s: ' "$text" "${sample_pair:+, \"$sample_pair\"}"
+"$bin/fedpet-client" predict --model "$model" --adapter "$out/adapter" -- "$text" ${sample_pair:+"$sample_pair"}
 
 printf '\nThe adapter, a Hugging Face PEFT folder, is in %s. All of this took %s s. Ask again:\n' "$out/adapter" \
     "$(($(date +%s) - begun))"
-printf '  %s predict --model %s --adapter %s "some text"\n' "$bin/fedpet-client" "$model" "$out/adapter"
+printf '  "%s" predict --model "%s" --adapter "%s" "some text"\n' "$bin/fedpet-client" "$model" "$out/adapter"

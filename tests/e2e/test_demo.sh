@@ -35,6 +35,7 @@ clean() {
 
 demo --data "$tmp/SST-2" --rounds 2 --text 'good good' >"$tmp/real.log" 2>&1 || fail "the demo with daemons"
 finished "$tmp/real.log" 'good good'
+[ "$(grep -c 'which never leave it' "$tmp/real.log")" -eq 4 ] || fail "there are not four clients"
 [ "$(grep -Ec '^ +[12] +4/4 ' "$tmp/real.log")" -eq 2 ] || fail "two rounds of four updates were not shown"
 
 demo --sim --data "$tmp/SST-2" --rounds 3 --text 'bad bad' >"$tmp/sim.log" 2>&1 || fail "the simulated demo"
@@ -42,21 +43,31 @@ finished "$tmp/sim.log" 'bad bad'
 [ "$(grep -Ec '^ +[123] +10/10 ' "$tmp/sim.log")" -eq 3 ] || fail "three rounds of ten updates were not shown"
 
 # In the middle of its rounds.
-demo --data "$tmp/SST-2" --rounds 100000 >"$tmp/cut.log" 2>&1 &
-pid=$!
-started="$started $pid"
+TMPDIR=$tmp/scratch start cut env FEDPET_BIN="$bin" deploy/demo/demo --model "$tmp/model" --out "$tmp/out" --data "$tmp/SST-2" --rounds 100000
 await "the first round" grep -Eq '^ +1 +4/4 ' "$tmp/cut.log"
-kill -TERM "$(pgrep -P "$pid" -f demo/demo || echo "$pid")"
+kill -TERM "$pid"
 ended "$pid" 143
 clean
 [ -f "$tmp/out/experiment.yaml" ] || fail "the output folder is gone"
 
-# What is not its own stays.
-mkdir "$tmp/mine"
-status=0
-FEDPET_BIN=$bin deploy/demo/demo --model "$tmp/model" --out "$tmp/mine" >"$tmp/mine.log" 2>&1 || status=$?
-[ "$status" -eq 2 ] || fail "the demo took a folder that is not its own: status $status"
-[ -d "$tmp/mine" ] || fail "the demo removed a folder that is not its own"
+# refused OPTION...: by its words alone, and nothing is touched.
+refused() {
+    status=0
+    demo "$@" >"$tmp/refused.log" 2>&1 || status=$?
+    [ "$status" -eq 2 ] || fail "demo $* ends with status $status"
+}
+mkdir -p "$tmp/mine/model" "$tmp/it's \"odd\", #1: x"
+touch "$tmp/mine/experiment.yaml"
+refused --out "$tmp/mine"
+[ -f "$tmp/mine/experiment.yaml" ] || fail "the demo took a folder that is not its own"
+cp -r "$tmp/model" "$tmp/out/merged"
+refused --model "$tmp/out/merged"
+refused --rounds 08
+touch "$tmp/out/mine"
+cp -r "$tmp/SST-2" "$tmp/it's \"odd\", #1: x"
+demo --data "$tmp/it's \"odd\", #1: x/SST-2" --rounds 1 --text '-5 out of 10' >"$tmp/odd.log" 2>&1 || fail "odd names of folders"
+finished "$tmp/odd.log" '-5 out of 10'
+[ -f "$tmp/out/mine" ] || fail "the demo removed what it did not make"
 
 # What the machine holds: not every image has package lists.
 if [ -n "$(find /var/lib/apt/lists -name '*_Packages*' 2>/dev/null | head -n 1)" ]; then
