@@ -15,7 +15,7 @@ experiment=$out/experiment.yaml
 if [ "$simulate" = yes ]; then
     clients=100 per_round=10 rounds=${rounds:-60}
 else
-    clients=4 per_round=4 rounds=${rounds:-10}
+    clients=4 per_round=4 rounds=${rounds:-20}
 fi
 
 # experiment_of TASK PARTITION
@@ -25,7 +25,7 @@ model: $(yaml "$model")
 task: {$1}
 peft: {method: lora, r: 8, alpha: 16, targets: [query, value, attention_output, intermediate, output]}
 federation: {clients: $clients, per_round: $per_round, rounds: $rounds, $2, seed: 42}
-local: {epochs: 1, batch_size: 16, lr: 0.003, max_length: 64}
+local: {epochs: 1, batch_size: 16, lr: 0.002, max_length: 64, model_dropout: 0}
 YAML
 }
 

@@ -30,7 +30,7 @@ BEGIN {
 }
 
 jsonl {
-    if (field("round") > shown)
+    if (field("round") + 0 > shown + 0)
         line(field("round"), field("updates") "/" field("selected"), field("train_loss"), field("value"), field("bytes_up_per_client"),
             field("seconds") - before)
     before = field("seconds")
@@ -50,7 +50,7 @@ jsonl {
 metrics && /^        "/ { held_out = value() }
 /^      "clients": / { metrics = 0 }
 /^    \}/ {
-    if (row["round"] > shown)
+    if (row["round"] + 0 > shown + 0)
         line(row["round"], row["updates"] "/" row["selected"], row["train_loss"], held_out, row["bytes_up"] / row["updates"], row["seconds"])
     held_out = ""
 }
