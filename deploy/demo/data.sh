@@ -15,7 +15,7 @@ experiment=$out/experiment.yaml
 if [ "$simulate" = yes ]; then
     clients=100 per_round=10 rounds=${rounds:-60}
 else
-    clients=4 per_round=4 rounds=${rounds:-20}
+    clients=4 per_round=4 rounds=${rounds:-15}
 fi
 
 # experiment_of TASK PARTITION
