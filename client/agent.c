@@ -199,6 +199,28 @@ static void say_paused(struct agent *a)
     agent_send(a, &(struct msg){.type = MSG_PAUSED, .paused.why = a->paused});
 }
 
+static bool is_async(const struct agent *a)
+{
+    return a->run.welcome.spec.federation.mode == MODE_ASYNC;
+}
+
+/* The update that the server may still want. */
+static bool has_offer(const struct agent *a)
+{
+    return a->kept.known && !a->kept.settled &&
+           (is_async(a) || a->kept.update.round >= a->run.welcome.next_round);
+}
+
+/* 1 + the round of what the server may wait for; 0: nothing. */
+static uint32_t at_work(const struct agent *a)
+{
+    if (has_offer(a))
+        return a->kept.update.round + 1;
+    if (a->then.known)
+        return a->then.round + 1;
+    return a->work == TRAINING && !a->cancelled ? a->job.round + 1 : 0;
+}
+
 void agent_announce(struct agent *a)
 {
     const struct msg_welcome *w = &a->run.welcome;
@@ -207,10 +229,11 @@ void agent_announce(struct agent *a)
                                 .ready = {.schema = w->schema,
                                           .model = w->model,
                                           .samples = a->run.samples,
-                                          .codings = coding_known()}});
+                                          .codings = coding_known(),
+                                          .at_work = at_work(a)}});
     if (a->paused != PAUSE_NONE)
         say_paused(a);
-    if (a->kept.known && !a->kept.settled && a->kept.update.round >= w->next_round)
+    if (has_offer(a))
         agent_offer(a);
 }
 

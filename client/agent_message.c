@@ -72,7 +72,8 @@ static void on_welcome(struct agent *a, const struct msg *m, agent_time now)
     agent_drop_run(&a->next);
     if (same_run(&a->run, w)) {
         a->run.welcome.next_round = w->next_round;
-        agent_withdraw(a, w->next_round);
+        if (w->spec.federation.mode == MODE_SYNC)
+            agent_withdraw(a, w->next_round);
         if (a->run.prepared)
             agent_announce(a);
         return;

@@ -1,12 +1,16 @@
 #include "client/upload.h"
+#include "codec/little.h"
 #include <stdlib.h>
 
 int upload_open(struct upload *u, const struct run_spec *spec, const struct schema *schema,
                 struct err *e)
 {
     const struct federation_spec *f = &spec->federation;
-    *u = (struct upload){
-        .schema = schema, .seed = f->seed, .share = f->top_k, .asked = coding_upload(f)};
+    *u = (struct upload){.schema = schema,
+                         .seed = f->seed,
+                         .share = f->top_k,
+                         .asked = coding_upload(f),
+                         .difference = f->mode == MODE_ASYNC};
     u->bytes = malloc(coder_room(schema->packed));
     if (!u->bytes)
         return err_set(e, ERR_NOMEM, "no memory for an update of %zu values", schema->packed);
@@ -28,11 +32,13 @@ void upload_encode(struct upload *u, uint32_t round, uint32_t client, const unsi
 {
     struct rng rng = rng_stream(u->seed, round, client, RNG_UPLOAD);
     const struct coder_job job = {.values = u->bytes,
-                                  .base = base,
+                                  .base = u->difference ? NULL : base,
                                   .residual = state ? state->residual : NULL,
                                   .share = u->share,
                                   .rng = &rng};
     tensorset_pack(u->schema, theta, u->bytes);
+    for (size_t i = 0; u->difference && i < u->schema->packed; i++)
+        put_float(u->bytes + 4 * i, get_float(u->bytes + 4 * i) - get_float(base + 4 * i));
     u->coding = u->asked;
     u->len = coder_encode(u->coder, &u->coding, &job, u->bytes);
 }

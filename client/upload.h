@@ -1,6 +1,8 @@
 /* What a client sends of what it has trained: the packed parameters, in the encoding that the run
- * asks for (common/codec), against those of its task. With a codec that leaves values out, what it
- * left out stays in the client's state and is added to its next update. */
+ * asks for (common/codec), against those of its task; or, with federation.mode async, the
+ * difference itself, as a server that has gone on no longer knows the task. With a codec that
+ * leaves values out, what it left out stays in the client's state and is added to its next update.
+ */
 #ifndef CLIENT_UPLOAD_H
 #define CLIENT_UPLOAD_H
 
@@ -13,7 +15,8 @@ struct upload {
     const struct schema *schema; /* borrowed */
     uint64_t seed;
     double share;
-    uint32_t asked; /* coding */
+    uint32_t asked;  /* coding */
+    bool difference; /* MODE_ASYNC: what is sent is the difference to the task's parameters */
     struct coder *coder;
     unsigned char *bytes; /* of the last update */
     size_t len;

@@ -124,6 +124,8 @@ struct msg_ready {
     struct hash schema, model;
     uint64_t samples;
     uint64_t codings; /* coding_known (codec/coding.h); 0: plain alone */
+    /* 1 + the round of the task that it is working on, or has an unsettled update of; 0: none. */
+    uint32_t at_work;
 };
 struct msg_task {
     const char *run_id;

@@ -292,6 +292,10 @@ static struct federation_spec read_federation_spec(struct reader *r,
     return (struct federation_spec){
         .clients = whole32(r, "federation.clients", p->clients, 1, MAX_CLIENTS),
         .per_round = whole32(r, "federation.per_round", p->per_round, 1, MAX_CLIENTS),
+        .mode = (enum round_mode)whole32(r, "federation.mode", (uint32_t)p->mode, MODE_SYNC,
+                                         MODE_ASYNC),
+        .concurrency = whole32(r, "federation.concurrency", p->concurrency, 0, MAX_CLIENTS),
+        .max_staleness = whole32(r, "federation.max_staleness", p->max_staleness, 0, MAX_ROUNDS),
         .over_select = real(r, "federation.over_select", p->over_select, 0, 10),
         .quorum = whole32(r, "federation.quorum", p->quorum, 0, MAX_CLIENTS),
         .rounds = whole32(r, "federation.rounds", p->rounds, 0, MAX_ROUNDS),
@@ -355,6 +359,7 @@ static void read_ready(struct reader *r, const void *message, struct msg *out)
         .model = digest(r, "model", p->model),
         .samples = p->samples,
         .codings = p->codings,
+        .at_work = whole32(r, "at_work", p->at_work, 0, MAX_ROUNDS),
     };
 }
 

@@ -100,6 +100,9 @@ static void set_federation(Fedpet__V1__FederationSpec *p, const struct federatio
     p->clients = s->clients;
     p->per_round = s->per_round;
     p->over_select = s->over_select;
+    p->mode = (Fedpet__V1__Mode)s->mode;
+    p->concurrency = s->concurrency;
+    p->max_staleness = s->max_staleness;
     p->quorum = s->quorum;
     p->rounds = s->rounds;
     p->deadline_s = s->deadline_s;
@@ -160,6 +163,7 @@ static int encode_ready(const struct msg_ready *m, struct buf *out)
     p.model = digest(&m->model);
     p.samples = m->samples;
     p.codings = m->codings;
+    p.at_work = m->at_work;
     return pack(&p.base, out);
 }
 

@@ -1,4 +1,5 @@
 #include "server/aggregate.h"
+#include <math.h>
 #include <stdlib.h>
 
 const struct aggregator *aggregator_find(enum aggregation kind)
@@ -71,6 +72,14 @@ int aggregate_finish(struct aggregate *a, float *out, struct err *e)
     if (a->failure.code != 0)
         return err_set(e, a->failure.code, "%s", a->failure.text);
     return a->how->combine(a->spec, a->spool, a->work, out, e);
+}
+
+bool aggregate_in_range(const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!(fabsf(x[i]) < (float)(1 << FIXED_RANGE_BITS)))
+            return false;
+    return true;
 }
 
 double aggregate_distance2(const float *a, const float *b, size_t n)

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/spec.h"
 #include "server/spool.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -71,6 +72,8 @@ int aggregate_add(struct aggregate *a, size_t row, const float *base, float *x, 
 /* out: n values. At least one update was added. ERR_IO: the spool has failed. */
 int aggregate_finish(struct aggregate *a, float *out, struct err *e) MUST_CHECK;
 
+/* Whether n values are small enough for the fixed point. */
+bool aggregate_in_range(const float *x, size_t n);
 /* |a - b|^2 over n values, in double, in the order of the values. */
 double aggregate_distance2(const float *a, const float *b, size_t n);
 /* Sorts n numbers, none of them NaN, ascending. */

@@ -10,34 +10,6 @@ enum {
     RESTART_S = 10,              /* when the server is going to be back */
 };
 
-/* What a person reads about a refusal. */
-static const char *const reason_text[REASONS] = {
-    [REASON_NONE] = "",
-    [REASON_VERSION] =
-        "the server speaks another version of the protocol: install the same release",
-    [REASON_RUN] = "this update belongs to another run",
-    [REASON_ROUND] = "this update is not for the present round",
-    [REASON_SCHEMA] =
-        "the tunable parameters differ from the server's: check model, method and release",
-    [REASON_SHAPE] = "the update does not have the right number of parameters, or is not encoded "
-                     "as the run says",
-    [REASON_NOT_FINITE] = "a number of the update is not finite or not below 2^20 in magnitude: "
-                          "lower the learning rate",
-    [REASON_DUPLICATE] = "another update of this client is already counted in this round",
-    [REASON_NOT_SELECTED] = "this client is not selected in this round",
-    [REASON_SAMPLES] = "the number of samples must be 1 to 2^32",
-    [REASON_MODEL] = "the base model differs from the server's: fetch the same model files",
-    [REASON_DATA] = "the client cannot use its data",
-    [REASON_TOKEN] = "the token is not valid",
-    [REASON_IDENTITY] = "the update's identity does not match its content and sender",
-    [REASON_STOPPING] = "the server is stopping",
-    [REASON_UNEXPECTED] = "this message cannot come now",
-    [REASON_LATE] = "too late: the round was closed, or the client took too long",
-    [REASON_INTERNAL] = "the server is out of resources",
-    [REASON_NORM] = "the update changes the parameters by more than federation.max_update_norm",
-    [REASON_FULL] = "the server has enough clients just now",
-};
-
 /* --- telling clients --- */
 
 static void move(struct session *s, enum session_state state, core_time expires)
@@ -62,14 +34,15 @@ static void dismiss(struct core *c, struct session *s, enum msg_reason reason, c
 static void reject(struct core *c, struct session *s, enum msg_reason reason)
 {
     c->refusals[reason]++;
-    dismiss(c, s, reason, reason_text[reason], 0);
+    dismiss(c, s, reason, core_reason_text(reason), 0);
 }
 
 /* For now. What has gone wrong may have gone wrong for all. */
 static void refuse(struct core *c, struct session *s, enum msg_reason reason)
 {
     c->refusals[reason]++;
-    dismiss(c, s, reason, reason_text[reason], pace_spread(&c->pace, RETRY_S, c->who.sessions));
+    dismiss(c, s, reason, core_reason_text(reason),
+            pace_spread(&c->pace, RETRY_S, c->who.sessions));
 }
 
 /* Come back when it is your turn. */
@@ -91,7 +64,7 @@ static void see_off(struct core *c, struct session *s)
     if (c->round.state == ROUND_OVER)
         dismiss(c, s, REASON_NONE, "the run is complete", 0);
     else
-        dismiss(c, s, REASON_STOPPING, reason_text[REASON_STOPPING],
+        dismiss(c, s, REASON_STOPPING, core_reason_text(REASON_STOPPING),
                 pace_spread(&c->pace, RESTART_S, c->who.sessions));
 }
 
@@ -105,6 +78,8 @@ static void give_task(struct core *c, struct member *m)
 
 static void withdraw_tasks(struct core *c)
 {
+    if (c->round.async)
+        core_async_withdraw(c);
     for (size_t i = 0; i < c->who.sessions; i++)
         c->who.session[i]->due &= ~(unsigned)DUE_TASK;
 }
@@ -153,6 +128,15 @@ static void begin_if_possible(struct core *c)
     c->begin_due = true;
 }
 
+void core_withdraw(struct core *c, struct session *s, uint32_t round)
+{
+    if ((s->due & DUE_RECEIPT) != 0) /* it hears something of its update anyway */
+        return;
+    s->receipt = (struct msg_receipt){
+        .round = round, .reason = REASON_LATE, .text = core_reason_text(REASON_LATE)};
+    roster_due(&c->who, s, DUE_RECEIPT);
+}
+
 /* Those whose updates would come too late now: they may stop, and be ready for the next round. */
 static void dismiss_stragglers(struct core *c)
 {
@@ -162,9 +146,7 @@ static void dismiss_stragglers(struct core *c)
         struct session *s = slot->member->session;
         if (slot->delivered || slot->failed || s == NULL || s->state != SESSION_READY)
             continue;
-        s->receipt = (struct msg_receipt){
-            .round = r->number, .reason = REASON_LATE, .text = reason_text[REASON_LATE]};
-        roster_due(&c->who, s, DUE_RECEIPT);
+        core_withdraw(c, s, r->number);
     }
 }
 
@@ -180,7 +162,7 @@ static void close_round(struct core *c)
 static void deadline(struct core *c)
 {
     struct round *r = &c->round;
-    if (r->state != ROUND_OPEN || c->draining || c->now < r->deadline || r->waiting > 0)
+    if (r->state != ROUND_OPEN || c->draining || c->now < r->deadline || r->waiting > 0 || r->async)
         return;
     if (r->delivered >= round_quorum(r)) {
         close_round(c);
@@ -218,6 +200,8 @@ static void on_ready(struct core *c, struct session *s, const struct msg *m)
         s->member->known = !s->observer;
         if (c->round.state == ROUND_OVER)
             give_result(c, s);
+        else if (c->round.async)
+            core_async_ready(c, s, ready->at_work);
         else if (c->round.state == ROUND_OPEN)
             give_task(c, s->member);
         begin_if_possible(c);
@@ -232,30 +216,44 @@ static void acknowledge(struct core *c, struct session *s, const struct msg_upda
         .update_id = u->update_id,
         .accepted = reason == REASON_NONE,
         .reason = reason,
-        .text = reason_text[reason],
+        .text = core_reason_text(reason),
     };
     roster_due(&c->who, s, DUE_RECEIPT);
     if (reason == REASON_NONE && c->round.crowded)
         send_away(c, s, REASON_NONE, "thank you, others are to have their turn");
 }
 
-static void on_update(struct core *c, struct session *s, const struct msg *m)
+void core_settle_update(struct core *c, struct member *m, uint64_t conn, const struct msg_update *u)
 {
-    const struct msg_update *u = &m->update;
-    const struct slot *slot = s->member->slot;
-    enum msg_reason reason = round_update(&c->round, s->member, u, s->conn);
+    struct session *s = roster_find(&c->who, conn);
+    enum msg_reason reason = round_update(&c->round, m, u, conn);
+    const struct slot *slot = m->slot;
     if (reason == REASON_INTERNAL) { /* unsettled: it comes again */
-        refuse(c, s, reason);
+        if (s != NULL)
+            refuse(c, s, reason);
         return;
     }
     if (reason != REASON_NONE)
         c->refusals[reason]++;
-    if (slot != NULL && (slot->delivered || slot->pending != NULL))
+    if (s != NULL && slot != NULL && (slot->delivered || slot->pending != NULL))
         s->due &= ~(unsigned)DUE_TASK; /* a kept update may come before the task is sent again */
-    if (reason != REASON_NONE || slot == NULL || slot->pending == NULL)
+    if (s != NULL && (reason != REASON_NONE || slot == NULL || slot->pending == NULL))
         acknowledge(c, s, u, reason);
+    if (c->round.async && m->doing == u->round + 1)
+        core_async_idle(c, m);
     if (round_complete(&c->round))
         close_round(c);
+}
+
+static void on_update(struct core *c, struct session *s, const struct msg *m)
+{
+    const struct msg_update *u = &m->update;
+    if (!core_async_waits(c, u))
+        core_settle_update(c, s->member, s->conn, u);
+    else if (!core_async_hold(c, s, u))
+        refuse(c, s, REASON_INTERNAL);
+    if (c->round.async)
+        core_async_assign(c);
 }
 
 static void on_paused(struct core *c, struct session *s, const struct msg *m)
@@ -318,7 +316,7 @@ int core_open(struct core **out, const struct core_config *config, core_time now
     struct core *c = calloc(1, sizeof *c);
     if (c == NULL)
         return err_set(e, ERR_NOMEM, "no memory for the run");
-    *c = (struct core){.config = *config, .now = now};
+    *c = (struct core){.config = *config, .now = now, .expiry = CORE_NEVER};
     roster_init(&c->who);
     pace_init(&c->pace, config->spec->federation.seed);
     int rc = round_init(&c->round, config, e);
@@ -355,13 +353,24 @@ int core_resume(struct core *c, const struct core_attempt *a, core_time now, str
     return rc;
 }
 
+/* Stored is the round that it counts in; what its id and its values belong to is that of its task.
+ */
+static struct msg_update as_it_came(const struct core *c, const struct core_update *u)
+{
+    struct msg_update came = *u->update;
+    if (c->round.async)
+        came.round = u->attempt;
+    return came;
+}
+
 enum msg_reason core_refeed(struct core *c, const struct core_update *u, core_time now)
 {
     c->now = now;
     struct member *m = roster_member(&c->who, u->client);
     if (m == NULL)
         return REASON_INTERNAL;
-    enum msg_reason reason = round_update(&c->round, m, u->update, 0);
+    const struct msg_update came = as_it_came(c, u);
+    enum msg_reason reason = round_update(&c->round, m, &came, 0);
     if (reason != REASON_NONE || m->slot == NULL || m->slot->pending == NULL)
         return reason;
     m->slot->record.bytes_up = u->bytes_up;
@@ -377,6 +386,7 @@ void core_close(struct core *c)
 {
     if (c == NULL)
         return;
+    core_async_close(c);
     round_release(&c->round);
     roster_release(&c->who);
     free(c);
@@ -404,7 +414,7 @@ void core_connected(struct core *c, uint64_t conn, const char *client, core_time
         see_off(c, s);
     } else if (c->round.crowded && c->who.sessions > c->config.room && !awaited) {
         c->refusals[REASON_FULL]++;
-        send_away(c, s, REASON_FULL, reason_text[REASON_FULL]);
+        send_away(c, s, REASON_FULL, core_reason_text(REASON_FULL));
     }
 }
 
@@ -445,8 +455,10 @@ void core_begun(struct core *c, core_time now)
     c->begin_out = false;
     round_open(r, now);
     end_if_asked(c);
-    for (size_t i = 0; i < r->n; i++)
+    for (size_t i = 0; i < r->n && !r->async; i++)
         give_task(c, r->slot[i].member);
+    if (r->async)
+        core_async_opened(c);
 }
 
 void core_stored(struct core *c, const char *client, bool stored, core_time now)
@@ -469,6 +481,10 @@ void core_stored(struct core *c, const char *client, bool stored, core_time now)
         close_round(c);
     else
         deadline(c);
+    if (c->round.async && !stored)
+        core_async_take_held(c);
+    if (c->round.async)
+        core_async_assign(c);
 }
 
 void core_aggregate(struct core *c)
@@ -514,6 +530,9 @@ void core_traffic(struct core *c, uint64_t conn, uint64_t in, uint64_t out)
     if (slot != NULL && s->member->session == s) {
         slot->record.bytes_up += in - s->in;
         slot->record.bytes_down += out - s->out;
+    } else if (slot == NULL) {
+        s->member->up += in - s->in;
+        s->member->down += out - s->out;
     }
     s->in = in;
     s->out = out;
@@ -526,6 +545,8 @@ void core_tick(struct core *c, core_time now)
         if (c->who.session[i]->expires <= now)
             refuse(c, c->who.session[i], REASON_LATE);
     deadline(c);
+    if (c->round.async)
+        core_async_tick(c);
 }
 
 void core_pause(struct core *c, bool paused, core_time now)
@@ -551,18 +572,6 @@ void core_drain(struct core *c, core_time now)
 }
 
 /* --- questions --- */
-
-core_time core_deadline(const struct core *c)
-{
-    const struct round *r = &c->round;
-    bool runs = r->state == ROUND_OPEN && !c->draining;
-    bool waits = r->waiting > 0 && r->deadline <= c->now; /* for the disk, then acts at once */
-    core_time t = runs && !waits ? r->deadline : CORE_NEVER;
-    for (size_t i = 0; i < c->who.sessions; i++)
-        if (c->who.session[i]->expires < t)
-            t = c->who.session[i]->expires;
-    return t;
-}
 
 size_t core_limit(const struct core *c, uint64_t conn, uint8_t type)
 {

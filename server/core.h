@@ -6,6 +6,12 @@
  * task; fold each accepted update into the aggregate; at per_round updates, or at the deadline with
  * quorum, close the round; begin the next.
  *
+ * With federation.mode async nobody is selected: whoever is idle is given a task, up to
+ * `concurrency` clients at a time, and a round is the next per_round updates that come (FedBuff;
+ * Nguyen et al. 2022). An update is the difference to its task, and counts 1 / sqrt(1 + tau) when
+ * tau rounds were committed since. Which updates make a round depends on time; what they make of it
+ * does not depend on their order. docs/architecture.md, "Rounds that overlap", has the rules.
+ *
  * Durability. What a restart must find again is stored before anybody acts on it. The shell stores
  * and reports: who is selected (OUT_BEGIN, core_begun) before tasks go out; an update that passed
  * the gate (OUT_STORE, core_stored) before it counts and is acknowledged; a round (OUT_COMMIT,
@@ -128,6 +134,8 @@ struct core_attempt {
 /* An update that passed the gate. */
 struct core_update {
     const char *client;
+    uint32_t round; /* that it counts in */
+    /* In which it came; MODE_ASYNC: the round of its task, which is update->round, too. */
     uint32_t attempt;
     uint64_t bytes_up, bytes_down; /* of its client in this round so far */
     const struct msg_update *update;

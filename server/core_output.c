@@ -2,7 +2,7 @@
 
 static struct msg task(const struct core *c, const struct session *s)
 {
-    core_time left = c->round.deadline - c->now;
+    core_time end = c->round.async ? s->member->until : c->round.deadline, left = end - c->now;
     struct msg m = {
         .type = MSG_TASK,
         .task = {.run_id = c->config.run_id,

@@ -16,6 +16,37 @@ struct core {
     bool draining, paused, ending, begin_due, begin_out, aggregate_due, aggregate_out, commit_due,
         commit_out, finish_due;
     uint64_t refusals[REASONS];
+    /* federation.mode async */
+    size_t training;      /* members that work on a task */
+    core_time expiry;     /* nobody's task ends before */
+    uint32_t draws;       /* in this round */
+    struct pending *held; /* updates that wait for the next round, first come first */
+    size_t held_bytes;
 };
+
+/* core_reason.c: what a person reads about a refusal. */
+const char *core_reason_text(enum msg_reason reason);
+
+/* core.c */
+/* Tells a client that its task of that round is no longer wanted. */
+void core_withdraw(struct core *c, struct session *s, uint32_t round);
+/* Takes an update of m to the gate, and answers on conn if that is still there. */
+void core_settle_update(struct core *c, struct member *m, uint64_t conn,
+                        const struct msg_update *u);
+
+/* core_async.c, for federation.mode async alone. */
+/* Gives tasks to clients that have none, as many as there are places for. */
+void core_async_assign(struct core *c);
+void core_async_ready(struct core *c, struct session *s, uint32_t at_work);
+void core_async_idle(struct core *c, struct member *m);
+void core_async_tick(struct core *c);
+/* A round has opened: takes what waited for it, and withdraws what has become too stale. */
+void core_async_opened(struct core *c);
+void core_async_withdraw(struct core *c);
+/* Whether an update comes between two rounds; then it is held: false without room. */
+bool core_async_waits(const struct core *c, const struct msg_update *u);
+bool core_async_hold(struct core *c, const struct session *s, const struct msg_update *u);
+void core_async_take_held(struct core *c);
+void core_async_close(struct core *c);
 
 #endif

@@ -63,12 +63,19 @@ static void say_round(const struct core *c, core_time now, char *text, size_t si
                round_needs(r));
         if (count_preparing(c) > 0)
             append(text, size, ", %zu preparing", count_preparing(c));
+    } else if (r->state == ROUND_SELECTED && r->async) {
+        append(text, size, ": storing its beginning");
     } else if (r->state == ROUND_SELECTED) {
         append(text, size, ": storing the selection of %zu clients", r->n);
     } else if (r->state == ROUND_CLOSING) {
         append(text, size, ": computing the result");
     } else if (r->state == ROUND_CLOSED) {
         append(text, size, ": storing the result");
+    } else if (r->async) {
+        append(text, size, ": %zu of %u updates, %zu clients train", r->delivered,
+               r->spec->per_round, c->training);
+        if (r->waiting > 0)
+            append(text, size, ", %zu being stored", r->waiting);
     } else {
         core_time left = r->deadline > now ? (r->deadline - now + 999) / 1000 : 0;
         append(text, size, ": %zu of %zu updates, %lld s left", r->delivered, r->n,
@@ -141,4 +148,18 @@ size_t core_clients(const struct core *c, const char **name, size_t room)
 const uint64_t *core_refusals(const struct core *c)
 {
     return c->refusals;
+}
+
+core_time core_deadline(const struct core *c)
+{
+    const struct round *r = &c->round;
+    bool runs = r->state == ROUND_OPEN && !c->draining;
+    bool waits = r->waiting > 0 && r->deadline <= c->now; /* for the disk, then acts at once */
+    core_time t = runs && !waits ? r->deadline : CORE_NEVER;
+    if (runs && c->expiry < t)
+        t = c->expiry;
+    for (size_t i = 0; i < c->who.sessions; i++)
+        if (c->who.session[i]->expires < t)
+            t = c->who.session[i]->expires;
+    return t;
 }

@@ -77,8 +77,9 @@ enum msg_reason payload_update(struct payload *p, const struct msg_update *u, st
     *out = u->params;
     if (u->coding == CODING_PLAIN)
         return u->params.len == p->count * sizeof(float) ? REASON_NONE : REASON_SHAPE;
+    const unsigned char *base = p->spec->mode == MODE_ASYNC ? NULL : p->plain;
     if (!allowed(p, u->coding) || coder_decode(p->coder, u->coding, u->params.data, u->params.len,
-                                               p->plain, p->update, NULL) != 0)
+                                               base, p->update, NULL) != 0)
         return REASON_SHAPE;
     *out = (struct msg_bytes){p->update, p->count * sizeof(float)};
     return REASON_NONE;
@@ -86,6 +87,6 @@ enum msg_reason payload_update(struct payload *p, const struct msg_update *u, st
 
 void payload_complete(const struct payload *p, float *values)
 {
-    for (size_t i = 0; i < p->count; i++)
+    for (size_t i = 0; p->spec->mode == MODE_SYNC && i < p->count; i++)
         values[i] += p->missing[i];
 }

@@ -39,7 +39,8 @@ struct msg_bytes payload_for(const struct payload *p, uint64_t known, uint32_t *
  * plain. SHAPE: a coding that the run does not have, or no encoding of as many values. */
 enum msg_reason payload_update(struct payload *p, const struct msg_update *u,
                                struct msg_bytes *out);
-/* Adds to an update's values, count, what its client lacked. */
+/* Adds to an update's values, count, what its client lacked. With MODE_ASYNC an update is the
+ * difference to what its client was given, and lacks nothing. */
 void payload_complete(const struct payload *p, float *values);
 
 #endif

@@ -87,7 +87,8 @@ static int feed_updates(struct replay *r, uint32_t round, struct err *e)
     if (rc != 0)
         return rc;
     r->spec = r->run.spec;
-    r->spec.federation.quorum = (uint32_t)r->contributions;
+    if (r->spec.federation.mode == MODE_SYNC)
+        r->spec.federation.quorum = (uint32_t)r->contributions;
     r->spec.federation.rounds = round + 1;
     r->spec.federation.patience = 0;
     r->spec.federation.best = false;

@@ -21,6 +21,11 @@ struct member {
     uint32_t accepted_round;
     struct hash accepted_id;
     uint32_t counted; /* 1 + the last committed round that has an update of it; 0: none */
+    /* MODE_ASYNC: 1 + the round of its last task; of the task that it works on, for which its place
+     * is kept until `until`; 0: none. */
+    uint32_t asked, doing;
+    core_time until;
+    uint64_t up, down; /* wire bytes since that task, while it has no place in the round */
 };
 
 enum session_state {

@@ -1,11 +1,10 @@
 #include "server/round.h"
+#include "codec/codec.h"
+#include "codec/coding.h"
 #include "server/select.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define MAX_SAMPLES                                                                                \
-    ((uint64_t)1 << 32) /* of one client: 2^8 of the largest fill the sum's weight */
 
 /* The schema of what travels: aggregating nothing else, a LOCAL tensor cannot even be touched. */
 static int wire_schema(struct schema *wire, const struct schema *s, struct err *e)
@@ -38,12 +37,13 @@ static bool allocate(struct round *r, const struct federation_spec *f, const str
     r->next = calloc(s->count, sizeof *r->next);
     r->values = calloc(r->wire.count, sizeof *r->values);
     r->base = calloc(r->wire.count, sizeof *r->base);
+    r->origin = r->async ? calloc(r->wire.count, sizeof *r->origin) : r->base;
     r->carried = calloc(r->n_carried + 1, sizeof *r->carried);
     if (f->best)
         r->best_params = calloc(s->count, sizeof *r->best_params);
     return r->slot != NULL && r->row != NULL && r->contribution != NULL && r->selected != NULL &&
            r->params != NULL && r->next != NULL && r->values != NULL && r->base != NULL &&
-           r->carried != NULL && (r->best_params != NULL || !f->best);
+           r->origin != NULL && r->carried != NULL && (r->best_params != NULL || !f->best);
 }
 
 static int open_scaffold(struct round *r, struct err *e)
@@ -93,25 +93,33 @@ static int transfer(const struct round *r, const struct schema *from, const floa
     return tensorset_unpack(to, packed, r->wire.count * sizeof(float), out, e);
 }
 
-/* Small enough for the fixed point. */
-static bool all_small(const float *x, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!(fabsf(x[i]) < (float)(1 << FIXED_RANGE_BITS)))
-            return false;
-    return true;
-}
-
 /* Into r->base. */
 static int begin_with(struct round *r, struct err *e)
 {
     int rc = transfer(r, r->schema, r->params, &r->wire, r->base, e);
-    if (rc == 0 && !all_small(r->base, r->wire.count))
+    if (rc == 0 && !aggregate_in_range(r->base, r->wire.count))
         rc = err_set(e, ERR_CONFIG,
                      "a parameter to begin with is not below 2^%d in magnitude: no update near it "
                      "could be counted",
                      FIXED_RANGE_BITS);
     return rc;
+}
+
+/* What a client keeps is what it was after the last round that counted: between rounds that overlap
+ * there is no such thing. */
+static int check_states(const struct run_spec *s, struct err *e)
+{
+    if (s->federation.mode == MODE_SYNC)
+        return 0;
+    if (s->local.carry_optimizer)
+        return err_set(e, ERR_CONFIG,
+                       "local.carry_optimizer does not go with federation.mode async");
+    if (coding_codec(coding_upload(&s->federation))->feedback)
+        return err_set(e, ERR_CONFIG,
+                       "federation.upload %s, which keeps what it leaves out, does not go with "
+                       "federation.mode async",
+                       s->federation.upload);
+    return 0;
 }
 
 int round_init(struct round *r, const struct core_config *c, struct err *e)
@@ -123,10 +131,14 @@ int round_init(struct round *r, const struct core_config *c, struct err *e)
         .optimizer = fedopt_find(f->optimizer),
         .metric = c->metric,
         .lower_is_better = c->lower_is_better,
+        .async = f->mode == MODE_ASYNC,
         .places = spec_selected(f),
+        .inherited = c->n_clients > 0 ? c->round + 1 : 0,
         .n_carried = core_carries(c->spec, c->schema),
     };
     int rc = spec_check_federation(f, e);
+    if (rc == 0)
+        rc = check_states(c->spec, e);
     if (rc == 0)
         rc = wire_schema(&r->wire, c->schema, e);
     if (rc == 0 && !allocate(r, f, c->schema))
@@ -162,6 +174,8 @@ void round_release(struct round *r)
     free(r->next);
     free(r->values);
     payload_close(&r->payload);
+    if (r->origin != r->base)
+        free(r->origin);
     free(r->base);
     aggregate_close(&r->aggregate);
     scaffold_close(&r->scaffold);
@@ -177,6 +191,8 @@ size_t round_quorum(const struct round *r)
 
 size_t round_needs(const struct round *r)
 {
+    if (r->async && (r->gathered || r->crowded))
+        return 1;
     if (r->crowded && r->attempt == 0)
         return r->places;
     return r->gathered || r->crowded ? round_quorum(r) : r->spec->clients;
@@ -210,6 +226,12 @@ static void settle(struct round *r)
 
 void round_begin(struct round *r, struct roster *who, core_time now)
 {
+    if (r->async) { /* nobody is selected: places are for whoever delivers */
+        clear(r);
+        r->started = now;
+        settle(r);
+        return;
+    }
     bool among_present = r->attempt > 0 || r->crowded;
     size_t n = roster_candidates(who, among_present);
     size_t k = n < r->places ? n : r->places;
@@ -229,6 +251,7 @@ int round_resume(struct round *r, struct roster *who, const struct core_attempt 
         return err_set(e, ERR_STATE, "the stored attempt at round %u is none of the next round's",
                        a->round + 1);
     r->attempt = a->attempt;
+    r->inherited = r->number + 1;
     clear(r);
     for (size_t i = 0; i < a->n; i++) {
         struct member *m = roster_member(who, a->client[i]);
@@ -244,203 +267,8 @@ int round_resume(struct round *r, struct roster *who, const struct core_attempt 
 
 void round_open(struct round *r, core_time now)
 {
-    r->deadline = now + (core_time)r->spec->deadline_s * 1000;
+    r->deadline = r->async ? CORE_NEVER : now + (core_time)r->spec->deadline_s * 1000;
     r->state = ROUND_OPEN;
-}
-
-/* Finite, and so small that means over a round are, too. */
-static bool number_ok(double x)
-{
-    return fabs(x) <= 1e30;
-}
-
-static bool numbers_ok(const struct msg_update *u)
-{
-    if (!number_ok(u->train_loss) || !number_ok(u->seconds) || u->n_metrics > MSG_MAX_METRICS)
-        return false;
-    for (size_t i = 0; i < u->n_metrics; i++)
-        if (!number_ok(u->metric[i].value) || u->metric[i].weight > MAX_SAMPLES)
-            return false;
-    return true;
-}
-
-/* What is in the journal counts: so no more goes there than the round takes. */
-bool round_full(const struct round *r)
-{
-    return r->delivered + r->waiting >= r->spec->per_round;
-}
-
-/* Is this update one that the round waits for? */
-static enum msg_reason check_turn(const struct round *r, const struct member *m,
-                                  const struct msg_update *u)
-{
-    if (strcmp(u->run_id, r->run_id) != 0)
-        return REASON_RUN;
-    if (u->round != r->number || r->state == ROUND_OVER)
-        return r->number > 0 && u->round == r->number - 1 ? REASON_LATE : REASON_ROUND;
-    if (m->slot == NULL)
-        return r->state == ROUND_OPEN || r->attempt == 0 ? REASON_NOT_SELECTED : REASON_LATE;
-    if (m->slot->delivered || m->slot->pending != NULL)
-        return REASON_DUPLICATE;
-    return r->state == ROUND_OPEN && !round_full(r) ? REASON_NONE : REASON_LATE;
-}
-
-static uint64_t weight_of(const struct round *r, const struct msg_update *u)
-{
-    return r->spec->weighted ? u->samples : 1;
-}
-
-/* What the sum takes: it cannot refuse an update that is stored. */
-static bool in_range(const struct round *r, const struct msg_update *u)
-{
-    return all_small(r->values, r->wire.count) &&
-           weight_of(r, u) <= ((uint64_t)1 << FIXED_WEIGHT_BITS) - r->weight;
-}
-
-/* Into r->values: as they came, and what their client lacked. */
-static enum msg_reason read_values(struct round *r, const struct msg_update *u)
-{
-    struct msg_bytes params;
-    enum msg_reason reason = payload_update(&r->payload, u, &params);
-    if (reason == REASON_NONE &&
-        tensorset_unpack(&r->wire, params.data, params.len, r->values, NULL) != 0)
-        reason = REASON_NOT_FINITE;
-    if (reason == REASON_NONE)
-        payload_complete(&r->payload, r->values);
-    return reason;
-}
-
-static bool norm_ok(const struct round *r)
-{
-    double bound = r->spec->max_update_norm;
-    return bound == 0 || sqrt(aggregate_distance2(r->values, r->base, r->wire.count)) <= bound;
-}
-
-/* Is it sound? Leaves its values in r->values and r->scaffold. */
-static enum msg_reason check_content(struct round *r, const struct member *m,
-                                     const struct msg_update *u)
-{
-    if (!hash_same(&u->schema, &r->schema->hash))
-        return REASON_SCHEMA;
-    if (u->samples < 1 || u->samples > MAX_SAMPLES)
-        return REASON_SAMPLES;
-    enum msg_reason reason = read_values(r, u);
-    if (reason != REASON_NONE)
-        return reason;
-    if (!numbers_ok(u) || !in_range(r, u))
-        return REASON_NOT_FINITE;
-    struct hash id = msg_update_id(u, m->name);
-    if (!hash_same(&id, &u->update_id))
-        return REASON_IDENTITY;
-    if (!norm_ok(r))
-        return REASON_NORM;
-    return scaffold_check(&r->scaffold, u->control);
-}
-
-static void record(struct round *r, struct member *m, const struct msg_update *u)
-{
-    struct slot *s = m->slot;
-    s->delivered = true;
-    s->record.samples = u->samples;
-    s->record.steps = u->steps;
-    s->record.train_loss = u->train_loss;
-    s->record.seconds = u->seconds;
-    s->record.update_id = u->update_id;
-    tally_enter(&r->tally, &r->row[s - r->slot], u->metric, u->n_metrics);
-    m->accepted = true;
-    m->accepted_round = u->round;
-    m->accepted_id = u->update_id;
-    r->delivered++;
-}
-
-static bool repeats(const struct hash *id, uint32_t round, const struct msg_update *u)
-{
-    return round == u->round && hash_same(id, &u->update_id);
-}
-
-/* Takes a copy of an update that passed the gate. */
-static bool take(struct round *r, struct member *m, const struct msg_update *u, uint64_t conn)
-{
-    size_t size = pending_size(u);
-    if (r->waiting > 0 && size > CORE_MAX_WAITING - r->waiting_bytes)
-        return false;
-    struct pending *p = pending_make(u, r->run_id);
-    if (p == NULL)
-        return false;
-    p->conn = conn;
-    p->out = (struct core_update){m->name, r->attempt, m->slot->record.bytes_up,
-                                  m->slot->record.bytes_down, &p->update};
-    m->slot->pending = p;
-    if (r->pending_last != NULL)
-        r->pending_last->next = p;
-    else
-        r->pending_first = p;
-    r->pending_last = p;
-    r->waiting++;
-    r->waiting_bytes += size;
-    r->weight += weight_of(r, u);
-    return true;
-}
-
-enum msg_reason round_update(struct round *r, struct member *m, const struct msg_update *u,
-                             uint64_t conn)
-{
-    struct pending *p = m->slot != NULL ? m->slot->pending : NULL;
-    bool ours = strcmp(u->run_id, r->run_id) == 0;
-    if (ours && m->accepted && repeats(&m->accepted_id, m->accepted_round, u))
-        return REASON_NONE;
-    if (ours && p != NULL && repeats(&p->update.update_id, p->update.round, u)) {
-        p->conn = conn;
-        return REASON_NONE;
-    }
-    enum msg_reason reason = check_turn(r, m, u);
-    if (reason == REASON_NONE) {
-        reason = check_content(r, m, u);
-        m->slot->failed = reason != REASON_NONE;
-        if (reason == REASON_NONE && !take(r, m, u, conn))
-            return REASON_INTERNAL;
-    }
-    if (reason != REASON_NONE)
-        r->refused++;
-    return reason;
-}
-
-const struct core_update *round_next_update(struct round *r)
-{
-    struct pending *p = r->pending_first;
-    if (p == NULL)
-        return NULL;
-    r->pending_first = p->next;
-    if (p->next == NULL)
-        r->pending_last = NULL;
-    p->handed = true;
-    return &p->out;
-}
-
-/* The gate has seen these bytes: it finds nothing to refuse in them now. */
-static void add(struct round *r, const struct slot *s, const struct msg_update *u)
-{
-    if (read_values(r, u) != REASON_NONE ||
-        scaffold_check(&r->scaffold, u->control) != REASON_NONE ||
-        aggregate_add(&r->aggregate, (size_t)(s - r->slot), r->base, r->values, weight_of(r, u),
-                      NULL) != 0)
-        abort();
-    scaffold_add(&r->scaffold);
-}
-
-void round_stored(struct round *r, struct slot *s, bool stored)
-{
-    struct pending *p = s->pending;
-    s->pending = NULL;
-    r->waiting--;
-    r->waiting_bytes -= pending_size(&p->update);
-    if (stored) {
-        add(r, s, &p->update);
-        record(r, s->member, &p->update);
-    } else {
-        r->weight -= weight_of(r, &p->update);
-    }
-    free(p);
 }
 
 bool round_complete(const struct round *r)
@@ -470,9 +298,25 @@ void round_close(struct round *r, core_time now)
     r->state = ROUND_CLOSING;
 }
 
+/* MODE_ASYNC: r->values is the mean change: the parameters that it leads to. */
+static int apply_mean(struct round *r, struct err *e)
+{
+    for (size_t i = 0; i < r->wire.count; i++)
+        r->values[i] = (float)((double)r->base[i] + (double)r->values[i]);
+    if (aggregate_in_range(r->values, r->wire.count))
+        return 0;
+    return err_set(
+        e, ERR_STATE,
+        "its updates drive a parameter out of range (the limit is 2^%d): start a new run "
+        "with a lower local.lr",
+        FIXED_RANGE_BITS);
+}
+
 void round_compute(struct round *r)
 {
     int rc = aggregate_finish(&r->aggregate, r->values, &r->failure);
+    if (rc == 0 && r->async)
+        rc = apply_mean(r, &r->failure);
     if (rc == 0)
         rc = fedopt_step(r->optimizer, r->spec, r->carried, r->base, r->values, r->wire.count,
                          &r->failure);

@@ -34,6 +34,7 @@ struct slot {
 
 struct round {
     const struct federation_spec *spec;
+    bool async; /* spec->mode */
     const struct schema *schema;
     struct schema wire; /* the tensors that travel, alone: its flat vector is what is averaged */
     const struct fedopt *optimizer;
@@ -46,8 +47,9 @@ struct round {
     bool gathered; /* the whole population has been ready once: from now on, a quorum suffices to
                       begin */
     core_time started, deadline;
-    uint32_t places;       /* spec_selected */
-    struct slot *slot;     /* places, n of them in use, in name order */
+    uint32_t places;    /* spec_selected; MODE_ASYNC: per_round, taken as updates come */
+    uint32_t inherited; /* MODE_ASYNC: 1 + the last round that a predecessor may have asked for */
+    struct slot *slot;  /* places, n of them in use, in name order */
     struct tally_row *row; /* of each slot */
     struct tally tally;
     size_t n, delivered;
@@ -61,6 +63,7 @@ struct round {
     float *params, *next;   /* schema->count: now, and after the commit in progress */
     float *base;            /* wire.count: what of params travels */
     float *values;          /* wire.count: the update at hand, and the mean */
+    float *origin;          /* wire.count: what updates are seen from; base, or 0 with MODE_ASYNC */
     struct payload payload; /* params as they travel */
     struct aggregate aggregate;
     double *carried; /* n_carried: the optimiser's state, and SCAFFOLD's */

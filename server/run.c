@@ -86,6 +86,8 @@ static void feed_rounds(struct hash_state *h, const struct federation_spec *f)
 {
     if (spec_selected(f) > f->per_round)
         feed(h, "selected %" PRIu32, spec_selected(f));
+    if (f->mode == MODE_ASYNC)
+        feed(h, "async %" PRIu32, f->max_staleness);
 }
 
 struct hash run_identity(const struct run_spec *s, const struct hash *model,

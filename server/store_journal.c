@@ -57,14 +57,14 @@ static int put_update(struct store *s, const struct core_update *k, struct err *
     int rc =
         sql_run(&s->sql, storing, e,
                 "INSERT OR REPLACE INTO journal VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                "itiiiddiibbbi", (int64_t)u->round, k->client, (int64_t)k->attempt,
+                "itiiiddiibbbi", (int64_t)k->round, k->client, (int64_t)k->attempt,
                 (int64_t)u->samples, (int64_t)u->steps, u->train_loss, u->seconds,
                 (int64_t)k->bytes_up, (int64_t)k->bytes_down, u->update_id.byte, (size_t)HASH_BYTES,
                 u->params.data, u->params.len, u->control.data, u->control.len, (int64_t)u->coding);
     for (size_t i = 0; rc == 0 && i < u->n_metrics; i++)
         rc = sql_run(&s->sql, storing, e,
                      "INSERT OR REPLACE INTO journal_metric VALUES(?, ?, ?, ?, ?, ?)", "ititdi",
-                     (int64_t)u->round, k->client, (int64_t)i, u->metric[i].name,
+                     (int64_t)k->round, k->client, (int64_t)i, u->metric[i].name,
                      u->metric[i].value, (int64_t)u->metric[i].weight);
     return rc;
 }
@@ -206,6 +206,7 @@ static int take_update(struct store *s, sqlite3_stmt *st, const struct msg_updat
     };
     struct core_update k = {
         .client = (const char *)sqlite3_column_text(st, 0),
+        .round = like->round,
         .attempt = (uint32_t)sqlite3_column_int64(st, 1),
         .bytes_up = (uint64_t)sqlite3_column_int64(st, 6),
         .bytes_down = (uint64_t)sqlite3_column_int64(st, 7),

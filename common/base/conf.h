@@ -74,7 +74,7 @@ extern const cyaml_schema_field_t conf_log_fields[];
     "        model_dropout: -1, proximal: 0, decay_over_run: false,\n"                             \
     "        carry_optimizer: false}\n"                                                            \
     "federation: {clients: 100, per_round: 10, over_select: 1, quorum: 0, rounds: 20,\n"           \
-    "             deadline_s: 600,\n"                                                              \
+    "             deadline_s: 600, mode: sync, concurrency: 0, max_staleness: 20,\n"               \
     "             partition: dirichlet, alpha: 1, weighted: true, optimizer: fedavg,\n"            \
     "             server_lr: 0, server_beta1: 0.9, server_beta2: 0.99, server_tau: 0.001,\n"       \
     "             aggregator: fedavg, clip_norm: 1, byzantine: 0, krum_keep: 1,\n"                 \
@@ -93,6 +93,7 @@ extern const cyaml_schema_field_t conf_log_fields[];
         {"local.warmup", 0, CONF_BELOW_1}, {"local.max_grad_norm", 0, 1e9},                        \
         {"local.model_dropout", -1, CONF_BELOW_1}, {"federation.clients", 1, 1e7},                 \
         {"federation.per_round", 1, 1e6}, {"federation.over_select", 1, 10},                       \
+        {"federation.concurrency", 0, 1e7}, {"federation.max_staleness", 0, 1e6},                  \
         {"federation.quorum", 0, 1e6}, {"federation.rounds", 0, 1e6},                              \
         {"federation.deadline_s", 1, 604800}, {"federation.alpha", 1e-4, 1e6},                     \
         {"peft.bottleneck", 1, 4096}, {"peft.scaling", 1e-6, 1e6}, {"peft.length", 1, 1024},       \

@@ -123,7 +123,15 @@ static const cyaml_strval_t server_optimizer_words[] = {
     {"fedadam", SERVER_FEDADAM}, {"fedyogi", SERVER_FEDYOGI},
 };
 
+static const cyaml_strval_t mode_words[] = {
+    {"sync", MODE_SYNC},
+    {"async", MODE_ASYNC},
+};
+
 const cyaml_schema_field_t conf_federation_fields[] = {
+    WORD(struct federation_spec, mode, mode_words),
+    UINT(struct federation_spec, concurrency),
+    UINT(struct federation_spec, max_staleness),
     UINT(struct federation_spec, clients),
     UINT(struct federation_spec, per_round),
     FLOAT(struct federation_spec, over_select),

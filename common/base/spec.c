@@ -52,6 +52,45 @@ uint32_t spec_selected(const struct federation_spec *f)
     return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 }
 
+uint32_t spec_concurrency(const struct federation_spec *f)
+{
+    if (f->concurrency > 0)
+        return f->concurrency;
+    return f->clients / 2 < f->per_round ? f->clients : 2 * f->per_round;
+}
+
+double spec_staleness_weight(uint32_t staleness)
+{
+    return 1 / sqrt(1 + (double)staleness);
+}
+
+/* Each of these rests on clients that begin a round together, or on a round that knows whom it
+ * waits for. */
+static int check_async(const struct federation_spec *f, struct err *e)
+{
+    static const char *const no = "does not go with federation.mode async";
+    if (f->scaffold)
+        return err_set(e, ERR_CONFIG,
+                       "federation.scaffold %s: its control variates are of one round", no);
+    if (f->aggregator != AGGREGATION_FEDAVG && f->aggregator != AGGREGATION_CLIPPED_MEAN)
+        return err_set(
+            e, ERR_CONFIG,
+            "this federation.aggregator %s: it compares updates that began with the same "
+            "parameters; use fedavg or clipped_mean",
+            no);
+    if (f->over_select > 1)
+        return err_set(e, ERR_CONFIG,
+                       "federation.over_select %s, which uses late updates: set concurrency", no);
+    if (f->quorum > 0)
+        return err_set(e, ERR_CONFIG, "federation.quorum %s: its rounds have no deadline", no);
+    if (f->concurrency > f->clients)
+        return err_set(e, ERR_CONFIG,
+                       "federation.concurrency is %" PRIu32
+                       ", more than federation.clients, which is %" PRIu32,
+                       f->concurrency, f->clients);
+    return 0;
+}
+
 int spec_check_federation(const struct federation_spec *f, struct err *e)
 {
     if (f->clients < 1 || f->per_round < 1 || f->deadline_s < 1)
@@ -70,7 +109,8 @@ int spec_check_federation(const struct federation_spec *f, struct err *e)
         return err_set(e, ERR_CONFIG,
                        "federation.quorum is %u, more than federation.per_round, which is %u",
                        f->quorum, f->per_round);
-    return check_aggregator(f, e);
+    int rc = f->mode == MODE_ASYNC ? check_async(f, e) : 0;
+    return rc == 0 ? check_aggregator(f, e) : rc;
 }
 
 bool spec_name_ok(const char *name)

@@ -138,9 +138,20 @@ enum aggregation {
     AGGREGATION_KRUM
 };
 
+/* How updates come to be a round. */
+enum round_mode {
+    MODE_SYNC,  /* clients are selected for it, and train from the same parameters */
+    MODE_ASYNC, /* it is the next per_round updates that come, whatever parameters their clients
+                   were given (FedBuff; Nguyen et al. 2022, "Federated Learning with Buffered
+                   Asynchronous Aggregation") */
+};
+
 struct federation_spec {
-    uint32_t clients;   /* population */
-    uint32_t per_round; /* updates that make a round */
+    enum round_mode mode;
+    uint32_t concurrency;   /* MODE_ASYNC: clients that train at a time; 0: spec_concurrency */
+    uint32_t max_staleness; /* MODE_ASYNC: rounds that may have passed since an update's task */
+    uint32_t clients;       /* population */
+    uint32_t per_round;     /* updates that make a round */
     /* per_round times this are selected, and the round ends with the first per_round updates
      * (Bonawitz et al. 2019, section 2.2); 1 or less: no more than per_round. */
     double over_select;
@@ -178,6 +189,12 @@ enum { KRUM_MAX_CLIENTS = 1024 };
 
 /* How many clients a round selects, rounded up; UINT32_MAX if more. */
 uint32_t spec_selected(const struct federation_spec *f);
+/* How many clients train at a time with MODE_ASYNC: federation.concurrency, or else twice
+ * per_round, but no more than there are. */
+uint32_t spec_concurrency(const struct federation_spec *f);
+/* What an update counts that began `staleness` rounds before: 1 / sqrt(1 + staleness) (Nguyen et
+ * al. 2022). */
+double spec_staleness_weight(uint32_t staleness);
 /* ERR_CONFIG when numbers contradict each other: fewer clients than a round selects, updates in a
  * round than its quorum, or in a quorum than the aggregator needs against as many hostile ones. */
 int spec_check_federation(const struct federation_spec *f, struct err *e) MUST_CHECK;

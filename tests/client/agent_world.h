@@ -12,7 +12,7 @@ enum { PACKED = 5, INDEX = 7 };
 #define RUN "0123456789abcdef"
 
 static struct agent *agent;
-static bool scaffold; /* what the next Welcome says */
+static bool scaffold, async_rounds; /* what the next Welcome says */
 static agent_time now;
 static struct agent_out out; /* the last that came */
 
@@ -27,7 +27,7 @@ static inline void setup(void)
 {
     struct err e;
     now = 1000;
-    scaffold = false;
+    scaffold = async_rounds = false;
     cr_assert_eq(agent_open(&agent, "client-7", 42, now, &e), 0);
 }
 
@@ -91,6 +91,7 @@ static inline void welcome_run(const char *run, uint32_t next_round)
     m.welcome.spec.task.n_labels = 2;
     m.welcome.spec.local.epochs = 3;
     m.welcome.spec.federation.scaffold = scaffold;
+    m.welcome.spec.federation.mode = async_rounds ? MODE_ASYNC : MODE_SYNC;
     deliver_run(MSG_WELCOME, m, run);
     free(name);
     free(label[0]);

@@ -277,6 +277,37 @@ Test(agent, stops_what_belongs_to_a_round_that_is_over)
     expect_nothing();
 }
 
+/* With federation.mode async, rounds that were committed meanwhile are no reason to stop. */
+Test(agent, says_what_it_is_at_and_goes_on_with_it)
+{
+    async_rounds = true;
+    get_ready();
+    cr_assert_eq(out.msg.ready.at_work, 0);
+    task(3, 1);
+    expect(AGENT_TRAIN);
+    lose_connection();
+    come_back(9);
+    cr_assert_eq(out.msg.ready.at_work, 4);
+    expect_nothing();
+    lose_connection();
+    trained(5); /* while it is away */
+    come_back(12);
+    cr_assert_eq(out.msg.ready.at_work, 4);
+    struct hash id = sent_update(3, 5);
+    receipt(id, true);
+    lose_connection();
+    come_back(13);
+    cr_assert_eq(out.msg.ready.at_work, 0);
+    expect_nothing();
+    task(13, 7);
+    expect(AGENT_TRAIN);
+    withdraw(13); /* too stale */
+    expect(AGENT_CANCEL);
+    lose_connection();
+    come_back(20);
+    cr_assert_eq(out.msg.ready.at_work, 0);
+}
+
 Test(agent, training_goes_on_over_a_reconnect)
 {
     get_ready();

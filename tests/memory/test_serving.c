@@ -180,7 +180,7 @@ static void shelf_make(struct shelf *x)
                                     .params = {x->packed, 4 * x->schema.packed},
                                     .control = {x->packed, 0}};
     x->update.update_id = msg_update_id(&x->update, people[0]);
-    x->row = (struct core_update){people[0], 0, 100, 200, &x->update};
+    x->row = (struct core_update){people[0], 0, 0, 100, 200, &x->update};
     x->contribution =
         (struct core_contribution){"ann", 10, 2, 0.5, 1.5, 1000, 2000, x->update.update_id};
     x->commit = (struct core_commit){.params = x->params,
@@ -215,7 +215,7 @@ static int write_round(void *ctx, struct err *e)
     struct store *s;
     const struct core_attempt a = {x->rounds, 0, 1, people};
     const struct core_update *const rows[] = {&x->row};
-    x->update.round = x->commit.round = x->rounds;
+    x->update.round = x->row.round = x->commit.round = x->rounds;
     int rc = open_store(x, &s, e);
     if (rc != 0)
         return rc;

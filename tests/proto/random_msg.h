@@ -151,6 +151,9 @@ static inline struct federation_spec random_federation_spec(struct maker *m)
         .clients = 1 + below(m, 10000000),
         .per_round = 1 + below(m, 10000000),
         .over_select = rng_uniform(&m->rng),
+        .mode = (enum round_mode)below(m, 2),
+        .concurrency = below(m, 10000001),
+        .max_staleness = below(m, 1000001),
         .quorum = below(m, 10000001),
         .rounds = below(m, 1000001),
         .deadline_s = below(m, 604801),
@@ -238,8 +241,8 @@ static inline struct msg random_other(struct maker *m, enum msg_type type)
         return (struct msg){.hello = {1 + below(m, 100), random_text(m, 1, MSG_MAX_TEXT),
                                       below(m, 2) ? random_name(m) : NULL}};
     case MSG_READY:
-        return (struct msg){
-            .ready = {random_hash(m), random_hash(m), random_u64(m), random_u64(m)}};
+        return (struct msg){.ready = {random_hash(m), random_hash(m), random_u64(m), random_u64(m),
+                                      below(m, 1000001)}};
     case MSG_TASK:
         return (struct msg){.task = {random_run(m), below(m, 1000001), below(m, 604800001),
                                      random_params(m), random_control(m), below(m, 1000001),
@@ -306,8 +309,10 @@ static inline bool same_peft(const struct peft_spec *p, const struct peft_spec *
 static inline bool same_federation(const struct federation_spec *f, const struct federation_spec *g)
 {
     return f->clients == g->clients && f->per_round == g->per_round &&
-           f->over_select == g->over_select && f->quorum == g->quorum && f->rounds == g->rounds &&
-           f->deadline_s == g->deadline_s && f->partition == g->partition && f->alpha == g->alpha &&
+           f->over_select == g->over_select && f->mode == g->mode &&
+           f->concurrency == g->concurrency && f->max_staleness == g->max_staleness &&
+           f->quorum == g->quorum && f->rounds == g->rounds && f->deadline_s == g->deadline_s &&
+           f->partition == g->partition && f->alpha == g->alpha &&
            same_text(f->column, g->column) && f->weighted == g->weighted &&
            f->optimizer == g->optimizer && f->server_lr == g->server_lr &&
            f->server_beta1 == g->server_beta1 && f->server_beta2 == g->server_beta2 &&
@@ -384,7 +389,8 @@ static inline bool same(const struct msg *a, const struct msg *b)
     case MSG_READY:
         return hash_same(&a->ready.schema, &b->ready.schema) &&
                hash_same(&a->ready.model, &b->ready.model) &&
-               a->ready.samples == b->ready.samples && a->ready.codings == b->ready.codings;
+               a->ready.samples == b->ready.samples && a->ready.codings == b->ready.codings &&
+               a->ready.at_work == b->ready.at_work;
     case MSG_TASK:
         return same_text(a->task.run_id, b->task.run_id) && a->task.round == b->task.round &&
                a->task.deadline_ms == b->task.deadline_ms &&

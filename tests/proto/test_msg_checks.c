@@ -190,6 +190,9 @@ Test(msg_checks, who_takes_part)
     SPEC("federation.clients", federation.clients = 0);
     SPEC("federation.per_round", federation.per_round = 0);
     SPEC("federation.over_select", federation.over_select = -1);
+    SPEC("federation.mode", federation.mode = (enum round_mode)2);
+    SPEC("federation.concurrency", federation.concurrency = UINT32_MAX);
+    SPEC("federation.max_staleness", federation.max_staleness = 1000001);
     SPEC("federation.quorum", federation.quorum = UINT32_MAX);
     SPEC("federation.rounds", federation.rounds = 1000001);
     SPEC("federation.deadline_s", federation.deadline_s = 604801);

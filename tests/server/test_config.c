@@ -75,6 +75,7 @@ Test(server_config, names_what_is_wrong)
     expect_wrong("federation.per_round=101", "federation.clients");
     expect_wrong("federation.quorum=11", "federation.per_round");
     expect_wrong("federation.over_select=0.9", "federation.over_select");
+    expect_wrong("federation.mode=both", "sync, async");
     expect_wrong("federation.rounds=-1", "federation.rounds");
     expect_wrong("max_clients=0", "max_clients");
     expect_wrong("log.level=loud", "log.level");
@@ -148,11 +149,12 @@ Test(server_config, a_run_is_what_its_results_depend_on)
     same.federation.rounds = 30;
     same.federation.deadline_s = 5;
     same.federation.quorum = 2;
-    same.federation.over_select = 1; /* as in runs of before over-selection */
+    same.federation.over_select = 1;   /* as in runs of before over-selection, */
+    same.federation.max_staleness = 5; /* and of before asynchronous rounds */
     got = run_identity(&same, &m, &schema, &p);
     cr_assert_arr_eq(&got, &base, sizeof base);
-    struct run_spec other[9];
-    for (int i = 0; i < 9; i++)
+    struct run_spec other[10];
+    for (int i = 0; i < 10; i++)
         other[i] = s;
     other[0].task.labels = joined;
     other[1].task.text_pair = (char *)"";
@@ -163,7 +165,8 @@ Test(server_config, a_run_is_what_its_results_depend_on)
     other[6].federation.weighted = false;
     other[7].federation.per_round = 4;
     other[8].federation.over_select = 1.3;
-    for (int i = 0; i < 9; i++) {
+    other[9].federation.mode = MODE_ASYNC;
+    for (int i = 0; i < 10; i++) {
         got = run_identity(&other[i], &m, &schema, &p);
         cr_assert_arr_neq(&got, &base, sizeof base, "%d", i);
     }

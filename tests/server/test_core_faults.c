@@ -339,9 +339,9 @@ Test(core_faults, who_cannot_take_part_is_told_why_and_for_good)
         struct msg_ready ready;
         enum msg_reason reason;
     } bad[] = {
-        {{hash_of("x", 1), hash_of("model", 5), 10, 0}, REASON_SCHEMA},
-        {{w.schema.hash, hash_of("x", 1), 10, 0}, REASON_MODEL},
-        {{w.schema.hash, hash_of("model", 5), 0, 0}, REASON_DATA},
+        {{hash_of("x", 1), hash_of("model", 5), 10, 0, 0}, REASON_SCHEMA},
+        {{w.schema.hash, hash_of("x", 1), 10, 0, 0}, REASON_MODEL},
+        {{w.schema.hash, hash_of("model", 5), 0, 0, 0}, REASON_DATA},
     };
     for (int i = 0; i < 3; i++) {
         world_connect(&w, 0);

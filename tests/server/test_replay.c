@@ -73,6 +73,22 @@ Test(replay, recomputes_what_compares_updates)
     deployment_remove(&d);
 }
 
+Test(replay, recomputes_rounds_without_a_selection)
+{
+    static const char *const more[] = {"federation.mode=async", "federation.per_round=2",
+                                       "federation.rounds=5", "journal_rounds=10"};
+    struct deployment d;
+    struct replayed got;
+    struct err e = {0};
+    play(&d, more, 4, 0);
+    for (uint32_t round = 1; round <= 5; round++) {
+        cr_assert_eq(replay(&d, round, &got, &e), 0, "round %u: %s", round, e.text);
+        cr_assert(got.same && got.updates == 2, "round %u", round);
+    }
+    cr_assert_eq(server_stop_by(&d, SIGTERM), 0);
+    deployment_remove(&d);
+}
+
 Test(replay, notices_what_was_changed)
 {
     static const char *const more[] = {"federation.optimizer=fedavgm", "federation.rounds=3",

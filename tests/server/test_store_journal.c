@@ -44,7 +44,7 @@ static void begin(struct fixture *x)
             .control = {x->packed[k], k == 2 ? 4 : 0},
         };
         x->update[k].update_id = msg_update_id(&x->update[k], names[k]);
-        x->row[k] = (struct core_update){names[k], 1, 100, 200, &x->update[k]};
+        x->row[k] = (struct core_update){names[k], 0, 1, 100, 200, &x->update[k]};
     }
     x->commit =
         (struct core_commit){.params = x->params, .hash = tensorset_hash(&x->schema, x->params)};
@@ -70,7 +70,7 @@ static void put_updates(struct fixture *x, uint32_t round, size_t n)
     const struct core_update *u[] = {&x->row[2], &x->row[0], &x->row[1]};
     struct err e = {0};
     for (int k = 0; k < 3; k++)
-        x->update[k].round = round;
+        x->update[k].round = x->row[k].round = round;
     cr_assert_eq(store_updates(x->store, u, n, &e), 0, "%s", e.text);
 }
 

@@ -305,6 +305,8 @@ static inline struct msg world_update(struct world *w, int k, uint32_t round,
         theta[i] =
             p->task[i] + (w->gain != 0 ? (float)w->gain : 1) *
                              (0.001F * (float)(k + 1) * (float)(i - 2) + 0.01F * (float)round);
+    for (int i = 0; i < WORLD_VALUES && w->spec.federation.mode == MODE_ASYNC; i++)
+        theta[i] -= p->task[i];
     tensorset_pack(&w->schema, theta, packed);
     struct msg m = {.type = MSG_UPDATE};
     m.update = (struct msg_update){

@@ -153,6 +153,26 @@ static void use_over_select_krum(struct run_spec *s)
     use_krum(s);
 }
 
+static void use_async(struct run_spec *s)
+{
+    s->federation.mode = MODE_ASYNC;
+    s->federation.concurrency = 7;
+    s->federation.max_staleness = 3;
+}
+
+static void use_async_int8_fedadam(struct run_spec *s)
+{
+    use_fedadam(s);
+    use_encodings(s, "int8", "fp16", true);
+    use_async(s);
+}
+
+static void use_async_clipped(struct run_spec *s)
+{
+    use_clipped_mean(s);
+    use_async(s);
+}
+
 static void use_all(struct run_spec *s)
 {
     use_proximal(s);
@@ -190,6 +210,9 @@ static const struct variant variants[] = {
     {"over-selection, scaffold and moments", use_over_select_scaffold},
     {"over-selection, topk", use_over_select_topk},
     {"over-selection, krum", use_over_select_krum},
+    {"asynchronous", use_async},
+    {"asynchronous, int8, fedadam", use_async_int8_fedadam},
+    {"asynchronous, clipped mean", use_async_clipped},
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
 static const struct variant plain = {"plain", NULL};
