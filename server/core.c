@@ -155,7 +155,8 @@ static void close_round(struct core *c)
     withdraw_tasks(c);
     dismiss_stragglers(c);
     round_close(&c->round, c->now);
-    pace_round(&c->pace, (double)(c->now - c->round.started) / 1000);
+    if (!c->round.resumed)
+        pace_round(&c->pace, (double)(c->now - c->round.started) / 1000);
     c->aggregate_due = true;
 }
 
@@ -219,7 +220,9 @@ static void acknowledge(struct core *c, struct session *s, const struct msg_upda
         .text = core_reason_text(reason),
     };
     roster_due(&c->who, s, DUE_RECEIPT);
-    if (reason == REASON_NONE && c->round.crowded)
+    const struct slot *slot = s->member->slot;
+    bool awaited = slot != NULL && slot->pending == NULL && !slot->delivered && !slot->failed;
+    if (reason == REASON_NONE && c->round.crowded && !awaited)
         send_away(c, s, REASON_NONE, "thank you, others are to have their turn");
 }
 

@@ -239,8 +239,10 @@ void round_begin(struct round *r, struct roster *who, core_time now)
     clear(r);
     for (size_t i = 0; i < k; i++)
         seat(r, who->candidate[who->order[i]]);
-    if (r->attempt == 0)
+    if (r->attempt == 0) {
         r->started = now;
+        r->resumed = false;
+    }
     settle(r);
 }
 
@@ -261,6 +263,7 @@ int round_resume(struct round *r, struct roster *who, const struct core_attempt 
         seat(r, m);
     }
     r->started = now;
+    r->resumed = true;
     settle(r);
     return 0;
 }

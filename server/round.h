@@ -42,6 +42,7 @@ struct round {
 
     enum round_state state;
     uint32_t number, attempt; /* both from 0; an attempt ends at a deadline without quorum */
+    bool resumed;             /* it began before the server did: nobody knows how long it takes */
     bool crowded;  /* not all clients can be here at a time: a round is of those who are */
     bool ended;    /* by round_end */
     bool gathered; /* the whole population has been ready once: from now on, a quorum suffices to
