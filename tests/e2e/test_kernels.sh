@@ -28,9 +28,11 @@ done
 # A program that executed itself again is the same process under the same name, with its arguments.
 "$fixture" model "$tmp/model"
 mkfifo "$tmp/texts"
+unset OPENBLAS_CORETYPE # which tells the first execution from the second
 # shellcheck disable=SC2016 # for the inner shell
-start tokenize sh -c 'exec env -u OPENBLAS_CORETYPE "$0" tokenize --model "$1" <"$2"' "$client" "$tmp/model" "$tmp/texts"
+start tokenize sh -c 'exec "$0" tokenize --model "$1" <"$2"' "$client" "$tmp/model" "$tmp/texts"
 exec 3>"$tmp/texts"
+await "the second execution" grep -q OPENBLAS_CORETYPE "/proc/$pid/environ"
 await "a process called fedpet-client" grep -qx fedpet-client "/proc/$pid/comm"
 echo "some words" >&3
 exec 3>&-

@@ -283,26 +283,46 @@ static void warm_up(struct shelf *x)
     cr_assert_eq(write_round(x, &e), 0, "%s", e.text);
 }
 
+static void write_failing(struct shelf *x, bool forever)
+{
+    struct err e = {0};
+    for (unsigned long n = 1;; n += 1 + n / 20) { /* some thousand calls, and a disk behind them */
+        uint32_t before = x->rounds;
+        failing_from(n, forever);
+        int rc = write_round(x, &e);
+        if (failing_end() == 0)
+            break;
+        cr_assert(rc == ERR_NOMEM || (rc == 0 && x->rounds == before + 1), "call %lu: %d, %s", n,
+                  rc, e.text);
+        cr_assert_eq(read_all(x, &e), 0, "after call %lu: %s", n, e.text);
+        cr_assert_eq(write_round(x, &e), 0, "after call %lu: %s", n, e.text);
+    }
+    cr_assert_eq(read_all(x, &e), 0, "%s", e.text);
+}
+
 Test(memory, a_store_takes_a_round_or_leaves_what_was_there)
 {
     struct shelf x;
-    struct err e = {0};
     shelf_make(&x);
     warm_up(&x);
-    for (unsigned long n = 1;; n += 1 + n / 20) { /* some thousand calls, and a disk behind them */
-        uint32_t before = x.rounds;
-        failing_from(n, false);
-        int rc = write_round(&x, &e);
-        if (failing_end() == 0)
-            break;
-        cr_assert(rc == ERR_NOMEM || (rc == 0 && x.rounds == before + 1), "call %lu: %d, %s", n, rc,
-                  e.text);
-        cr_assert_eq(read_all(&x, &e), 0, "after call %lu: %s", n, e.text);
-        cr_assert_eq(write_round(&x, &e), 0, "after call %lu: %s", n, e.text);
-    }
-    cr_assert_eq(read_all(&x, &e), 0, "%s", e.text);
+    write_failing(&x, false);
+    write_failing(&x, true);
     schema_release(&x.schema);
     folder_remove(&x.folder);
+}
+
+static void read_failing(struct shelf *x, bool forever)
+{
+    for (unsigned long n = 1;; n++) {
+        struct err e = {0};
+        failing_from(n, forever);
+        int rc = read_all(x, &e);
+        if (failing_end() == 0) {
+            cr_assert_eq(rc, 0);
+            return;
+        }
+        cr_assert(rc == ERR_NOMEM || rc == 0, "call %lu: %d, %s", n, rc, e.text);
+    }
 }
 
 Test(memory, a_store_is_read_or_not)
@@ -310,16 +330,8 @@ Test(memory, a_store_is_read_or_not)
     struct shelf x;
     shelf_make(&x);
     warm_up(&x);
-    for (unsigned long n = 1;; n++) {
-        struct err e = {0};
-        failing_from(n, false);
-        int rc = read_all(&x, &e);
-        if (failing_end() == 0) {
-            cr_assert_eq(rc, 0);
-            break;
-        }
-        cr_assert(rc == ERR_NOMEM || rc == 0, "call %lu: %d, %s", n, rc, e.text);
-    }
+    read_failing(&x, false);
+    read_failing(&x, true);
     schema_release(&x.schema);
     folder_remove(&x.folder);
 }

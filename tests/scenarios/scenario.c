@@ -6,6 +6,7 @@
 
 static const char *const kinds[] = {"drop",    "cut",     "delay",     "duplicate",
                                     "reorder", "corrupt", "partition", "crash"};
+static const char *const truths[] = {"false", "true"};
 static const char *const sides[] = {"any", "client", "server"};
 
 static int bad(const struct node *n, const char *what, struct err *e)
@@ -87,7 +88,7 @@ static int read_refused(const struct node *map, struct scenario *s, struct err *
                             .source = n->source,
                             .line = n->line};
         int rc = read_word(&word, names, REASONS, &reason, e);
-        if (rc == 0 && strcmp(n->text, "any") != 0)
+        if (rc == 0 && (n->kind != NODE_SCALAR || strcmp(n->text, "any") != 0))
             rc = read_number(n, &number, e);
         if (rc != 0)
             return rc;
@@ -101,8 +102,9 @@ static int read_expect(const struct node *map, struct scenario *s, struct err *e
     int rc = 0;
     for (const struct node *n = map->child; n != NULL && rc == 0; n = n->next) {
         double number = 0;
+        unsigned word = 0;
         if (strcmp(n->key, "same") == 0)
-            s->expect.same = strcmp(n->text, "true") == 0;
+            rc = read_word(n, truths, 2, &word, e), s->expect.same = word == 1;
         else if (strcmp(n->key, "refused") == 0)
             rc = read_refused(n, s, e);
         else if (strcmp(n->key, "rounds") == 0)

@@ -17,7 +17,7 @@ enum fault_kind {
     FAULT_CORRUPT,   /* a bit of a message is another one */
     FAULT_PARTITION, /* from `at_ms` for `ms` no message comes through, nor a connection */
     FAULT_CRASH,     /* a process is killed at a step of its journal: once before it is stored, once
-                        after; and is back     after `ms` */
+                        after; and is back after `ms` */
     FAULT_KINDS
 };
 enum fault_side { SIDE_ANY, SIDE_CLIENT, SIDE_SERVER };

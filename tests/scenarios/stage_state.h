@@ -93,7 +93,6 @@ void stage_start_client(struct stage *s, int k);
 void stage_kill_client(struct stage *s, int k, int64_t away);
 
 /* stage_network.c */
-/* The fault that strikes a message or a call now, counted; NULL: none. */
 void network_dial(struct stage *s, int k);
 void network_send(struct stage *s, int k, enum end from, const struct msg *m);
 /* This end closes its connection; the other notices. */

@@ -52,6 +52,9 @@ Test(scenarios, mistakes_are_named)
                  {"faults: [{what: dropp}]\n", ":1: what: none of the words"},
                  {"faults: [{rate: 1}]\n", "a fault without `what`"},
                  {"expect: {refused: {lat: 1}}\n", "lat: none of the words"},
+                 {"expect: {refused: {late: {a: 1}}}\n", "late: not a number"},
+                 {"expect: {same: yes}\n", "same: none of the words"},
+                 {"expect: {same: {a: 1}}\n", "same: none of the words"},
                  {"client: 3\n", "client: unknown key"}};
     char path[] = "/tmp/fedpet-scenario-XXXXXX";
     int fd = mkstemp(path);

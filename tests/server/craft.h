@@ -57,11 +57,10 @@ static inline struct paper craft_make(const struct craft *c, const struct paper 
     struct paper p = {c->rsa_bits ? EVP_RSA_gen((unsigned)c->rsa_bits) : EVP_EC_gen("P-256"),
                       X509_new()};
     const struct paper *signer = ca ? ca : &p;
-    unsigned char serial;
+    static long serial = 1000; /* each its own, and none that a revocation list names by chance */
     cr_assert(p.key && p.cert);
-    RAND_bytes(&serial, 1);
     X509_set_version(p.cert, X509_VERSION_3);
-    ASN1_INTEGER_set(X509_get_serialNumber(p.cert), 1000 + serial);
+    ASN1_INTEGER_set(X509_get_serialNumber(p.cert), ++serial);
     bool dated = c->from_day || c->to_day;
     X509_time_adj_ex(X509_getm_notBefore(p.cert), dated ? c->from_day : -1, 0, NULL);
     X509_time_adj_ex(X509_getm_notAfter(p.cert), dated ? c->to_day : 1, 0, NULL);

@@ -307,6 +307,10 @@ struct impostor {
 #define SERVER .name = "srv", .usage = "serverAuth", .hosts = "IP:127.0.0.1"
 static const struct impostor impostors[] = {
     {"good", {SERVER}, .alert = ALERT_NONE},
+    {"good, RSA", {SERVER, .rsa_bits = 3072}, .alert = ALERT_NONE},
+    {"good, whatever its name",
+     {.name = "../srv", .usage = "serverAuth", .hosts = "IP:127.0.0.1"},
+     .alert = ALERT_NONE},
     {"expired",
      {SERVER, .from_day = -30, .to_day = -1},
      .alert = SSL_AD_CERTIFICATE_EXPIRED,
