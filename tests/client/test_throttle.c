@@ -22,12 +22,16 @@ Test(throttle, work_and_rest_average_to_the_share)
     }
 }
 
-static void work(void)
+/* Uses 50 ms of CPU time; the process's CPU time in the end, in seconds. */
+static double work(double since_s)
 {
     struct timespec t;
-    do
+    double now;
+    do {
         clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    while (t.tv_nsec < 50000000 && t.tv_sec == 0); /* 50 ms of CPU time, since the start */
+        now = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    } while (now - since_s < 0.05);
+    return now;
 }
 
 /* Without the look at `cancel`, this would take some hours. */
@@ -36,16 +40,17 @@ Test(throttle, a_rest_ends_when_it_is_cancelled)
     atomic_bool cancel = true;
     struct throttle t;
     throttle_begin(&t, 1e-5, 1);
-    work();
+    work(t.cpu);
     throttle_rest(&t, &cancel);
 }
 
-Test(throttle, a_rest_brings_the_average_down)
+/* At least: how late a busy machine wakes a sleeper, nobody can promise. */
+Test(throttle, work_and_its_rest_take_at_least_what_the_share_asks)
 {
     struct throttle t;
     throttle_begin(&t, 0.5, 1);
     const struct throttle before = t;
-    work();
+    double worked = work(t.cpu) - before.cpu;
     throttle_rest(&t, NULL);
-    cr_assert_leq(t.cpu - before.cpu, 0.51 * (t.wall - before.wall));
+    cr_assert_geq(t.wall - before.wall, worked / 0.5 - 1e-6);
 }
