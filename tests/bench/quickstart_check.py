@@ -50,7 +50,7 @@ def bag_of_words(train, dev) -> float:
 
 
 class Debian:
-    """Sections of packages; twenty epochs, or rounds; the settings of the demo."""
+    """Sections of packages; the settings of the demo, with twenty epochs or rounds."""
 
     def __init__(self, scratch: pathlib.Path):
         self.name, self.folder = "sections", scratch / "debian"
