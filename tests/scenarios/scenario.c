@@ -80,19 +80,21 @@ static int read_refused(const struct node *map, struct scenario *s, struct err *
     for (int r = 0; r < REASONS; r++)
         names[r] = msg_reason_name((enum msg_reason)r);
     for (struct node *n = map->child; n != NULL; n = n->next) {
-        double number = -1;
+        double number = 0;
         unsigned reason = 0;
+        bool any = n->kind == NODE_SCALAR && strcmp(n->text, "any") == 0;
+        bool some = n->kind == NODE_SCALAR && strcmp(n->text, "some") == 0;
         struct node word = {.kind = NODE_SCALAR,
                             .key = n->key,
                             .text = n->key,
                             .source = n->source,
                             .line = n->line};
         int rc = read_word(&word, names, REASONS, &reason, e);
-        if (rc == 0 && (n->kind != NODE_SCALAR || strcmp(n->text, "any") != 0))
+        if (rc == 0 && !any && !some)
             rc = read_number(n, &number, e);
         if (rc != 0)
             return rc;
-        s->expect.refused[reason] = (int64_t)number;
+        s->expect.refused[reason] = any ? -1 : some ? -2 : (int64_t)number;
     }
     return 0;
 }
@@ -136,7 +138,8 @@ static uint32_t *member(struct scenario *s, const char *key)
         const char *key;
         uint32_t *at;
     } all[] = {{"clients", &s->clients}, {"per_round", &s->per_round},   {"quorum", &s->quorum},
-               {"rounds", &s->rounds},   {"deadline_s", &s->deadline_s}, {"seed", &s->seed}};
+               {"rounds", &s->rounds},   {"deadline_s", &s->deadline_s}, {"seed", &s->seed},
+               {"asked", &s->asked}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (strcmp(all[i].key, key) == 0)
             return all[i].at;

@@ -35,6 +35,7 @@ struct fault {
 enum { SCENARIO_FAULTS = 16 };
 struct scenario {
     uint32_t clients, per_round, quorum, rounds, deadline_s, seed;
+    uint32_t asked; /* clients selected for a round: per_round, or more (over-selection) */
     size_t n;
     struct fault fault[SCENARIO_FAULTS];
     struct {
@@ -42,8 +43,8 @@ struct scenario {
         uint32_t rounds;          /* committed */
         unsigned happened;        /* faults, at least */
         int64_t within_s;         /* of virtual time */
-        int64_t refused[REASONS]; /* how often the server refused for which reason; -1: as often as
-                                     it likes */
+        int64_t refused[REASONS]; /* how often the server refused for which reason; -1 ("any"): as
+                                     often as it likes; -2 ("some"): at least once */
     } expect;
 };
 

@@ -432,6 +432,8 @@ void stage_play(const struct scenario *scenario, bool calm, struct outcome *out)
     s->rng = rng_stream(scenario->seed, 0, 0, RNG_TEST);
     world_open(&s->w, scenario->clients, scenario->per_round, scenario->quorum, scenario->rounds);
     specify(&s->w.spec, scenario->deadline_s);
+    if (scenario->asked > 0)
+        s->w.spec.federation.over_select = (double)scenario->asked / scenario->per_round;
     core_close(s->w.core);
     stage_start_server(s);
     for (int k = 0; k < (int)scenario->clients; k++)

@@ -25,13 +25,13 @@ static const struct fault *strike(struct stage *s, int k, enum end from, enum ms
     return NULL;
 }
 
-bool network_parted(const struct stage *s, int k)
+bool network_parted(struct stage *s, int k)
 {
     for (size_t i = 0; i < s->scenario->n && !s->calm; i++) {
         const struct fault *f = &s->scenario->fault[i];
         if (f->kind == FAULT_PARTITION && (f->client < 0 || f->client == k) &&
             s->w.now >= f->at_ms && s->w.now < f->at_ms + f->ms) {
-            s->out->happened[FAULT_PARTITION]++;
+            s->out->happened[FAULT_PARTITION] += s->done[i]++ == 0; /* a fault, however long */
             return true;
         }
     }

@@ -98,7 +98,7 @@ void network_send(struct stage *s, int k, enum end from, const struct msg *m);
 /* This end closes its connection; the other notices. */
 void network_close(struct stage *s, int k, enum end by);
 /* Whether the client is cut off from the network. */
-bool network_parted(const struct stage *s, int k);
+bool network_parted(struct stage *s, int k);
 /* A message has arrived, or an end notices the end. */
 void network_arrive(struct stage *s, const struct event *x);
 void network_break(struct stage *s, const struct event *x);
