@@ -187,11 +187,40 @@ void agent_go_on(struct agent *a)
     }
 }
 
+/* The kept update's bytes lie in one block. */
+static struct msg part_of(const struct kept *k, size_t offset, size_t n)
+{
+    const struct msg_update *u = &k->update;
+    return (struct msg){.type = MSG_PART,
+                        .part = {.run_id = u->run_id,
+                                 .round = u->round,
+                                 .update_id = u->update_id,
+                                 .length = u->params.len + u->control.len,
+                                 .offset = offset,
+                                 .data = {k->params + offset, n}}};
+}
+
 void agent_offer(struct agent *a)
 {
+    const struct msg_update *u = &a->kept.update;
+    struct msg m = {.type = MSG_UPDATE, .update = *u};
     a->kept.sent = true;
     a->kept.settled = false;
-    agent_send(a, &(struct msg){.type = MSG_UPDATE, .update = a->kept.update});
+    if (u->params.len + u->control.len > a->part_bytes)
+        m = part_of(&a->kept, 0, 0);
+    agent_send(a, &m);
+}
+
+void agent_send_part(struct agent *a, size_t offset)
+{
+    const struct msg_update *u = &a->kept.update;
+    size_t left = u->params.len + u->control.len - offset;
+    struct msg m = {.type = MSG_UPDATE, .update = *u};
+    m.update.uploaded = true;
+    m.update.params.data = m.update.control.data = NULL;
+    if (left > 0)
+        m = part_of(&a->kept, offset, left < a->part_bytes ? left : a->part_bytes);
+    agent_send(a, &m);
 }
 
 static void say_paused(struct agent *a)
@@ -357,6 +386,7 @@ static bool keep(struct agent *a, uint32_t round, const struct hash *base,
     const struct msg_welcome *w = &a->run.welcome;
     k->known = true;
     k->settled = k->sent = false;
+    k->there = 0;
     k->params = params;
     k->base = *base;
     k->update = (struct msg_update){
@@ -450,8 +480,14 @@ int agent_open(struct agent **out, const char *name, uint64_t jitter_seed, agent
     a->jitter = rng_stream(jitter_seed, 0, 0, RNG_JITTER);
     a->state = WAITING;
     a->wake = now;
+    a->part_bytes = MSG_CHUNK;
     *out = a;
     return 0;
+}
+
+void agent_part_bytes(struct agent *a, size_t bytes)
+{
+    a->part_bytes = bytes < MSG_CHUNK ? bytes : MSG_CHUNK;
 }
 
 void agent_close(struct agent *a)

@@ -4,13 +4,14 @@
  *
  * Reconnects with exponential back-off and full jitter (Brooker, "Exponential Backoff And Jitter",
  * 2015): a uniform wait up to 1 s that doubles to 5 min. What resets it is not a Welcome but a
- * connection that was of use: one that settled an update, or lasted a minute; else a server that
- * fails after its Welcome would be dialled every second. When the server says when to come back,
- * the client comes then, within a second, and that is no failure. Model and data are prepared once
- * a run. Training goes on while the connection is away; its update is offered again after a
- * reconnect until a receipt settles it, and kept until another task begins: the same task never
- * trains twice. Work that a newer task, another run or the end makes useless is cancelled, and so
- * is that of a task which the server withdraws, or of a round that it says is over. */
+ * connection that was of use: one that settled an update or carried a part of it, or lasted a
+ * minute; else a server that fails after its Welcome would be dialled every second. When the server
+ * says when to come back, the client comes then, within a second, and that is no failure. Model and
+ * data are prepared once a run. Training goes on while the connection is away; its update is
+ * offered again after a reconnect until a receipt settles it, and kept until another task begins:
+ * the same task never trains twice. Work that a newer task, another run or the end makes useless is
+ * cancelled, and so is that of a task which the server withdraws, or of a round that it says is
+ * over. */
 #ifndef CLIENT_AGENT_H
 #define CLIENT_AGENT_H
 
@@ -74,6 +75,8 @@ struct agent;
 int agent_open(struct agent **out, const char *name, uint64_t jitter_seed, agent_time now,
                struct err *e) MUST_CHECK;
 void agent_close(struct agent *a);
+/* Updates of more bytes than this go in parts of it: MSG_CHUNK, or fewer. */
+void agent_part_bytes(struct agent *a, size_t bytes);
 
 void agent_connected(struct agent *a, agent_time now);
 void agent_disconnected(struct agent *a, const struct err *why, agent_time now);

@@ -168,6 +168,23 @@ static void on_receipt(struct agent *a, const struct msg *m, agent_time now)
                 r->text ? r->text : "");
 }
 
+static void on_proceed(struct agent *a, const struct msg *m, agent_time now)
+{
+    const struct msg_proceed *p = &m->proceed;
+    struct kept *k = &a->kept;
+    if (!k->known || !k->sent || k->settled || !hash_same(&p->update_id, &k->update.update_id))
+        return; /* of an update given up since */
+    if (p->offset > k->update.params.len + k->update.control.len) {
+        agent_break_off(a, REASON_PART, ERR_PROTO, "an update is not as long as that", now);
+        return;
+    }
+    if (p->offset > k->there) { /* a link that carries a part at a time is of use */
+        k->there = p->offset;
+        a->lost = 0;
+    }
+    agent_send_part(a, p->offset);
+}
+
 static void on_finish(struct agent *a, const struct msg *m, agent_time now)
 {
     const struct msg_finish *f = &m->finish;
@@ -232,6 +249,7 @@ static const message_fn on_message[STATES][MSG_TYPES] = {
     [PREPARING] = {[MSG_GOODBYE] = on_goodbye, [MSG_PING] = on_ping, [MSG_PONG] = on_pong},
     [READY] = {[MSG_TASK] = on_task,
                [MSG_RECEIPT] = on_receipt,
+               [MSG_PROCEED] = on_proceed,
                [MSG_FINISH] = on_finish,
                [MSG_GOODBYE] = on_goodbye,
                [MSG_PING] = on_ping,

@@ -42,7 +42,8 @@ struct task {
  */
 struct kept {
     bool known, settled;
-    bool sent; /* on the present connection */
+    bool sent;    /* on the present connection */
+    size_t there; /* bytes of it that the server has said it has */
     struct hash base;
     struct msg_update update;
     unsigned char *params; /* and control, one block */
@@ -66,6 +67,7 @@ struct agent {
     struct task job, then; /* then: to be trained as soon as `work` is done */
     struct agent_job out;  /* job as the shell sees it */
     struct kept kept;
+    size_t part_bytes;
 
     struct msg_finish finish;
     unsigned char *final; /* finish.params */
@@ -94,8 +96,10 @@ void agent_go_on(struct agent *a);
 void agent_cancel(struct agent *a);
 /* Tasks of rounds before `round` are no longer wanted. */
 void agent_withdraw(struct agent *a, uint32_t round);
-/* Sends the kept update. */
+/* Sends the kept update, or asks where to go on with one that is too long for a message. */
 void agent_offer(struct agent *a);
+/* Sends what comes next of it: bytes from `offset`, or the update when they are all there. */
+void agent_send_part(struct agent *a, size_t offset);
 /* Sends Ready, and offers an update that is still wanted. */
 void agent_announce(struct agent *a);
 /* A malloc'ed copy of one after the other; NULL without memory. */

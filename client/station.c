@@ -131,8 +131,7 @@ void station_send(struct station *st, const struct msg *m)
     struct err e;
     if (!st->link)
         return;
-    size_t sent = m->type == MSG_UPDATE ? m->update.params.len + m->update.control.len : 0;
-    buf_init(&out, msg_limit(m->type, sent / 4));
+    buf_init(&out, msg_limit(m->type, MSG_CHUNK / 4)); /* nothing that we send is longer */
     int rc = msg_encode(m, &out);
     if (rc)
         err_set(&e, rc, "cannot encode %s", msg_type_name(m->type));
@@ -142,7 +141,10 @@ void station_send(struct station *st, const struct msg *m)
         log_warn("not sent: %s", e.text);
     else if (m->type == MSG_UPDATE)
         log_info("sent update round=%" PRIu32 " bytes=%zu name=%s", m->update.round + 1,
-                 buf_size(&out), st->name);
+                 m->update.params.len + m->update.control.len, st->name);
+    else if (m->type == MSG_PART)
+        log_debug("sent part round=%" PRIu32 " offset=%zu bytes=%zu name=%s", m->part.round + 1,
+                  m->part.offset, m->part.data.len, st->name);
     buf_release(&out);
 }
 

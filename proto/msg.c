@@ -3,11 +3,12 @@
 #include <string.h>
 
 static const char *const type_names[MSG_TYPES] = {
-    [MSG_HELLO] = "Hello",   [MSG_WELCOME] = "Welcome", [MSG_READY] = "Ready",
-    [MSG_TASK] = "Task",     [MSG_UPDATE] = "Update",   [MSG_RECEIPT] = "Receipt",
-    [MSG_FINISH] = "Finish", [MSG_GOODBYE] = "Goodbye", [MSG_PING] = "Ping",
-    [MSG_PONG] = "Pong",     [MSG_ENROLL] = "Enroll",   [MSG_IDENTITY] = "Identity",
-    [MSG_RENEW] = "Renew",   [MSG_PAUSED] = "Paused",   [MSG_RUNS] = "Runs",
+    [MSG_HELLO] = "Hello",     [MSG_WELCOME] = "Welcome", [MSG_READY] = "Ready",
+    [MSG_TASK] = "Task",       [MSG_UPDATE] = "Update",   [MSG_RECEIPT] = "Receipt",
+    [MSG_FINISH] = "Finish",   [MSG_GOODBYE] = "Goodbye", [MSG_PING] = "Ping",
+    [MSG_PONG] = "Pong",       [MSG_ENROLL] = "Enroll",   [MSG_IDENTITY] = "Identity",
+    [MSG_RENEW] = "Renew",     [MSG_PAUSED] = "Paused",   [MSG_PART] = "Part",
+    [MSG_PROCEED] = "Proceed", [MSG_RUNS] = "Runs",
 };
 
 static const char *const reason_names[REASONS] = {
@@ -31,6 +32,7 @@ static const char *const reason_names[REASONS] = {
     [REASON_INTERNAL] = "internal",
     [REASON_NORM] = "norm",
     [REASON_FULL] = "full",
+    [REASON_PART] = "part",
 };
 
 static const char *const pause_texts[PAUSES] = {
@@ -65,11 +67,14 @@ bool msg_withdraws(const struct msg_receipt *r)
 
 size_t msg_limit(enum msg_type type, size_t packed)
 {
+    size_t all = packed * sizeof(float);
     switch (type) {
     case MSG_TASK:
-    case MSG_UPDATE:
     case MSG_FINISH:
-        return packed * sizeof(float) + 4096;
+        return all + 4096;
+    case MSG_UPDATE:
+    case MSG_PART:
+        return (all < MSG_CHUNK ? all : MSG_CHUNK) + 4096;
     default:
         return (unsigned)type < MSG_TYPES && type_names[type] ? 64 << 10 : 0;
     }

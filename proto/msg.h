@@ -8,6 +8,10 @@
  * - C Ready (schema hash, samples), or C Goodbye (wrong model, no data ...);
  * - a round: S Task (parameters), C Update (parameters, samples, metrics), S Receipt (accepted, or
  *   the reason why not); or S Receipt for no update (msg_withdraws): the round goes on without it;
+ * - an Update of more than MSG_CHUNK bytes goes in parts: C Part without data (id, length), S
+ *   Proceed (offset), C Part with data from there, S Proceed, ..., and at the end C Update without
+ *   its bytes. After a lost connection C asks again, and goes on where S says. S may answer any of
+ *   them by a Receipt: the update is settled;
  * - after the last round: S Finish (final parameters); C keeps its adapter;
  * - either side at any time: Ping, answered by Pong; Goodbye;
  * - C once Ready: Paused (why), when its device puts its training off, and when that is over;
@@ -29,7 +33,8 @@
 #include <stdint.h>
 
 enum {
-    MSG_PROTOCOL = 2,
+    MSG_PROTOCOL = 3,      /* 3: long updates in parts, which the others must know */
+    MSG_CHUNK = 512 << 10, /* bytes of an update that a message carries at most */
     MSG_MAX_METRICS = 16,
     MSG_MAX_LABELS = 512,
     MSG_MAX_RUNS = 64, /* of one server */
@@ -55,6 +60,8 @@ enum msg_type {
     MSG_RENEW = 13,
     MSG_PAUSED = 14,
     MSG_RUNS = 15,
+    MSG_PART = 16,
+    MSG_PROCEED = 17,
     MSG_TYPES
 };
 
@@ -80,6 +87,7 @@ enum msg_reason {
     REASON_INTERNAL = 17,
     REASON_NORM = 18 /* an update larger than federation.max_update_norm */,
     REASON_FULL = 19 /* there are enough clients just now */,
+    REASON_PART = 20 /* a part of an update that does not come next */,
     REASONS
 };
 const char *msg_reason_name(enum msg_reason r);
@@ -153,6 +161,18 @@ struct msg_update {
     struct msg_bytes params;  /* encoded against those of the task */
     struct msg_bytes control; /* SCAFFOLD: the change of the client's control variate; else empty */
     uint32_t coding;          /* of params */
+    bool uploaded;            /* both came in parts: only their lengths are here, data is NULL */
+};
+struct msg_part {
+    const char *run_id;
+    uint32_t round;
+    struct hash update_id;
+    size_t length, offset;
+    struct msg_bytes data; /* empty: a question; at most MSG_CHUNK, and within length */
+};
+struct msg_proceed {
+    struct hash update_id;
+    size_t offset;
 };
 struct msg_receipt {
     uint32_t round;
@@ -205,6 +225,8 @@ struct msg {
         struct msg_renew renew;
         struct msg_paused paused;
         struct msg_runs runs;
+        struct msg_part part;
+        struct msg_proceed proceed;
     };
 };
 
@@ -224,9 +246,9 @@ int msg_encode(const struct msg *m, struct buf *out) MUST_CHECK;
  * tensorset_unpack's). Unknown fields are skipped, so that messages can grow. */
 int msg_decode(enum msg_type type, const unsigned char *payload, size_t len, struct arena *mem,
                struct msg *out, struct err *e) MUST_CHECK;
-/* The longest payload of a type when updates carry `packed` values (schema.packed, or with SCAFFOLD
- * twice as many): 4 * packed + 4 KiB for those with params, 64 KiB for the others, 0 for a number
- * that is no type. */
+/* The longest payload of a type when tasks carry `packed` values (schema.packed, or with SCAFFOLD
+ * twice as many): 4 * packed + 4 KiB for Task and Finish, the same but at most MSG_CHUNK + 4 KiB
+ * for Update and Part, 64 KiB for the others, 0 for a number that is no type. */
 size_t msg_limit(enum msg_type type, size_t packed);
 const char *msg_type_name(enum msg_type t);
 /* A Receipt that settles no update, its update_id being 0: the task of that round is withdrawn, as

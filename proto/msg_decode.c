@@ -198,6 +198,16 @@ static struct msg_bytes control(struct reader *r, ProtobufCBinaryData b)
     return (struct msg_bytes){b.data, b.len};
 }
 
+/* Params or control that came in parts: their length alone. */
+static struct msg_bytes before(struct reader *r, const char *field, uint64_t length, uint64_t least,
+                               uint32_t coding)
+{
+    whole(r, field, length, least, UINT32_MAX);
+    if (coding == 0 && length % sizeof(float))
+        refuse(r, field, "not whole floats");
+    return (struct msg_bytes){NULL, (size_t)length};
+}
+
 /* ---- messages ------------------------------------------------------------------------------ */
 
 static void read_hello(struct reader *r, const void *message, struct msg *out)
@@ -394,10 +404,16 @@ static void read_update(struct reader *r, const void *message, struct msg *out)
         .train_loss = real(r, "train_loss", p->train_loss, -DBL_MAX, DBL_MAX),
         .seconds = real(r, "seconds", p->seconds, 0, DBL_MAX),
         .n_metrics = p->n_metrics,
-        .params = params(r, p->params, p->coding),
         .coding = p->coding,
-        .control = control(r, p->control),
+        .uploaded = p->params_length > 0,
     };
+    struct msg_update *u = &out->update;
+    if (u->uploaded && (p->params.len || p->control.len))
+        refuse(r, "params", "here, and in parts too");
+    u->params = u->uploaded ? before(r, "params_length", p->params_length, 1, p->coding)
+                            : params(r, p->params, p->coding);
+    u->control =
+        u->uploaded ? before(r, "control_length", p->control_length, 0, 0) : control(r, p->control);
     for (size_t i = 0; i < p->n_metrics; i++)
         out->update.metric[i] = (struct msg_metric){
             .name = needed(r, "metrics.name", p->metrics[i]->name, MAX_NAME),
@@ -464,6 +480,30 @@ static void read_renew(struct reader *r, const void *message, struct msg *out)
     out->renew = (struct msg_renew){.csr_pem = *p->csr_pem ? pem(r, "csr_pem", p->csr_pem) : NULL};
 }
 
+static void read_part(struct reader *r, const void *message, struct msg *out)
+{
+    const Fedpet__V1__Part *p = message;
+    out->part = (struct msg_part){
+        .run_id = run_id(r, p->run_id),
+        .round = whole32(r, "round", p->round, 0, MAX_ROUNDS),
+        .update_id = digest(r, "update_id", p->update_id),
+        .length = (size_t)whole(r, "length", p->length, 1, UINT32_MAX),
+        .offset = (size_t)whole(r, "offset", p->offset, 0, p->length),
+        .data = {p->data.data, p->data.len},
+    };
+    if (p->data.len > MSG_CHUNK || (!r->rc && p->data.len > p->length - p->offset))
+        refuse(r, "data", "too long");
+}
+
+static void read_proceed(struct reader *r, const void *message, struct msg *out)
+{
+    const Fedpet__V1__Proceed *p = message;
+    out->proceed = (struct msg_proceed){
+        .update_id = digest(r, "update_id", p->update_id),
+        .offset = (size_t)whole(r, "offset", p->offset, 0, UINT32_MAX),
+    };
+}
+
 static void read_paused(struct reader *r, const void *message, struct msg *out)
 {
     const Fedpet__V1__Paused *p = message;
@@ -506,6 +546,8 @@ static const struct {
     [MSG_RENEW] = {&fedpet__v1__renew__descriptor, read_renew},
     [MSG_PAUSED] = {&fedpet__v1__paused__descriptor, read_paused},
     [MSG_RUNS] = {&fedpet__v1__runs__descriptor, read_runs},
+    [MSG_PART] = {&fedpet__v1__part__descriptor, read_part},
+    [MSG_PROCEED] = {&fedpet__v1__proceed__descriptor, read_proceed},
 };
 
 int msg_decode(enum msg_type type, const unsigned char *payload, size_t len, struct arena *mem,

@@ -201,9 +201,14 @@ static int encode_update(const struct msg_update *m, struct buf *out)
     p.seconds = m->seconds;
     p.n_metrics = m->n_metrics;
     p.metrics = list;
-    p.params = bytes(m->params);
     p.coding = m->coding;
-    p.control = bytes(m->control);
+    if (m->uploaded) {
+        p.params_length = m->params.len;
+        p.control_length = m->control.len;
+    } else {
+        p.params = bytes(m->params);
+        p.control = bytes(m->control);
+    }
     return pack(&p.base, out);
 }
 
@@ -251,6 +256,26 @@ static int encode_identity(const struct msg_identity *m, struct buf *out)
     p.name = text(m->name);
     p.cert_pem = text(m->cert_pem);
     p.ca_pem = text(m->ca_pem);
+    return pack(&p.base, out);
+}
+
+static int encode_part(const struct msg_part *m, struct buf *out)
+{
+    Fedpet__V1__Part p = FEDPET__V1__PART__INIT;
+    p.run_id = text(m->run_id);
+    p.round = m->round;
+    p.update_id = digest(&m->update_id);
+    p.length = m->length;
+    p.offset = m->offset;
+    p.data = bytes(m->data);
+    return pack(&p.base, out);
+}
+
+static int encode_proceed(const struct msg_proceed *m, struct buf *out)
+{
+    Fedpet__V1__Proceed p = FEDPET__V1__PROCEED__INIT;
+    p.update_id = digest(&m->update_id);
+    p.offset = m->offset;
     return pack(&p.base, out);
 }
 
@@ -305,6 +330,10 @@ int msg_encode(const struct msg *m, struct buf *out)
         return encode_paused(&m->paused, out);
     case MSG_RUNS:
         return encode_runs(&m->runs, out);
+    case MSG_PART:
+        return encode_part(&m->part, out);
+    case MSG_PROCEED:
+        return encode_proceed(&m->proceed, out);
     case MSG_PING:
     case MSG_PONG:
     case MSG_TYPES:

@@ -38,7 +38,7 @@ static void reject(struct core *c, struct session *s, enum msg_reason reason)
 }
 
 /* For now. What has gone wrong may have gone wrong for all. */
-static void refuse(struct core *c, struct session *s, enum msg_reason reason)
+void core_refuse(struct core *c, struct session *s, enum msg_reason reason)
 {
     c->refusals[reason]++;
     dismiss(c, s, reason, core_reason_text(reason),
@@ -46,7 +46,7 @@ static void refuse(struct core *c, struct session *s, enum msg_reason reason)
 }
 
 /* Come back when it is your turn. */
-static void send_away(struct core *c, struct session *s, enum msg_reason reason, const char *text)
+void core_send_away(struct core *c, struct session *s, enum msg_reason reason, const char *text)
 {
     size_t n = c->who.members > c->round.spec->clients ? c->who.members : c->round.spec->clients;
     dismiss(c, s, reason, text, pace_return(&c->pace, n, c->round.places));
@@ -88,12 +88,13 @@ static void give_result(struct core *c, struct session *s)
 {
     roster_due(&c->who, s, DUE_FINISH);
     if (c->round.crowded)
-        send_away(c, s, REASON_NONE, "the run is complete");
+        core_send_away(c, s, REASON_NONE, "the run is complete");
 }
 
 static void finish(struct core *c)
 {
     c->finish_due = true;
+    core_sweep(c);
     for (size_t i = 0; i < c->who.sessions; i++)
         if (c->who.session[i]->state == SESSION_READY)
             give_result(c, c->who.session[i]);
@@ -150,11 +151,12 @@ static void dismiss_stragglers(struct core *c)
     }
 }
 
-static void close_round(struct core *c)
+void core_close_round(struct core *c)
 {
     withdraw_tasks(c);
     dismiss_stragglers(c);
     round_close(&c->round, c->now);
+    core_sweep(c);
     if (!c->round.resumed)
         pace_round(&c->pace, (double)(c->now - c->round.started) / 1000);
     c->aggregate_due = true;
@@ -166,7 +168,7 @@ static void deadline(struct core *c)
     if (r->state != ROUND_OPEN || c->draining || c->now < r->deadline || r->waiting > 0 || r->async)
         return;
     if (r->delivered >= round_quorum(r)) {
-        close_round(c);
+        core_close_round(c);
         return;
     }
     withdraw_tasks(c);
@@ -209,56 +211,6 @@ static void on_ready(struct core *c, struct session *s, const struct msg *m)
     }
 }
 
-static void acknowledge(struct core *c, struct session *s, const struct msg_update *u,
-                        enum msg_reason reason)
-{
-    s->receipt = (struct msg_receipt){
-        .round = u->round,
-        .update_id = u->update_id,
-        .accepted = reason == REASON_NONE,
-        .reason = reason,
-        .text = core_reason_text(reason),
-    };
-    roster_due(&c->who, s, DUE_RECEIPT);
-    const struct slot *slot = s->member->slot;
-    bool awaited = slot != NULL && slot->pending == NULL && !slot->delivered && !slot->failed;
-    if (reason == REASON_NONE && c->round.crowded && !awaited)
-        send_away(c, s, REASON_NONE, "thank you, others are to have their turn");
-}
-
-void core_settle_update(struct core *c, struct member *m, uint64_t conn, const struct msg_update *u)
-{
-    struct session *s = roster_find(&c->who, conn);
-    enum msg_reason reason = round_update(&c->round, m, u, conn);
-    const struct slot *slot = m->slot;
-    if (reason == REASON_INTERNAL) { /* unsettled: it comes again */
-        if (s != NULL)
-            refuse(c, s, reason);
-        return;
-    }
-    if (reason != REASON_NONE)
-        c->refusals[reason]++;
-    if (s != NULL && slot != NULL && (slot->delivered || slot->pending != NULL))
-        s->due &= ~(unsigned)DUE_TASK; /* a kept update may come before the task is sent again */
-    if (s != NULL && (reason != REASON_NONE || slot == NULL || slot->pending == NULL))
-        acknowledge(c, s, u, reason);
-    if (c->round.async && m->doing == u->round + 1)
-        core_async_idle(c, m);
-    if (round_complete(&c->round))
-        close_round(c);
-}
-
-static void on_update(struct core *c, struct session *s, const struct msg *m)
-{
-    const struct msg_update *u = &m->update;
-    if (!core_async_waits(c, u))
-        core_settle_update(c, s->member, s->conn, u);
-    else if (!core_async_hold(c, s, u))
-        refuse(c, s, REASON_INTERNAL);
-    if (c->round.async)
-        core_async_assign(c);
-}
-
 static void on_paused(struct core *c, struct session *s, const struct msg *m)
 {
     (void)c;
@@ -299,13 +251,15 @@ static const message_fn allowed[SESSION_STATES][MSG_TYPES] = {
                           [MSG_GOODBYE] = on_goodbye,
                           [MSG_PING] = on_ping,
                           [MSG_PONG] = on_nothing},
-    [SESSION_READY] = {[MSG_UPDATE] = on_update,
+    [SESSION_READY] = {[MSG_UPDATE] = core_on_update,
+                       [MSG_PART] = core_on_part,
                        [MSG_PAUSED] = on_paused,
                        [MSG_GOODBYE] = on_goodbye,
                        [MSG_PING] = on_ping,
                        [MSG_PONG] = on_nothing},
     [SESSION_LEAVING] = {[MSG_READY] = on_nothing,
                          [MSG_UPDATE] = on_nothing,
+                         [MSG_PART] = on_nothing,
                          [MSG_PAUSED] = on_nothing,
                          [MSG_GOODBYE] = on_nothing,
                          [MSG_PING] = on_nothing,
@@ -328,6 +282,9 @@ int core_open(struct core **out, const struct core_config *config, core_time now
                      "max_clients is %" PRIu32 ", fewer than the %" PRIu32
                      " clients that a round selects",
                      config->room, c->round.places);
+    intake_init(&c->intake,
+                coder_room(config->schema->packed) +
+                    (config->spec->federation.scaffold ? 4 * config->schema->packed : 0));
     for (size_t i = 0; rc == 0 && i < config->n_clients; i++) {
         struct member *m = roster_member(&c->who, config->client[i]);
         if (m == NULL)
@@ -381,7 +338,7 @@ enum msg_reason core_refeed(struct core *c, const struct core_update *u, core_ti
     if (round_next_update(&c->round) != NULL)
         round_stored(&c->round, m->slot, true);
     if (round_complete(&c->round))
-        close_round(c);
+        core_close_round(c);
     return REASON_NONE;
 }
 
@@ -391,6 +348,7 @@ void core_close(struct core *c)
         return;
     core_async_close(c);
     round_release(&c->round);
+    intake_release(&c->intake);
     roster_release(&c->who);
     free(c);
 }
@@ -404,7 +362,7 @@ void core_connected(struct core *c, uint64_t conn, const char *client, core_time
         return;
     s->expires = now + HELLO_MS;
     if (m == NULL) {
-        refuse(c, s, REASON_INTERNAL);
+        core_refuse(c, s, REASON_INTERNAL);
         return;
     }
     if (m->session != NULL) /* the network may have lost the old connection without telling us */
@@ -417,7 +375,7 @@ void core_connected(struct core *c, uint64_t conn, const char *client, core_time
         see_off(c, s);
     } else if (c->round.crowded && c->who.sessions > c->config.room && !awaited) {
         c->refusals[REASON_FULL]++;
-        send_away(c, s, REASON_FULL, core_reason_text(REASON_FULL));
+        core_send_away(c, s, REASON_FULL, core_reason_text(REASON_FULL));
     }
 }
 
@@ -438,7 +396,7 @@ void core_message(struct core *c, uint64_t conn, const struct msg *m, core_time 
     if (handle != NULL)
         handle(c, s, m);
     else
-        refuse(c, s, REASON_UNEXPECTED);
+        core_refuse(c, s, REASON_UNEXPECTED);
 }
 
 void core_disconnected(struct core *c, uint64_t conn, core_time now)
@@ -475,13 +433,13 @@ void core_stored(struct core *c, const char *client, bool stored, core_time now)
     if (s != NULL && s->state != SESSION_READY)
         s = NULL;
     if (s != NULL && stored)
-        acknowledge(c, s, &p->update, REASON_NONE);
+        core_acknowledge(c, s, &p->update, REASON_NONE);
     else if (s != NULL)
-        refuse(c, s, REASON_INTERNAL);
+        core_refuse(c, s, REASON_INTERNAL);
     round_stored(&c->round, m->slot, stored);
     end_if_asked(c);
     if (round_complete(&c->round))
-        close_round(c);
+        core_close_round(c);
     else
         deadline(c);
     if (c->round.async && !stored)
@@ -546,7 +504,8 @@ void core_tick(struct core *c, core_time now)
     c->now = now;
     for (size_t i = 0; i < c->who.sessions; i++)
         if (c->who.session[i]->expires <= now)
-            refuse(c, c->who.session[i], REASON_LATE);
+            core_refuse(c, c->who.session[i], REASON_LATE);
+    intake_expire(&c->intake, now);
     deadline(c);
     if (c->round.async)
         core_async_tick(c);

@@ -51,8 +51,9 @@
  *
  * Memory is bounded by the members, the connections, per_round and the parameters; copies of
  * updates that wait to be stored, by CORE_MAX_WAITING bytes or one update. Aggregators that need
- * all updates of a round at once keep them in a file (server/spool.h). Outputs are derived from the
- * state when they are asked for; the shell drains core_next() after each event. */
+ * all updates of a round at once keep them in a file (server/spool.h), and so do updates that come
+ * in parts (server/intake.h). Outputs are derived from the state when they are asked for; the shell
+ * drains core_next() after each event. */
 #ifndef SERVER_CORE_H
 #define SERVER_CORE_H
 

@@ -107,16 +107,23 @@ bool core_async_waits(const struct core *c, const struct msg_update *u)
            (r->state != ROUND_OPEN || round_full(r));
 }
 
-bool core_async_hold(struct core *c, const struct session *s, const struct msg_update *u)
+bool core_async_holds(struct core *c, const struct session *s, const struct msg_update *u)
 {
-    struct pending **at = &c->held;
-    for (; *at != NULL; at = &(*at)->next) {
-        if (strcmp((*at)->out.client, s->member->name) == 0 &&
-            hash_same(&(*at)->update.update_id, &u->update_id)) {
-            (*at)->conn = s->conn;
+    for (struct pending *p = c->held; p != NULL; p = p->next) {
+        if (strcmp(p->out.client, s->member->name) == 0 &&
+            hash_same(&p->update.update_id, &u->update_id)) {
+            p->conn = s->conn;
             return true;
         }
     }
+    return false;
+}
+
+bool core_async_hold(struct core *c, const struct session *s, const struct msg_update *u)
+{
+    struct pending **at = &c->held;
+    while (*at != NULL)
+        at = &(*at)->next;
     size_t size = pending_size(u);
     if (c->held != NULL && size > CORE_MAX_WAITING - c->held_bytes)
         return false;
@@ -135,7 +142,7 @@ void core_async_take_held(struct core *c)
         struct pending *p = c->held;
         c->held = p->next;
         c->held_bytes -= pending_size(&p->update);
-        core_settle_update(c, roster_known(&c->who, p->out.client), p->conn, &p->update);
+        (void)core_settle_update(c, roster_known(&c->who, p->out.client), p->conn, &p->update);
         free(p);
     }
 }
@@ -152,6 +159,7 @@ void core_async_opened(struct core *c)
             core_withdraw(c, m->session, m->doing - 1);
         set_doing(c, m, 0);
     }
+    core_sweep(c);
     core_async_assign(c);
 }
 

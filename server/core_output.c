@@ -54,6 +54,9 @@ static void say(const struct core *c, const struct session *s, enum due due, str
     case DUE_RECEIPT:
         out->msg = (struct msg){.type = MSG_RECEIPT, .receipt = s->receipt};
         break;
+    case DUE_PROCEED:
+        out->msg = (struct msg){.type = MSG_PROCEED, .proceed = s->proceed};
+        break;
     case DUE_TASK:
         out->msg = task(c, s);
         break;

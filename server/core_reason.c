@@ -27,6 +27,7 @@ const char *core_reason_text(enum msg_reason reason)
         [REASON_UNEXPECTED] = "this message cannot come now",
         [REASON_LATE] = "too late: the round was closed, or the client took too long",
         [REASON_INTERNAL] = "the server is out of resources",
+        [REASON_PART] = "this part of the update does not follow those that are here",
         [REASON_NORM] = "the update changes the parameters by more than federation.max_update_norm",
         [REASON_FULL] = "the server has enough clients just now",
     };

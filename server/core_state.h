@@ -1,9 +1,10 @@
-/* The inside of the core, shared by core.c (events), core_output.c and core_status.c. Nobody else
- * includes it. */
+/* The inside of the core, shared by core.c (events), core_update.c (updates, whole or in parts),
+ * core_async.c, core_output.c and core_status.c. Nobody else includes it. */
 #ifndef SERVER_CORE_STATE_H
 #define SERVER_CORE_STATE_H
 
 #include "server/core.h"
+#include "server/intake.h"
 #include "server/pace.h"
 #include "server/round.h"
 
@@ -12,6 +13,7 @@ struct core {
     struct round round;
     struct roster who;
     struct pace pace;
+    struct intake intake;
     core_time now; /* of the last event */
     bool draining, paused, ending, begin_due, begin_out, aggregate_due, aggregate_out, commit_due,
         commit_out, finish_due;
@@ -30,9 +32,24 @@ const char *core_reason_text(enum msg_reason reason);
 /* core.c */
 /* Tells a client that its task of that round is no longer wanted. */
 void core_withdraw(struct core *c, struct session *s, uint32_t round);
-/* Takes an update of m to the gate, and answers on conn if that is still there. */
-void core_settle_update(struct core *c, struct member *m, uint64_t conn,
+/* Goodbye for now. What has gone wrong may have gone wrong for all. */
+void core_refuse(struct core *c, struct session *s, enum msg_reason reason);
+/* Come back when it is your turn. */
+void core_send_away(struct core *c, struct session *s, enum msg_reason reason, const char *text);
+void core_close_round(struct core *c);
+
+/* core_update.c */
+void core_on_update(struct core *c, struct session *s, const struct msg *m);
+/* An update that the run does not want is answered before its bytes have come. */
+void core_on_part(struct core *c, struct session *s, const struct msg *m);
+void core_acknowledge(struct core *c, struct session *s, const struct msg_update *u,
+                      enum msg_reason reason);
+/* Takes an update of m to the gate, and answers on conn if that is still there. False: there is no
+ * room for it just now, and it has to come again. */
+bool core_settle_update(struct core *c, struct member *m, uint64_t conn,
                         const struct msg_update *u);
+/* Forgets uploads under way that nobody waits for any more. */
+void core_sweep(struct core *c);
 
 /* core_async.c, for federation.mode async alone. */
 /* Gives tasks to clients that have none, as many as there are places for. */
@@ -45,6 +62,8 @@ void core_async_opened(struct core *c);
 void core_async_withdraw(struct core *c);
 /* Whether an update comes between two rounds; then it is held: false without room. */
 bool core_async_waits(const struct core *c, const struct msg_update *u);
+/* Whether it is held already; then s is told what becomes of it. */
+bool core_async_holds(struct core *c, const struct session *s, const struct msg_update *u);
 bool core_async_hold(struct core *c, const struct session *s, const struct msg_update *u);
 void core_async_take_held(struct core *c);
 void core_async_close(struct core *c);

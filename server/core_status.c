@@ -161,5 +161,6 @@ core_time core_deadline(const struct core *c)
     for (size_t i = 0; i < c->who.sessions; i++)
         if (c->who.session[i]->expires < t)
             t = c->who.session[i]->expires;
-    return t;
+    core_time idle = intake_deadline(&c->intake);
+    return idle < t ? idle : t;
 }

@@ -41,10 +41,11 @@ enum due {
     DUE_PONG = 1,
     DUE_WELCOME = 2,
     DUE_RECEIPT = 4,
-    DUE_TASK = 8,
-    DUE_FINISH = 16,
-    DUE_GOODBYE = 32,
-    DUE_CLOSE = 64
+    DUE_PROCEED = 8,
+    DUE_TASK = 16,
+    DUE_FINISH = 32,
+    DUE_GOODBYE = 64,
+    DUE_CLOSE = 128
 };
 
 struct session {
@@ -60,6 +61,7 @@ struct session {
     bool listed;                /* in the list of sessions with something due */
     struct session *next;       /* in that list */
     struct msg_receipt receipt; /* DUE_RECEIPT; text is static */
+    struct msg_proceed proceed; /* DUE_PROCEED */
     struct msg_goodbye goodbye; /* DUE_GOODBYE; text is static */
 };
 

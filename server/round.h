@@ -100,6 +100,11 @@ void round_open(struct round *r, core_time now);
 
 /* As many updates as the round takes are there or being stored: any other is late. */
 bool round_full(const struct round *r);
+/* Whether an update with this run, round and id is worth its bytes: it is this client's turn, and
+ * no repeat; and the round is open, or with MODE_ASYNC maybe the next one. */
+bool round_wants(const struct round *r, const struct member *m, const struct msg_update *u);
+/* One that is wanted, but cannot be what it says. */
+void round_refuse(struct round *r, const struct member *m);
 /* The gate. REASON_NONE: the update is in the sum already (a repeat), or now waits to be stored, in
  * m->slot->pending; `conn` is to be told. REASON_INTERNAL: there is no room for it just now. */
 enum msg_reason round_update(struct round *r, struct member *m, const struct msg_update *u,

@@ -57,9 +57,14 @@ static enum msg_reason check_turn_async(const struct round *r, const struct memb
         return REASON_ROUND;
     if (m->slot != NULL || u->round < m->counted)
         return REASON_DUPLICATE;
-    if (r->number - u->round > r->spec->max_staleness || r->state != ROUND_OPEN || round_full(r))
+    if (r->number - u->round > r->spec->max_staleness)
         return REASON_LATE;
     return u->round < asked ? REASON_NONE : REASON_NOT_SELECTED;
+}
+
+bool round_wants(const struct round *r, const struct member *m, const struct msg_update *u)
+{
+    return (r->async ? check_turn_async(r, m, u) : check_turn(r, m, u)) == REASON_NONE;
 }
 
 static uint64_t weight_of(const struct round *r, const struct msg_update *u)
@@ -203,6 +208,8 @@ enum msg_reason round_update(struct round *r, struct member *m, const struct msg
         return REASON_NONE;
     }
     enum msg_reason reason = r->async ? check_turn_async(r, m, u) : check_turn(r, m, u);
+    if (r->async && reason == REASON_NONE && (r->state != ROUND_OPEN || round_full(r)))
+        reason = REASON_LATE;
     if (reason == REASON_NONE) {
         reason = check_content(r, m, u);
         if (r->async && reason == REASON_NONE)
@@ -218,6 +225,13 @@ enum msg_reason round_update(struct round *r, struct member *m, const struct msg
     if (reason != REASON_NONE)
         r->refused++;
     return reason;
+}
+
+void round_refuse(struct round *r, const struct member *m)
+{
+    if (m->slot != NULL)
+        m->slot->failed = true;
+    r->refused++;
 }
 
 const struct core_update *round_next_update(struct round *r)

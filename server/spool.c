@@ -1,10 +1,9 @@
 #include "server/spool.h"
+#include "base/file.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,7 +14,6 @@ enum {
 };
 
 struct spool {
-    char folder[PATH_MAX]; /* for messages */
     int fd;
     size_t rows, n;
     size_t width; /* of a block */
@@ -31,29 +29,22 @@ static size_t block_width(size_t rows, size_t n)
     return width < n ? width : n;
 }
 
-static int fail(const struct spool *s, const char *doing, int error, struct err *e)
+static int fail(const char *doing, int error, struct err *e)
 {
     return err_set(e, ERR_IO,
-                   "%s: cannot %s the file of a round's updates: %s; TMPDIR names the "
-                   "folder",
-                   s->folder, doing, strerror(error));
+                   "cannot %s the file of a round's updates: %s; TMPDIR names its folder", doing,
+                   strerror(error));
 }
 
 static int create(struct spool *s, struct err *e)
 {
-    const char *folder = getenv("TMPDIR");
-    char path[PATH_MAX + 16];
-    snprintf(s->folder, sizeof s->folder, "%s",
-             folder != NULL && *folder != '\0' ? folder : "/var/tmp");
-    snprintf(path, sizeof path, "%s/fedpet.XXXXXX", s->folder);
-    s->fd = mkstemp(path);
-    if (s->fd < 0 || fcntl(s->fd, F_SETFD, FD_CLOEXEC) != 0)
-        return fail(s, "create", errno, e);
-    unlink(path);
+    int rc = file_nameless(&s->fd, e);
+    if (rc != 0)
+        return err_wrap(e, "the file of a round's updates");
     if (s->rows > (size_t)INT64_MAX / sizeof(float) / s->n)
-        return fail(s, "make room in", EFBIG, e);
+        return fail("make room in", EFBIG, e);
     int error = posix_fallocate(s->fd, 0, (off_t)(s->rows * s->n * sizeof(float)));
-    return error != 0 ? fail(s, "make room in", error, e) : 0;
+    return error != 0 ? fail("make room in", error, e) : 0;
 }
 
 int spool_open(struct spool **out, size_t rows, size_t n, struct err *e)
@@ -109,7 +100,7 @@ int spool_put(struct spool *s, size_t row, const float *x, struct err *e)
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return fail(s, "write", n < 0 ? errno : ENOSPC, e);
+            return fail("write", n < 0 ? errno : ENOSPC, e);
         bytes += n;
         at += n;
         len -= (size_t)n;
@@ -133,7 +124,7 @@ static int read_values(const struct spool *s, float *out, size_t n, off_t at, st
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
-            return fail(s, "read", got < 0 ? errno : EIO, e);
+            return fail("read", got < 0 ? errno : EIO, e);
         bytes += got;
         at += got;
         len -= (size_t)got;

@@ -89,7 +89,7 @@ int wire_open(struct wire **out, enum wire_depth depth, struct trust *trust, con
     struct wire *w = calloc(1, sizeof *w);
     if (!w)
         return err_set(e, ERR_NOMEM, "no memory for the connection of %s", name);
-    size_t limit = FRAME_HEADER + msg_limit(MSG_UPDATE, packed);
+    size_t limit = FRAME_HEADER + msg_limit(MSG_TASK, packed);
     w->depth = depth;
     w->packed = packed;
     buf_init(&w->frame, limit);

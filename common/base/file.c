@@ -211,6 +211,23 @@ int file_mkdirs(const char *path, mode_t mode, struct err *e)
     return make_folder(part, mode, e);
 }
 
+int file_nameless(int *fd, struct err *e)
+{
+    const char *folder = getenv("TMPDIR");
+    char path[PATH_MAX];
+    folder = folder && *folder ? folder : "/var/tmp";
+    int rc = file_join(path, sizeof path, folder, "fedpet.XXXXXX", e);
+    if (rc)
+        return rc;
+    int made = mkstemp(path);
+    if (made < 0)
+        return err_sys(e, ERR_IO, errno, "%s: TMPDIR names the folder", folder);
+    unlink(path);
+    fcntl(made, F_SETFD, FD_CLOEXEC);
+    *fd = made;
+    return 0;
+}
+
 bool file_exists(const char *path)
 {
     return access(path, F_OK) == 0;

@@ -27,6 +27,9 @@ int file_rename(const char *from, const char *to, struct err *e) MUST_CHECK;
 /* mkdir -p, each new folder with `mode`. */
 int file_mkdirs(const char *path, mode_t mode, struct err *e) MUST_CHECK;
 bool file_exists(const char *path);
+/* A file without a name in $TMPDIR, or else /var/tmp, which takes the place of memory and goes with
+ * its process; *fd is the caller's to close. ERR_IO. */
+int file_nameless(int *fd, struct err *e) MUST_CHECK;
 
 /* "dir/name" into a static-size buffer of `size`; ERR_IO when too long. */
 int file_join(char *out, size_t size, const char *dir, const char *name, struct err *e) MUST_CHECK;

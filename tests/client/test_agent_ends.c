@@ -228,8 +228,8 @@ Test(agent_ends, messages_out_of_turn)
     static const bool preparing[MSG_TYPES] = {
         [MSG_GOODBYE] = true, [MSG_PING] = true, [MSG_PONG] = true};
     static const bool ready[MSG_TYPES] = {
-        [MSG_TASK] = true,    [MSG_RECEIPT] = true, [MSG_FINISH] = true,
-        [MSG_GOODBYE] = true, [MSG_PING] = true,    [MSG_PONG] = true};
+        [MSG_TASK] = true, [MSG_RECEIPT] = true, [MSG_FINISH] = true, [MSG_GOODBYE] = true,
+        [MSG_PING] = true, [MSG_PONG] = true,    [MSG_PROCEED] = true};
     static const bool *const admitted[] = {greeting, preparing, ready};
     for (int state = 0; state < 3; state++) {
         for (int type = 0; type <= 255; type++) {

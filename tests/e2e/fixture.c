@@ -6,16 +6,21 @@
  *   fixture identity CA_CERT CA_KEY DIR NAME AGE
  *                                       a client's identity for a year, made AGE days ago
  *   fixture port                        a TCP port of 127.0.0.1 that is free now
- *   fixture hold PORT                   listens there until it is ended */
+ *   fixture hold PORT                   listens there until it is ended
+ *   fixture cut FROM TO BYTES           passes connections to port FROM on to port TO, cuts each
+ * after so many bytes to TO, and says how many there were */
 #include "base/file.h"
 #include "net/identity.h"
 #include "random_model.h"
 #include <arpa/inet.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -107,7 +112,7 @@ static int make_identity(int argc, char **argv, struct err *e)
 }
 
 /* A socket that listens on 127.0.0.1; port 0: any. */
-static int listen_on(uint16_t *port, struct err *e)
+static int listen_on(uint16_t *port, int *out, struct err *e)
 {
     struct sockaddr_in a = {
         .sin_family = AF_INET, .sin_port = htons(*port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -117,6 +122,7 @@ static int listen_on(uint16_t *port, struct err *e)
         getsockname(fd, (struct sockaddr *)&a, &len))
         return err_set(e, ERR_NET, "cannot listen on port %u", *port);
     *port = ntohs(a.sin_port);
+    *out = fd;
     return 0;
 }
 
@@ -124,7 +130,7 @@ static int find_port(int argc, char **argv, struct err *e)
 {
     (void)argc, (void)argv;
     uint16_t port = 0;
-    int rc = listen_on(&port, e);
+    int fd = -1, rc = listen_on(&port, &fd, e);
     if (!rc)
         printf("%u\n", port);
     return rc;
@@ -134,7 +140,7 @@ static int hold_port(int argc, char **argv, struct err *e)
 {
     (void)argc;
     uint16_t port = (uint16_t)strtoul(argv[2], NULL, 10);
-    int rc = listen_on(&port, e);
+    int fd = -1, rc = listen_on(&port, &fd, e);
     if (rc)
         return rc;
     puts("listening");
@@ -143,17 +149,73 @@ static int hold_port(int argc, char **argv, struct err *e)
         pause();
 }
 
+static int connect_to(uint16_t port)
+{
+    struct sockaddr_in a = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/* Moves what is there, at most *left bytes of it; false: the end, or none may follow. */
+static bool move(int from, int to, size_t *left)
+{
+    char bytes[4096];
+    ssize_t n = recv(from, bytes, *left < sizeof bytes ? *left : sizeof bytes, 0);
+    for (ssize_t done = 0, m; done < n; done += m)
+        if ((m = send(to, bytes + done, (size_t)(n - done), MSG_NOSIGNAL)) <= 0)
+            return false;
+    *left -= n > 0 ? (size_t)n : 0;
+    return n > 0 && *left > 0;
+}
+
+/* One connection, in a process of its own. */
+static void pass(int near, uint16_t to, size_t allowed)
+{
+    int far = connect_to(to);
+    size_t up = allowed, down = SIZE_MAX;
+    struct pollfd p[2] = {{.fd = near, .events = POLLIN}, {.fd = far, .events = POLLIN}};
+    while (far >= 0 && poll(p, 2, -1) > 0)
+        if ((p[0].revents && !move(near, far, &up)) || (p[1].revents && !move(far, near, &down)))
+            break;
+    printf("up %zu%s\n", allowed - up, up ? "" : " cut");
+    fflush(stdout);
+}
+
+static int cut_connections(int argc, char **argv, struct err *e)
+{
+    (void)argc;
+    uint16_t port = (uint16_t)strtoul(argv[2], NULL, 10);
+    uint16_t to = (uint16_t)strtoul(argv[3], NULL, 10);
+    int fd = -1, rc = listen_on(&port, &fd, e);
+    if (rc)
+        return rc;
+    signal(SIGCHLD, SIG_IGN);
+    puts("listening");
+    fflush(stdout);
+    for (;;) {
+        int near = accept(fd, NULL, NULL);
+        if (near >= 0 && fork() == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            pass(near, to, strtoul(argv[4], NULL, 10));
+            _exit(0);
+        }
+        close(near);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
         int argc;
         int (*run)(int argc, char **argv, struct err *e);
-    } command[] = {{"model", 3, make_model},
-                   {"data", 4, make_data},
-                   {"identity", 7, make_identity},
-                   {"port", 2, find_port},
-                   {"hold", 3, hold_port}};
+    } command[] = {{"model", 3, make_model}, {"data", 4, make_data}, {"identity", 7, make_identity},
+                   {"port", 2, find_port},   {"hold", 3, hold_port}, {"cut", 5, cut_connections}};
     for (size_t i = 0; i < sizeof command / sizeof *command; i++)
         if (argc >= command[i].argc && strcmp(argv[1], command[i].name) == 0) {
             struct err e = {0};

@@ -77,13 +77,13 @@ configure() {
 # Where the server is.
 address=127.0.0.1
 
-# A federation of three clients, with further settings in $local_more and $federation_more, over a tiny model and made-up sentences, in $tmp: not yet started.
+# A federation of three clients, with a method in $peft, further settings in $local_more and $federation_more, over a tiny model and made-up sentences, in $tmp: not yet started.
 federation() {
     "$fixture" model "$tmp/model"
     port=$("$fixture" port)
     enroll_port=$("$fixture" port)
     "$server" init "$tmp/server" --host "$address" >"$tmp/init.log" 2>&1 || fail "init"
-    configure "$tmp/server" 'listen|enroll|federation|local' <<EOF
+    configure "$tmp/server" "listen|enroll|federation|local${peft:+|peft}" <<EOF
 listen: $address:$port
 enroll: $address:$enroll_port
 allow_root: true
@@ -91,6 +91,7 @@ model: $tmp/model
 task: {name: text, labels: [neg, pos]}
 federation: {clients: 3, per_round: 3, rounds: ${rounds:-3}, deadline_s: 60, seed: 7${federation_more:+, $federation_more}}
 local: {steps: ${steps:-20}, batch_size: 8, lr: 0.005, max_length: 16, model_dropout: 0${local_more:+, $local_more}}
+${peft:+peft: $peft}
 EOF
     for k in 0 1 2; do
         "$fixture" data "$tmp/client-$k.jsonl" 40 $((k * 40))
@@ -146,12 +147,17 @@ has_committed() {
     n=$(committed_rounds) && [ "${n:-0}" -ge "$1" ]
 }
 
-# run_undisturbed N: ends everything, and runs the same settings from the start in another server, until N rounds.
-run_undisturbed() {
+# Ends all programs, and forgets what they had.
+end_everything() {
     for pid in $started; do
         kill -TERM "$pid" 2>/dev/null || true
     done
     rm -rf "$tmp/server" "$tmp"/identity-* "$tmp"/state-* "$tmp"/*.log
+}
+
+# run_undisturbed N: ends everything, and runs the same settings from the start in another server, until N rounds.
+run_undisturbed() {
+    end_everything
     federation
     start_server
     for k in 0 1 2; do

@@ -54,6 +54,28 @@ static void say_update(struct world *w, int k, struct input *in)
     world_say(w, k, &m);
 }
 
+/* A right update in parts: any piece of it, the question where to go on, or its end. */
+static void say_part(struct world *w, int k, struct input *in)
+{
+    unsigned char packed[4 * WORLD_VALUES];
+    struct msg u = world_update(w, k, core_round(w->core), packed);
+    size_t length = u.update.params.len, at = take(in) % (length + 1), n = take(in) % (length + 1);
+    n = n < length - at ? n : length - at;
+    uint8_t how = take(in);
+    u.update.round += how >> 4 & 1;
+    u.update.update_id = msg_update_id(&u.update, w->client[k].name);
+    struct msg m = {.type = MSG_PART,
+                    .part = {u.update.run_id,
+                             u.update.round,
+                             u.update.update_id,
+                             length + (how >> 5 & 1),
+                             at,
+                             {packed + at, n}}};
+    u.update.uploaded = true;
+    u.update.params.data = u.update.control.data = NULL;
+    world_say(w, k, how % 4 == 3 ? &u : &m);
+}
+
 static void event(struct world *w, struct input *in)
 {
     uint8_t what = take(in);
@@ -73,9 +95,11 @@ static void event(struct world *w, struct input *in)
         world_ready(w, k);
         break;
     case 4:
-    case 5:
         if (here && asked)
             world_deliver(w, k, w->client[k].task_round);
+        break;
+    case 5:
+        say_part(w, k, in);
         break;
     case 6:
         say_update(w, k, in);

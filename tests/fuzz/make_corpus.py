@@ -47,14 +47,14 @@ RUN = "00112233445566ff"
 HASH = bytes(range(32))
 PARAMS = struct.pack("<4f", 1, -2, 0.5, 0)
 WELCOME = message(
-    (1, 2), (2, RUN),
+    (1, 3), (2, RUN),
     (3, message((1, "mrpc"), (5, "no"), (5, "yes"), (6, 2), (7, "f1"))),
     (4, message((1, "lora"), (2, 8), (3, 16.0), (4, 0.1), (6, 5))),
     (5, message((1, 1), (3, 32), (4, 1), (5, 128), (8, 1e-3), (10, 0.9), (11, 0.999), (12, 1e-8), (14, 1.0), (15, -1.0))),
     (6, message((1, 100), (2, 10), (4, 20), (5, 600), (6, 1), (7, 1.0), (9, 1), (10, 42))),
     (7, HASH), (8, HASH), (9, 3), (10, 1))
 MESSAGES = {
-    1: message((1, 2), (2, "fedpet-client 0.1.0")),
+    1: message((1, 3), (2, "fedpet-client 0.1.0")),
     2: WELCOME,
     3: message((1, HASH), (2, HASH), (3, 408), (4, 0x10000001f)),
     4: message((1, RUN), (2, 3), (3, 60000), (4, PARAMS)),
@@ -69,6 +69,9 @@ MESSAGES = {
     12: message((1, "client-1"), (2, "-----BEGIN CERTIFICATE-----\n"), (3, "-----BEGIN CERTIFICATE-----\n")),
     13: message((1, "-----BEGIN CERTIFICATE REQUEST-----\n")),
     14: message((1, 2)),
+    15: message((1, "first"), (1, "second")),
+    16: message((1, RUN), (2, 3), (3, HASH), (4, 1000000), (5, 524288), (6, PARAMS)),
+    17: message((1, HASH), (2, 524288)),
 }
 
 
@@ -81,6 +84,7 @@ def frames():
 def messages():
     for number, body in MESSAGES.items():
         write("msg", f"type{number:02}", bytes([number]) + body)
+    write("msg", "type05_uploaded", b"\x05" + message((1, RUN), (2, 3), (3, HASH), (4, HASH), (5, 408), (13, 1000000), (14, 400)))
 
 
 def codings():
@@ -239,8 +243,8 @@ def datasets():
 
 def sessions():
     """Events of fuzz_session.c: CONNECT and so on, plus the client."""
-    connect, leave, hello, ready, deliver, spoil, say, wait, commit, store, begin, observe, drain, join = \
-        0, 16, 32, 48, 64, 96, 112, 128, 144, 160, 176, 192, 224, 240
+    connect, leave, hello, ready, deliver, part, spoil, say, wait, commit, store, begin, observe, drain, join = \
+        0, 16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 240
     everybody = bytes(join + k for k in range(6))
     rounds = bytes(deliver + k for k in range(6)) * 5
     write("session", "whole", b"\0\0\0" + everybody + rounds)
@@ -252,6 +256,11 @@ def sessions():
     write("session", "held", b"\0\7\0" + everybody + step * 5)
     spoilt = b"".join(bytes([spoil + k, 7 * k, 0x80, head]) for k, head in enumerate((0x05, 0x0c, 0x14, 0x84, 0x45, 0x04)))
     write("session", "spoilt", b"\1\0\0" + everybody + spoilt + rounds)
+    parts = b"".join(bytes([part + k, at, n, how]) for k in range(6) for at, n, how in ((0, 0, 0), (0, 8, 0), (8, 12, 0), (0, 0, 3)))
+    write("session", "parts", b"\0\0\0" + everybody + parts * 5)
+    cut = b"".join(bytes([part + k, 0, 0, 0, part + k, 0, 8, 0, leave + k, join + k, part + k, 0, 8, 0, join + k, part + k, 0, 0, 0, part + k, 8, 12, 0,
+                          part + k, 0, 0, 3, part + k, 0, 0, 32]) for k in range(6))
+    write("session", "parts_cut", b"\0\0\0" + everybody + cut * 5)
     by_hand = bytes([connect, hello, ready, observe, connect + 1, hello + 1, ready + 1, connect + 1])
     talk = b"".join(bytes([say + 2, t, len(m)]) + m for t, m in sorted(MESSAGES.items()) if len(m) < 256)
     write("session", "talk", b"\1\0\0" + by_hand + bytes([connect + 2]) + talk + everybody + rounds + bytes([drain]))

@@ -222,6 +222,10 @@ static inline struct msg random_update(struct maker *m)
     for (size_t i = 0; i < u.update.n_metrics; i++)
         u.update.metric[i] =
             (struct msg_metric){random_text(m, 1, 64), rng_normal(&m->rng), random_u64(m)};
+    if (below(m, 4) == 0) {
+        u.update.uploaded = true;
+        u.update.params.data = u.update.control.data = NULL;
+    }
     return u;
 }
 
@@ -263,6 +267,14 @@ static inline struct msg random_other(struct maker *m, enum msg_type type)
                        arena_printf(&m->mem, "-----\n%s\n", random_text(m, 1, 2000))}};
     case MSG_RENEW:
         return (struct msg){.renew = {below(m, 2) ? random_text(m, 1, MSG_MAX_PEM) : NULL}};
+    case MSG_PART: {
+        struct msg_bytes data = random_control(m); /* or none */
+        size_t at = below(m, 1000);
+        return (struct msg){.part = {random_run(m), below(m, 1000001), random_hash(m),
+                                     at + data.len + 1 + below(m, 1000), at, data}};
+    }
+    case MSG_PROCEED:
+        return (struct msg){.proceed = {random_hash(m), rng_u32(&m->rng)}};
     case MSG_PAUSED:
         return (struct msg){.paused = {(enum msg_pause)below(m, PAUSES)}};
     case MSG_RUNS:
@@ -293,7 +305,9 @@ static inline bool same_text(const char *a, const char *b)
 }
 static inline bool same_bytes(struct msg_bytes a, struct msg_bytes b)
 {
-    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+    if (a.len != b.len || !a.data != !b.data)
+        return a.len == 0 && b.len == 0;
+    return a.len == 0 || !a.data || memcmp(a.data, b.data, a.len) == 0;
 }
 
 static inline bool same_peft(const struct peft_spec *p, const struct peft_spec *q)
@@ -375,6 +389,18 @@ static inline bool same_welcome(const struct msg_welcome *a, const struct msg_we
            a->index == b->index && a->next_round == b->next_round;
 }
 
+static inline bool same_part(const struct msg_part *a, const struct msg_part *b)
+{
+    return same_text(a->run_id, b->run_id) && a->round == b->round &&
+           hash_same(&a->update_id, &b->update_id) && a->length == b->length &&
+           a->offset == b->offset && same_bytes(a->data, b->data);
+}
+
+static inline bool same_proceed(const struct msg_proceed *a, const struct msg_proceed *b)
+{
+    return hash_same(&a->update_id, &b->update_id) && a->offset == b->offset;
+}
+
 static inline bool same(const struct msg *a, const struct msg *b)
 {
     if (a->type != b->type)
@@ -419,6 +445,10 @@ static inline bool same(const struct msg *a, const struct msg *b)
                same_text(a->enroll.csr_pem, b->enroll.csr_pem);
     case MSG_RENEW:
         return same_text(a->renew.csr_pem, b->renew.csr_pem);
+    case MSG_PART:
+        return same_part(&a->part, &b->part);
+    case MSG_PROCEED:
+        return same_proceed(&a->proceed, &b->proceed);
     case MSG_PAUSED:
         return a->paused.why == b->paused.why;
     case MSG_RUNS:

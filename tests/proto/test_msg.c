@@ -137,6 +137,25 @@ Test(msg, bytes_on_the_wire_are_fixed)
     struct msg bye = {.type = MSG_GOODBYE, .goodbye = {REASON_STOPPING, "later", 30}};
     golden(&bye, "\x08\x0e\x12\x05later\x18\x1e", 11);
 
+    struct msg proceed = {.type = MSG_PROCEED, .proceed.offset = 300};
+    golden(&proceed,
+           "\x0a\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\xac\x02",
+           37);
+
+    struct msg part = {.type = MSG_PART,
+                       .part = {.run_id = "00112233445566ff",
+                                .round = 1,
+                                .length = 3,
+                                .offset = 1,
+                                .data = {(const unsigned char *)"ab", 2}}};
+    golden(&part,
+           "\x0a\x10"
+           "00112233445566ff"
+           "\x10\x01\x1a\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x20"
+           "\x03\x28\x01\x32\x02"
+           "ab",
+           62);
+
     golden(&(struct msg){.type = MSG_PAUSED, .paused.why = PAUSE_BATTERY}, "\x08\x02", 2);
 
     golden(&(struct msg){.type = MSG_PING}, "", 0);
@@ -171,8 +190,9 @@ Test(msg, names_and_limits)
 {
     for (enum msg_type t = MSG_HELLO; t < MSG_TYPES; t++) {
         cr_assert_str_neq(msg_type_name(t), "unknown");
-        bool heavy = t == MSG_TASK || t == MSG_UPDATE || t == MSG_FINISH;
-        cr_assert_eq(msg_limit(t, 1000), heavy ? 4000 + 4096 : 65536);
+        bool up = t == MSG_UPDATE || t == MSG_PART, down = t == MSG_TASK || t == MSG_FINISH;
+        cr_assert_eq(msg_limit(t, 1000), up || down ? 4000 + 4096 : 65536);
+        cr_assert_eq(msg_limit(t, 1000000), up ? MSG_CHUNK + 4096 : down ? 4000000 + 4096 : 65536);
     }
     cr_assert_eq(msg_limit((enum msg_type)0, 1000), 0);
     cr_assert_eq(msg_limit(MSG_TYPES, 1000), 0);
@@ -187,13 +207,14 @@ Test(msg, names_and_limits)
 
 Test(msg, parameters_travel_with_little_around_them)
 {
-    enum { FLOATS = 1000000 };
+    enum { FLOATS = MSG_CHUNK / 4 };
     struct maker maker;
     struct arena mem;
     struct err e = {0};
     maker_init(&maker, 5);
     struct msg m = {.type = MSG_UPDATE}, back;
     m.update = random_update(&maker).update;
+    m.update.uploaded = false;
     m.update.n_metrics = MSG_MAX_METRICS;
     for (size_t i = 0; i < MSG_MAX_METRICS; i++)
         m.update.metric[i] = (struct msg_metric){"metric_name_of_30_characters__", 0.5, UINT64_MAX};

@@ -139,7 +139,7 @@ static uint32_t *member(struct scenario *s, const char *key)
         uint32_t *at;
     } all[] = {{"clients", &s->clients}, {"per_round", &s->per_round},   {"quorum", &s->quorum},
                {"rounds", &s->rounds},   {"deadline_s", &s->deadline_s}, {"seed", &s->seed},
-               {"asked", &s->asked}};
+               {"asked", &s->asked},     {"part_bytes", &s->part_bytes}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (strcmp(all[i].key, key) == 0)
             return all[i].at;

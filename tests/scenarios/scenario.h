@@ -35,7 +35,8 @@ struct fault {
 enum { SCENARIO_FAULTS = 16 };
 struct scenario {
     uint32_t clients, per_round, quorum, rounds, deadline_s, seed;
-    uint32_t asked; /* clients selected for a round: per_round, or more (over-selection) */
+    uint32_t asked;      /* clients selected for a round: per_round, or more (over-selection) */
+    uint32_t part_bytes; /* of an update; 0: it comes whole */
     size_t n;
     struct fault fault[SCENARIO_FAULTS];
     struct {

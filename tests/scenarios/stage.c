@@ -216,6 +216,8 @@ void stage_start_client(struct stage *s, int k)
     cr_assert_eq(agent_open(&s->actor[k].agent, s->w.client[k].name,
                             s->scenario->seed + (uint64_t)k, s->w.now, &e),
                  0);
+    if (s->scenario->part_bytes > 0)
+        agent_part_bytes(s->actor[k].agent, s->scenario->part_bytes);
 }
 
 static struct agent_result result_of(const struct stage *s, int k, const unsigned char *params)

@@ -24,6 +24,7 @@ struct puppet {
     uint32_t counted;
     float final[WORLD_VALUES]; /* of Finish */
     struct msg_receipt receipt;
+    struct msg_proceed proceed;
     struct msg_goodbye goodbye;
     uint32_t index;
 };
@@ -166,6 +167,8 @@ static inline void world_hear(struct world *w, const struct core_out *out)
     } else if (out->msg.type == MSG_RECEIPT) {
         p->receipt = out->msg.receipt;
         p->withdrawn += msg_withdraws(&out->msg.receipt);
+    } else if (out->msg.type == MSG_PROCEED) {
+        p->proceed = out->msg.proceed;
     } else if (out->msg.type == MSG_GOODBYE) {
         p->goodbye = out->msg.goodbye;
     }
