@@ -8,6 +8,7 @@ enum {
     PREPARE_MS = 30 * 60 * 1000, /* a small device reads its model and data */
     RETRY_S = 60,                /* when a fault may pass */
     RESTART_S = 10,              /* when the server is going to be back */
+    AGAIN_S = 6 * 3600,          /* when there may be another run for who has the result */
 };
 
 /* --- telling clients --- */
@@ -88,7 +89,8 @@ static void give_result(struct core *c, struct session *s)
 {
     roster_due(&c->who, s, DUE_FINISH);
     if (c->round.crowded)
-        core_send_away(c, s, REASON_NONE, "the run is complete");
+        dismiss(c, s, REASON_NONE, "the run is complete",
+                c->config.ends ? 0 : pace_spread(&c->pace, AGAIN_S, c->who.members));
 }
 
 static void finish(struct core *c)

@@ -41,7 +41,8 @@
  * the run fit into core_config.room they stay connected, and this concerns faults and the end of
  * the server alone. Above that, clients come and go: a connection that is one too many is told to
  * come back, unless its update is waited for; who has delivered makes room, too; a round selects
- * among those who are here, and waits until they are as many as it selects.
+ * among those who are here, and waits until they are as many as it selects. Who has the result is
+ * told to come back hours later, when there may be another run, or not at all (core_config.ends).
  *
  * The best round. The parameters after a round may be scored: by what clients report with their
  * updates about the parameters they were sent, which scores the round before and never the last one
@@ -76,6 +77,7 @@ struct core_config {
     char run_id[17];
     /* Connections that the server wants at a time, its max_clients; 0: any number. */
     uint32_t room;
+    bool ends;           /* the server ends with its runs: who has the result need not come back */
     uint32_t round;      /* first round to do: 0, or where a stored run goes on */
     const float *params; /* schema->count values: initial, or of the last commit; copied */
     /* Names that were ready earlier in this run (core_clients), when a stored run goes on; copied.

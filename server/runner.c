@@ -92,6 +92,7 @@ static int open_core(struct runner *r, struct err *e)
         .schema = peft_schema(r->run.peft),
         .model = r->run.model->hash,
         .room = r->server->config->max_clients,
+        .ends = r->server->config->exit_when_done,
         .round = r->stored.next,
         .params = r->run.params,
         .metric = metric_name(r->run.metric),

@@ -62,6 +62,7 @@ struct one {
     core_time next; /* when it connects, or has trained */
     bool here, training;
     uint32_t round;
+    unsigned results;
 };
 struct crowd {
     struct run_spec spec;
@@ -70,7 +71,7 @@ struct crowd {
     struct one one[CROWD];
     uint64_t conns;
     core_time now;
-    unsigned arrivals[MINUTES + 1], commits;
+    unsigned arrivals[MINUTES + 1], commits, told_to_end;
     size_t present, most_present;
     uint32_t longest; /* wait that anybody was told, after the first round */
     float params[4];
@@ -92,8 +93,15 @@ static void obey(struct crowd *c, const struct core_out *out)
         o->round = out->msg.task.round;
         o->next = c->now + 10000 + (core_time)(out->conn % 7919) * 4; /* 10 to 42 s */
     } else if (out->kind == OUT_SEND && out->msg.type == MSG_GOODBYE) {
-        cr_assert_gt(out->msg.goodbye.retry_after_s, 0);
         leave(c, o, out->msg.goodbye.retry_after_s);
+        if (o->results > 0 && out->msg.goodbye.retry_after_s > 0)
+            cr_assert_geq(out->msg.goodbye.retry_after_s, 6 * 3600);
+        if (out->msg.goodbye.retry_after_s == 0) {
+            c->told_to_end++;
+            o->next = CORE_NEVER;
+        }
+    } else if (out->kind == OUT_SEND && out->msg.type == MSG_FINISH) {
+        o->results++;
     } else if (out->kind == OUT_SEND && out->msg.type == MSG_RECEIPT &&
                msg_withdraws(&out->msg.receipt)) {
         o->training = false;
@@ -165,13 +173,13 @@ static void deliver(struct crowd *c, struct one *o)
     say(c, o, &m);
 }
 
-static void open_crowd(struct crowd *c)
+static void open_crowd(struct crowd *c, uint32_t rounds, bool ends)
 {
     struct err e = {0};
     *c = (struct crowd){.spec.federation = {.clients = CROWD,
                                             .per_round = WANTED,
                                             .over_select = 1.3,
-                                            .rounds = 100000,
+                                            .rounds = rounds,
                                             .deadline_s = 120,
                                             .seed = 1}};
     schema_init(&c->schema);
@@ -182,28 +190,35 @@ static void open_crowd(struct crowd *c)
                                        .model = hash_of("model", 5),
                                        .run_id = "0123456789abcdef",
                                        .room = ROOM,
+                                       .ends = ends,
                                        .params = c->params};
     cr_assert_eq(core_open(&c->core, &config, 0, &e), 0, "%s", e.text);
+}
+
+/* One second of the crowd's life. */
+static void live(struct crowd *c)
+{
+    for (size_t k = 0; k < CROWD; k++) {
+        struct one *o = &c->one[k];
+        if (o->next > c->now || (o->here && !o->training))
+            continue;
+        if (o->here)
+            deliver(c, o);
+        else
+            arrive(c, o);
+    }
+    core_tick(c->core, c->now);
+    drain(c);
 }
 
 /* 10,000 clients, of whom a round takes 100; all of them are switched on in the same second. */
 Test(pace, a_crowd_comes_as_often_as_rounds_need_it)
 {
     struct crowd *c = malloc(sizeof *c);
-    open_crowd(c);
-    for (c->now = 0; c->now < (core_time)MINUTES * 60000; c->now += 1000) {
-        for (size_t k = 0; k < CROWD; k++) {
-            struct one *o = &c->one[k];
-            if (o->next > c->now || (o->here && !o->training))
-                continue;
-            if (o->here)
-                deliver(c, o);
-            else
-                arrive(c, o);
-        }
-        core_tick(c->core, c->now);
-        drain(c);
-    }
+    open_crowd(c, 100000, false);
+    for (c->now = 0; c->now < (core_time)MINUTES * 60000; c->now += 1000)
+        live(c);
+    cr_expect_eq(c->told_to_end, 0);
     /* The slowest of the hundred quickest takes some 35 s: the rounds are never kept waiting. */
     double round_s = 3600.0 * HOURS / c->commits;
     cr_expect_lt(round_s, 45, "a round takes %g s", round_s);
@@ -224,12 +239,42 @@ Test(pace, a_crowd_comes_as_often_as_rounds_need_it)
     free(c);
 }
 
+/* Nobody reconnects for ever: within three hours everybody comes once for the result, and is told
+ * of no time before six more, or of none. */
+static void check_end(bool ends)
+{
+    struct crowd *c = malloc(sizeof *c);
+    open_crowd(c, 2, ends);
+    for (c->now = 0; c->now < (core_time)MINUTES * 60000; c->now += 1000)
+        live(c);
+    unsigned have = 0;
+    for (size_t k = 0; k < CROWD; k++) {
+        cr_assert_leq(c->one[k].results, 1);
+        have += c->one[k].results;
+    }
+    cr_expect_eq(have, CROWD);
+    cr_expect_eq(c->told_to_end, ends ? CROWD : 0);
+    core_close(c->core);
+    schema_release(&c->schema);
+    free(c);
+}
+
+Test(pace, who_has_the_result_is_told_to_come_back_hours_later)
+{
+    check_end(false);
+}
+
+Test(pace, who_has_the_result_of_a_server_that_ends_is_told_to_end)
+{
+    check_end(true);
+}
+
 Test(pace, fewer_places_than_a_round_selects_are_a_mistake_of_the_configuration)
 {
     struct crowd *c = malloc(sizeof *c);
     struct core *core;
     struct err e = {0};
-    open_crowd(c);
+    open_crowd(c, 100000, false);
     const struct core_config config = {
         .spec = &c->spec, .schema = &c->schema, .room = 129, .params = c->params};
     cr_assert_eq(core_open(&core, &config, 0, &e), ERR_CONFIG);
