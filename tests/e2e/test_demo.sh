@@ -40,7 +40,7 @@ finished "$tmp/real.log" 'good good'
 
 demo --sim --data "$tmp/SST-2" --rounds 12 --text 'bad bad' >"$tmp/sim.log" 2>&1 || fail "the simulated demo"
 finished "$tmp/sim.log" 'bad bad'
-[ "$(grep -Ec '^ +[0-9]+ +10/10 ' "$tmp/sim.log")" -eq 12 ] || fail "twelve rounds of ten updates were not shown"
+[ "$(grep -Ec '^ +[0-9]+ +20/20 ' "$tmp/sim.log")" -eq 12 ] || fail "twelve rounds of twenty updates were not shown"
 
 # In the middle of its rounds.
 TMPDIR=$tmp/scratch start cut env FEDPET_BIN="$bin" deploy/demo/demo --model "$tmp/model" --out "$tmp/out" --data "$tmp/SST-2" --rounds 100000
