@@ -372,7 +372,7 @@ void core_connected(struct core *c, uint64_t conn, const char *client, core_time
                 RETRY_S);
     m->session = s;
     count_population(c);
-    bool awaited = m->slot != NULL && !m->slot->delivered;
+    bool awaited = m->doing != 0 || (m->slot != NULL && !m->slot->delivered);
     if (c->draining) {
         see_off(c, s);
     } else if (c->round.crowded && c->who.sessions > c->config.room && !awaited) {

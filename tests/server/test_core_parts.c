@@ -202,6 +202,30 @@ Test(parts, an_update_that_waits_for_the_disk_is_not_asked_for_again)
     world_close(&w);
 }
 
+Test(parts, of_another_runs_update_are_refused)
+{
+    struct world w;
+    world_open(&w, 2, 2, 0, 1);
+    world_join_all(&w, 2);
+    size_t before = nameless_bytes();
+    for (size_t n = 0; n <= 8; n += 8) {
+        unsigned char bytes[8] = {0};
+        w.client[0].receipt = (struct msg_receipt){0};
+        world_say(
+            &w, 0,
+            &(struct msg){
+                .type = MSG_PART,
+                .part = {.run_id = "fedcba9876543210", .length = LENGTH, .data = {bytes, n}}});
+        cr_assert_eq(w.client[0].receipt.reason, REASON_RUN);
+    }
+    cr_assert_eq(w.client[0].heard[MSG_PROCEED], 0);
+    cr_assert_eq(nameless_bytes(), before);
+    begin_upload(&w, 0, 0);
+    upload_rest(&w, 0, 0);
+    cr_assert(w.client[0].receipt.accepted);
+    world_close(&w);
+}
+
 /* --- rounds that overlap -------------------------------------------------------------------- */
 
 static void open_async(struct world *w, uint32_t staleness)
@@ -282,5 +306,33 @@ Test(parts, of_an_update_that_has_become_too_stale_are_dropped)
     say_part(&w, 2, 0, 8, 8);
     cr_assert_eq(w.client[2].receipt.reason, REASON_LATE);
     EXPECT_OFFSET(2, 2, 8);
+    world_close(&w);
+}
+
+Test(parts, of_a_crowd_go_on_although_all_places_are_taken)
+{
+    struct world w;
+    world_open(&w, 3, 2, 0, 20);
+    w.spec.federation.mode = MODE_ASYNC;
+    w.spec.federation.concurrency = 2;
+    w.spec.federation.max_staleness = 3;
+    w.room = 2;
+    world_reopen(&w);
+    world_join_all(&w, 2);
+    begin_upload(&w, 0, 0);
+    world_disconnect(&w, 0);
+    world_join(&w, 2); /* in its place */
+    cr_assert_neq(w.client[2].conn, 0);
+    world_connect(&w, 0);
+    cr_assert_neq(w.client[0].conn, 0, "%s", w.client[0].goodbye.text);
+    world_hello(&w, 0);
+    world_say(&w, 0,
+              &(struct msg){.type = MSG_READY,
+                            .ready = {.schema = w.schema.hash,
+                                      .model = hash_of("model", 5),
+                                      .samples = 10,
+                                      .at_work = 1}});
+    say_part(&w, 0, 0, 0, 0);
+    EXPECT_OFFSET(0, 3, 8);
     world_close(&w);
 }

@@ -33,6 +33,7 @@ struct world {
     struct run_spec spec;
     struct schema schema;
     float theta[WORLD_VALUES];
+    uint32_t room; /* core_config.room, from the next world_reopen on */
     struct core *core;
     core_time now;
     uint64_t last_conn;
@@ -80,6 +81,7 @@ static inline struct core_config world_config(struct world *w)
         .model = hash_of("model", 5),
         .run_id = "0123456789abcdef",
         .params = w->theta,
+        .room = w->room,
     };
 }
 
