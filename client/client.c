@@ -136,6 +136,7 @@ static int open_identity(struct client *c, struct err *e)
 static int open_parts(struct client *c, struct err *e)
 {
     const struct client_config *f = c->config;
+    const struct memory memory = {f->memory, (size_t)f->memory_limit_mib << 20};
     const char *name = c->identity.name;
     int rc = link_parse_address(f->server, c->host, &c->port, e);
     if (!rc)
@@ -149,8 +150,7 @@ static int open_parts(struct client *c, struct err *e)
     if (!rc)
         rc = backbone_open(&c->backbone, f->model, e);
     if (!rc)
-        rc = trainer_open(&c->trainer, client_threads(f->threads),
-                          (size_t)f->memory_limit_mib << 20, e);
+        rc = trainer_open(&c->trainer, client_threads(f->threads), &memory, e);
     if (!rc)
         log_info("started name=%s server=%s model=%s threads=%u", name, f->server, f->model,
                  client_threads(f->threads));

@@ -22,6 +22,11 @@ static const cyaml_schema_field_t gate_fields[] = {
 };
 static const cyaml_schema_value_t name_schema = {
     CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, SPEC_MAX_NAME)};
+static const cyaml_strval_t memory_words[] = {
+    [MEMORY_AUTO] = {"auto", MEMORY_AUTO},
+    [MEMORY_MIN] = {"min", MEMORY_MIN},
+    [MEMORY_FAST] = {"fast", MEMORY_FAST},
+};
 static const cyaml_schema_field_t fields[] = {
     TEXT(server),
     TEXT(identity),
@@ -32,6 +37,8 @@ static const cyaml_schema_field_t fields[] = {
                                &name_schema, 0, MSG_MAX_RUNS),
     CYAML_FIELD_UINT("threads", OPTIONAL, config, threads),
     CYAML_FIELD_UINT("checkpoint_s", OPTIONAL, config, checkpoint_s),
+    CYAML_FIELD_ENUM("memory", OPTIONAL | CYAML_FLAG_STRICT, config, memory, memory_words,
+                     CYAML_ARRAY_LEN(memory_words)),
     CYAML_FIELD_UINT("memory_limit_mib", OPTIONAL, config, memory_limit_mib),
     CYAML_FIELD_FLOAT("cpu_share", OPTIONAL, config, cpu_share),
     CYAML_FIELD_MAPPING("gates", OPTIONAL, config, gates, gate_fields),
@@ -50,6 +57,7 @@ const struct conf_type client_conf = {
     .schema = &schema,
     .defaults = "threads: 0\n"
                 "checkpoint_s: 30\n"
+                "memory: auto\n"
                 "memory_limit_mib: 0\n"
                 "cpu_share: 1\n"
                 "gates: {ac_power: false, max_load: 0, min_free_mib: 0, settle_s: 30, root: /}\n"
@@ -63,6 +71,21 @@ unsigned client_threads(uint64_t threads)
     if (threads)
         return threads > 1024 ? 1024 : (unsigned)threads;
     return cores > 0 ? (unsigned)cores : 1;
+}
+
+int client_memory(const char *word, enum memory_mode *out, struct err *e)
+{
+    for (size_t i = 0; i < CYAML_ARRAY_LEN(memory_words); i++)
+        if (strcmp(word, memory_words[i].str) == 0) {
+            *out = (enum memory_mode)memory_words[i].val;
+            return 0;
+        }
+    return err_set(e, ERR_USAGE, "--memory %s is unknown; use auto, min or fast", word);
+}
+
+const char *client_memory_word(enum memory_mode mode)
+{
+    return memory_words[mode].str;
 }
 
 static int check_gates(const config *c, const char *path, struct err *e)

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "client/gates.h"
+#include "client/train.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -25,9 +26,10 @@ struct client_config {
                     text_pair (for pairs) and label */
     char *state; /* holds a folder a run, NAME/: adapter/, the values of the finished run, and what
                     is kept between rounds */
-    struct run_list runs;      /* which runs of the server it takes part in; none: all */
-    uint32_t threads;          /* 0: as many as there are cores */
-    uint32_t checkpoint_s;     /* from one savepoint of a training to the next at least; 0: none */
+    struct run_list runs;  /* which runs of the server it takes part in; none: all */
+    uint32_t threads;      /* 0: as many as there are cores */
+    uint32_t checkpoint_s; /* from one savepoint of a training to the next at least; 0: none */
+    enum memory_mode memory;
     uint32_t memory_limit_mib; /* of activations; 0: none */
     double cpu_share; /* of the training threads' time that they may work, on average; 1: all */
     struct gate_settings gates;
@@ -44,5 +46,9 @@ int client_config_load(struct conf **conf, const char *path, char *const *set, s
 
 /* `threads` when not 0, else the number of cores. */
 unsigned client_threads(uint64_t threads);
+
+/* The value of an option --memory: ERR_USAGE; and back again. */
+int client_memory(const char *word, enum memory_mode *out, struct err *e) MUST_CHECK;
+const char *client_memory_word(enum memory_mode mode);
 
 #endif

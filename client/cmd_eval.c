@@ -103,7 +103,7 @@ static int score_data(const struct eval_options *o, const struct tuned *t,
     if (!rc)
         rc = task_metric(task, d->n_labels, &metric, e);
     if (!rc)
-        rc = trainer_open(&trainer, client_threads(o->threads), 0, e);
+        rc = trainer_open(&trainer, client_threads(o->threads), NULL, e);
     if (!rc)
         rc = trainer_eval(trainer, t->peft, d, NULL, 0, t->theta, &score, predicted, logits, e);
     if (!rc && o->logits)

@@ -212,7 +212,7 @@ static int predict_text(void *ctx, const char *a, size_t a_len, const char *b, s
 static int predict(struct predictor *p, const struct cli_args *args, uint64_t threads,
                    struct err *e)
 {
-    int rc = trainer_open(&p->trainer, client_threads(threads), 0, e);
+    int rc = trainer_open(&p->trainer, client_threads(threads), NULL, e);
     if (rc)
         return rc;
     clear(p);

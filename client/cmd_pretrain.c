@@ -50,6 +50,7 @@ struct request {
     struct cli_list data, set;
     struct corpus_spec corpus;
     uint64_t hold_out, evaluate_every, checkpoint_every, threads, memory_limit;
+    struct memory memory;
     enum dtype weights;
     bool json;
 };
@@ -180,7 +181,7 @@ static int open_training(struct pretraining *p, struct err *e)
                      "layernorm",
                      s->peft.method);
     if (!rc)
-        rc = trainer_open(&p->trainer, client_threads(r->threads), r->memory_limit, e);
+        rc = trainer_open(&p->trainer, client_threads(r->threads), &r->memory, e);
     if (rc)
         return rc;
     size_t n = peft_schema(p->peft)->count;
@@ -384,7 +385,8 @@ static int with_files(struct request *r, const struct cli_args *args, struct err
 
 int cmd_pretrain(const struct cli_command *self, int argc, char **argv, struct err *e)
 {
-    static char f32[] = "f32";
+    static char f32[] = "f32", mode[] = "auto";
+    char *word = mode;
     struct request r = {
         .dtype = f32, .hold_out = 100, .evaluate_every = 1000, .checkpoint_every = 600};
     const struct cli_option options[] = {
@@ -402,6 +404,7 @@ int cmd_pretrain(const struct cli_command *self, int argc, char **argv, struct e
         {"checkpoint-every", 0, CLI_SECONDS, "TIME", "default 10m", &r.checkpoint_every},
         {"dtype", 0, CLI_STRING, "TYPE", "of the weights in DIR: f32 (default) or f16", &r.dtype},
         {"threads", 't', CLI_NUMBER, "N", "default: as many as there are cores", &r.threads},
+        {"memory", 0, CLI_STRING, "MODE", "auto, min or fast (default auto), as of `train`", &word},
         {"memory-limit", 0, CLI_MIB, "MIB", "of activations; default: none", &r.memory_limit},
         {"format", 0, CLI_FORMAT, "FORMAT", "text, or json: prints the summary", &r.json},
         {0},
@@ -410,6 +413,9 @@ int cmd_pretrain(const struct cli_command *self, int argc, char **argv, struct e
     int rc = cli_parse(self, options, argc, argv, &args, e);
     if (rc || args.help)
         return rc;
-    rc = check(&r, e);
+    r.memory.limit = r.memory_limit;
+    rc = client_memory(word, &r.memory.mode, e);
+    if (!rc)
+        rc = check(&r, e);
     return rc ? rc : with_files(&r, &args, e);
 }

@@ -46,7 +46,7 @@ static int open_data(struct training *t, struct err *e)
 }
 
 static int training_open(struct training *t, const char *path, const struct cli_list *set,
-                         unsigned threads, size_t memory_limit, struct err *e)
+                         unsigned threads, const struct memory *memory, struct err *e)
 {
     int rc = experiment_load(&t->conf, &t->mem, &t->x, path, set->item, set->n, e);
     const struct run_spec *spec = &t->x.spec;
@@ -58,7 +58,7 @@ static int training_open(struct training *t, const char *path, const struct cli_
         rc = peft_open(&t->peft, t->backbone.model, &spec->peft, &spec->local, t->train->head,
                        t->train->n_labels, e);
     if (!rc)
-        rc = trainer_open(&t->trainer, threads, memory_limit, e);
+        rc = trainer_open(&t->trainer, threads, memory, e);
     if (rc)
         return rc;
     t->theta = malloc(peft_schema(t->peft)->count * sizeof *t->theta);
@@ -241,7 +241,7 @@ static int train_and_save(struct training *t, const char *dir, const char *as, b
 
 int cmd_train(const struct cli_command *self, int argc, char **argv, struct err *e)
 {
-    char *path = NULL, *out = NULL, *as = NULL;
+    char mode[] = "auto", *path = NULL, *out = NULL, *as = NULL, *word = mode;
     struct cli_list set = {0};
     uint64_t threads = 0, memory_limit = 0;
     bool json = false;
@@ -251,6 +251,7 @@ int cmd_train(const struct cli_command *self, int argc, char **argv, struct err 
         {"out", 'o', CLI_STRING, "DIR", "folder for adapter/ and summary.json", &out},
         {"as", 0, CLI_STRING, "FORMAT", "of the adapter: see `export`", &as},
         {"threads", 't', CLI_NUMBER, "N", "default: as many as there are cores", &threads},
+        {"memory", 0, CLI_STRING, "MODE", "auto, min or fast (default auto; see below)", &word},
         {"memory-limit", 0, CLI_MIB, "MIB", "of activations; default: none", &memory_limit},
         {"format", 0, CLI_FORMAT, "FORMAT", "text, or json: prints the summary", &json},
         {0},
@@ -262,9 +263,12 @@ int cmd_train(const struct cli_command *self, int argc, char **argv, struct err 
     if ((rc = cli_words(&args, 0, e)) || (rc = cli_need(path, "config", e)) ||
         (rc = cli_need(out, "out", e)))
         return rc;
+    struct memory memory = {.limit = memory_limit};
+    if ((rc = client_memory(word, &memory.mode, e)))
+        return rc;
     struct training t = {0};
     arena_init(&t.mem, ARENA_NO_CAP);
-    rc = training_open(&t, path, &set, client_threads(threads), memory_limit, e);
+    rc = training_open(&t, path, &set, client_threads(threads), &memory, e);
     if (!rc)
         rc = train_and_save(&t, out, as, json, e);
     training_close(&t);

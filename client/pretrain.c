@@ -23,6 +23,7 @@ struct pretraining {
     real *theta;
     struct optim optim;
     struct fold grad;
+    struct gauge gauge; /* of all steps so far */
     struct position at;
     struct pretrain_point *point; /* room for all of the job */
     size_t max_points;
@@ -112,6 +113,19 @@ static int gather(struct pretraining *p, uint64_t step, struct err *e)
     return p->loss && p->error ? 0 : err_set(e, ERR_NOMEM, "no memory for a batch");
 }
 
+/* Memory for this step's micro-batches, and for those before: workers do not come and go. */
+static int plan(struct pretraining *p, struct err *e)
+{
+    int rc = 0;
+    if (!trainer_gauges(p->trainer))
+        return trainer_plan(p->trainer, NULL, e);
+    for (size_t i = 0; !rc && i < (size_t)p->packing.n; i++) {
+        struct forward f = {p, i, p->grad.sum};
+        rc = trainer_gauge_add(&p->gauge, true, forward_backward, &f, e);
+    }
+    return rc ? rc : trainer_plan(p->trainer, &p->gauge, e);
+}
+
 /* Forward and backward through all micro-batches; the loss is the mean over masked tokens. */
 static int differentiate(struct pretraining *p, double *loss, struct err *e)
 {
@@ -146,6 +160,8 @@ static int run_step(struct pretraining *p, struct pretrain_progress *done, struc
     if (step % p->epoch_steps == 0)
         begin_epoch(p, epoch_of(p, step));
     int rc = gather(p, step, e);
+    if (!rc)
+        rc = plan(p, e);
     if (!rc)
         rc = differentiate(p, &done->loss, e);
     arena_release(&p->mem);
@@ -267,7 +283,9 @@ static int pretraining_open(struct pretraining *p, struct err *e)
     if (!rc)
         rc = optim_open(&p->optim, p->schema, p->job->local, e);
     if (!rc)
-        rc = fold_open(&p->grad, p->schema->count, p->trainer->threads, e);
+        rc = trainer_gauges(p->trainer) ? trainer_gauge_open(&p->gauge, e) : 0;
+    if (!rc)
+        rc = fold_open(&p->grad, p->schema->count, p->trainer->most, e);
     if (rc)
         return rc;
     p->order = malloc(p->job->text->n_train * sizeof *p->order);
@@ -283,6 +301,7 @@ static void pretraining_close(struct pretraining *p)
 {
     optim_close(&p->optim);
     fold_close(&p->grad);
+    trainer_gauge_close(&p->gauge);
     free(p->order);
     free(p->point);
     arena_release(&p->mem);

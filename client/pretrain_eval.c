@@ -6,7 +6,7 @@ enum { AT_ONCE = 64 };   /* sequences packed together */
 
 /* Some held-out sequences, being scored. */
 struct scoring {
-    const struct trainer *trainer;
+    struct trainer *trainer;
     const struct peft *peft;
     const real *theta;
     struct packing packing;
@@ -40,6 +40,7 @@ static void score(struct tape *t, void *arg)
     struct val *logits = peft_logits(s->peft, t, b, s->theta, NULL);
     struct val *loss = peft_loss(s->peft, t, logits, b, 1);
     out->loss = (double)loss->x[0];
+    out->masked = out->right = 0;
     for (int i = 0; i < b->tokens; i++) {
         if (b->tag[i] < 0)
             continue;
@@ -57,6 +58,22 @@ static void score_micro(void *ctx, unsigned worker, size_t i)
         s->of[i].masked = 0;
 }
 
+static int plan(struct scoring *s, struct err *e)
+{
+    struct gauge g;
+    int rc = trainer_gauge_open(&g, e);
+    if (rc)
+        return rc;
+    for (size_t i = 0; !rc && i < (size_t)s->packing.n; i++) {
+        struct forward f = {s, i};
+        rc = trainer_gauge_add(&g, false, score, &f, e);
+    }
+    if (!rc)
+        rc = trainer_plan_forward(s->trainer, &g, e);
+    trainer_gauge_close(&g);
+    return rc;
+}
+
 static int score_some(struct scoring *s, const struct pretrain_job *job, const uint32_t *index,
                       size_t n, struct micro_score *sum, struct arena *mem, struct err *e)
 {
@@ -68,6 +85,10 @@ static int score_some(struct scoring *s, const struct pretrain_job *job, const u
     s->of = arena_calloc(mem, n_micro, sizeof *s->of);
     if (!s->of)
         return err_set(e, ERR_NOMEM, "no memory to score a batch");
+    if (s->trainer->memory.limit)
+        rc = plan(s, e);
+    if (rc)
+        return rc;
     crew_run(s->trainer->crew, n_micro, score_micro, s);
     for (size_t i = 0; i < n_micro; i++) {
         if (s->of[i].error.code) {

@@ -13,11 +13,22 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+/* Memory for activations: the same bits in every mode, within any limit. */
+struct memory {
+    enum memory_mode {
+        MEMORY_AUTO, /* all kept for backward; where the limit does not bear that for all threads,
+                        layers are recomputed from their inputs, or fewer threads work, or both:
+                        whatever is the least loss of time */
+        MEMORY_MIN,  /* layers are always recomputed, where that saves memory */
+        MEMORY_FAST, /* never: only the number of threads gives way to the limit */
+    } mode;
+    size_t limit; /* bytes of all threads' tapes together; 0: none */
+};
+
 /* A crew of workers, each with its own tape. One trainer runs one job at a time. */
 struct trainer;
-/* threads >= 1; memory_limit caps the sum of the tapes in bytes, 0: none. Sets OpenBLAS to one
- * thread. ERR_NOMEM. */
-int trainer_open(struct trainer **out, unsigned threads, size_t memory_limit,
+/* threads >= 1; memory NULL: MEMORY_AUTO, no limit. Sets OpenBLAS to one thread. ERR_NOMEM. */
+int trainer_open(struct trainer **out, unsigned threads, const struct memory *memory,
                  struct err *e) MUST_CHECK;
 void trainer_close(struct trainer *t);
 /* Between jobs: gives memory back that the next job will take again. */
@@ -69,9 +80,10 @@ struct train_result {
  * an epoch, or local->steps; the last batch and the last step of an epoch may be smaller, and
  * average over what they have, as Hugging Face's Trainer does. The loss that is reported is the
  * task's, without FedProx's term. The learning rate restarts with each job, or with
- * local->decay_over_run is that of step round * steps + s of rounds * steps. ERR_NOMEM; ERR_STATE
- * when cancelled; ERR_DATA when n is 0; ERR_CONFIG when the loss is not finite (with a hint to
- * lower lr). theta, *job->state and *job->control_change are untouched on error. */
+ * local->decay_over_run is that of step round * steps + s of rounds * steps. ERR_NOMEM, before the
+ * first step if it is for the limit, whose least possible value the text then tells; ERR_STATE when
+ * cancelled; ERR_DATA when n is 0; ERR_CONFIG when the loss is not finite (with a hint to lower
+ * lr). theta, *job->state and *job->control_change are untouched on error. */
 int trainer_fit(struct trainer *t, const struct train_job *job, float *theta,
                 struct train_result *r, struct err *e) MUST_CHECK;
 

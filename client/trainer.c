@@ -5,7 +5,6 @@
 #include "client/trainer_state.h"
 #include "nn/optim.h"
 #include "text/pack.h"
-#include <cblas.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -315,7 +314,7 @@ static int fit_open(struct fit *f, struct trainer *t, const struct train_job *jo
     if (!rc)
         rc = open_optimiser(f, theta, e);
     if (!rc)
-        rc = fold_open(&f->grad, f->schema->count, t->threads, e);
+        rc = fold_open(&f->grad, f->schema->count, t->most, e);
     if (rc)
         return rc;
     f->theta = malloc(f->schema->count * sizeof *f->theta);
@@ -339,17 +338,57 @@ static void fit_close(struct fit *f)
     pthread_mutex_destroy(&f->lock);
 }
 
+static bool cancelled(const struct fit *f)
+{
+    return f->job->cancel && atomic_load(f->job->cancel);
+}
+
+/* What the steps from `first` on will need, before any of them is done: nobody waits for hours to
+ * learn that the limit does not bear the longest texts. */
+static int measure_steps(struct fit *f, uint32_t first, struct gauge *g, struct err *e)
+{
+    int rc = 0;
+    for (uint32_t s = first; !rc && s < f->steps && !cancelled(f); s++) {
+        if (s % f->epoch_steps == 0)
+            begin_epoch(f, (uint32_t)(s / f->epoch_steps));
+        rc = gather(f, s % f->epoch_steps, e);
+        for (size_t i = 0; !rc && i < f->n_micro; i++) {
+            struct forward w = {f, i, f->grad.sum};
+            rc = trainer_gauge_add(g, true, forward_backward, &w, e);
+        }
+        arena_release(&f->mem);
+    }
+    if (first % f->epoch_steps != 0)
+        begin_epoch(f, (uint32_t)(first / f->epoch_steps));
+    return rc;
+}
+
+static int plan(struct fit *f, uint32_t first, struct err *e)
+{
+    struct gauge g;
+    if (!trainer_gauges(f->trainer))
+        return trainer_plan(f->trainer, NULL, e);
+    int rc = trainer_gauge_open(&g, e);
+    if (rc)
+        return rc;
+    rc = measure_steps(f, first, &g, e);
+    if (!rc)
+        rc = trainer_plan(f->trainer, &g, e);
+    trainer_gauge_close(&g);
+    return rc;
+}
+
 /* All steps from the first that is not done. */
 static int run_steps(struct fit *f, struct err *e)
 {
     const struct train_job *job = f->job;
     const uint32_t first = job->savepoint ? restore(f) : 0;
-    int rc = 0;
+    int rc = plan(f, first, e);
     for (uint32_t s = first; !rc && s < f->steps; s++) {
-        bool cancelled = job->cancel && atomic_load(job->cancel);
-        if (job->savepoint && s > first && (cancelled || savepoint_due(job->savepoint)))
+        bool stop = cancelled(f);
+        if (job->savepoint && s > first && (stop || savepoint_due(job->savepoint)))
             save(f, s);
-        if (cancelled)
+        if (stop)
             rc = err_set(e, ERR_STATE, "cancelled after %u of %u steps", s, f->steps);
         else
             rc = run_step(f, s, e);
@@ -377,56 +416,4 @@ int trainer_fit(struct trainer *t, const struct train_job *job, float *theta,
     }
     fit_close(&f);
     return rc;
-}
-
-/* --- the trainer ---------------------------------------------------------------------------- */
-
-int trainer_open(struct trainer **out, unsigned threads, size_t memory_limit, struct err *e)
-{
-    struct trainer *t = calloc(1, sizeof *t);
-    struct tape **tape = calloc(threads, sizeof *tape);
-    if (!t || !tape) {
-        free(t);
-        free(tape);
-        return err_set(e, ERR_NOMEM, "out of memory");
-    }
-    /* Threads work on micro-batches; OpenBLAS must not start its own beneath them. */
-    openblas_set_num_threads(1);
-    t->threads = threads;
-    t->tape = tape;
-    size_t cap = memory_limit > threads ? memory_limit / threads : memory_limit;
-    int rc = crew_open(&t->crew, threads, e);
-    for (unsigned i = 0; !rc && i < threads; i++)
-        rc = tape_open(&tape[i], cap, e);
-    if (rc) {
-        trainer_close(t);
-        return rc;
-    }
-    *out = t;
-    return 0;
-}
-
-void trainer_close(struct trainer *t)
-{
-    if (!t)
-        return;
-    crew_close(t->crew);
-    for (unsigned i = 0; i < t->threads; i++)
-        tape_close(t->tape[i]);
-    free(t->tape);
-    free(t);
-}
-
-void trainer_trim(struct trainer *t)
-{
-    for (unsigned i = 0; i < t->threads; i++)
-        tape_trim(t->tape[i]);
-}
-
-size_t trainer_peak_bytes(const struct trainer *t)
-{
-    size_t sum = 0;
-    for (unsigned i = 0; i < t->threads; i++)
-        sum += tape_peak_bytes(t->tape[i]);
-    return sum;
 }

@@ -62,12 +62,30 @@ static void run_micro(void *ctx, unsigned worker, size_t i)
     pthread_mutex_unlock(&v->lock);
 }
 
+static int plan(struct evaluation *v, struct err *e)
+{
+    struct gauge g;
+    int rc = trainer_gauge_open(&g, e);
+    if (rc)
+        return rc;
+    for (size_t i = 0; !rc && i < (size_t)v->packing.n; i++) {
+        struct forward w = {v, i};
+        rc = trainer_gauge_add(&g, false, forward, &w, e);
+    }
+    if (!rc)
+        rc = trainer_plan_forward(v->trainer, &g, e);
+    trainer_gauge_close(&g);
+    return rc;
+}
+
 static int run_chunk(struct evaluation *v, size_t from, size_t n, struct err *e)
 {
     struct arena mem;
     arena_init(&mem, ARENA_NO_CAP);
     int rc =
         pack_examples(v->data, v->index + from, n, &peft_model(v->peft)->cfg, &mem, &v->packing, e);
+    if (!rc && v->trainer->memory.limit)
+        rc = plan(v, e);
     if (!rc) {
         v->failed_micro = v->packing.n;
         crew_run(v->trainer->crew, (size_t)v->packing.n, run_micro, v);

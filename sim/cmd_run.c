@@ -10,8 +10,9 @@
 #include <stdlib.h>
 
 struct run_options {
-    char *out, *wire, *kind;
+    char *out, *wire, *kind, *mode;
     uint64_t threads, memory_limit, epochs, clients;
+    struct memory memory;
     bool json, no_adapter;
     struct cli_list set;
     enum wire_depth depth;
@@ -35,7 +36,7 @@ static int run_rounds(const struct setup *s, const struct run_options *o, struct
         struct processes_config c = {.setup = s,
                                      .dir = o->out,
                                      .threads = (unsigned)o->threads,
-                                     .memory_limit = o->memory_limit,
+                                     .memory = o->memory,
                                      .committed = on_commit,
                                      .ctx = judge,
                                      .cancel = &interrupted};
@@ -47,7 +48,7 @@ static int run_rounds(const struct setup *s, const struct run_options *o, struct
                              .partition = &s->partition,
                              .wire = o->depth,
                              .threads = (unsigned)o->threads,
-                             .memory_limit = o->memory_limit,
+                             .memory = o->memory,
                              .lower_is_better = metric_lower_is_better(s->metric),
                              .committed = on_commit,
                              .progress = on_progress,
@@ -103,7 +104,7 @@ static int run_experiment(const struct setup *s, const struct run_options *o, st
     if (rc)
         goto out;
     peft_init(s->peft, s->x.spec.federation.seed, theta);
-    rc = judge_open(&judge, s, report, (unsigned)o->threads, o->memory_limit,
+    rc = judge_open(&judge, s, report, (unsigned)o->threads, &o->memory,
                     o->depth != WIRE_NONE && o->baseline.kind == BASELINE_FEDERATED, theta, e);
     if (!rc)
         rc = run_any(s, o, &judge, theta, e);
@@ -127,6 +128,10 @@ static int check_options(struct run_options *o, struct err *e)
         return err_set(e, ERR_USAGE, "--baseline %s has no wire", o->kind);
     if (o->epochs > 1000000 || o->clients > UINT32_MAX)
         return err_set(e, ERR_USAGE, "--epochs or --clients is too large");
+    o->memory.limit = o->memory_limit;
+    int rc = client_memory(o->mode, &o->memory.mode, e);
+    if (rc)
+        return rc;
     if (o->threads == 0) /* where every client is a process, the processes share the cores */
         o->threads = o->depth == WIRE_PROCESS ? 1 : client_threads(0);
     if (o->threads > 1024)
@@ -151,8 +156,8 @@ static int check_best(const struct setup *s, const struct run_options *o, struct
 
 int cmd_run(const struct cli_command *self, int argc, char **argv, struct err *e)
 {
-    char depth[] = "none", kind[] = "federated";
-    struct run_options o = {.wire = depth, .kind = kind};
+    char depth[] = "none", kind[] = "federated", mode[] = "auto";
+    struct run_options o = {.wire = depth, .kind = kind, .mode = mode};
     const struct cli_option options[] = {
         {"out", 'o', CLI_STRING, "DIR", "where results go (required)", &o.out},
         {"set", 's', CLI_LIST, "KEY=VALUE", "override a setting, e.g. federation.rounds=5", &o.set},
@@ -162,6 +167,7 @@ int cmd_run(const struct cli_command *self, int argc, char **argv, struct err *e
         {"clients", 0, CLI_NUMBER, "N", "of --baseline local: the first N only", &o.clients},
         {"no-adapter", 0, CLI_FLAG, NULL, "do not save DIR/adapter", &o.no_adapter},
         {"threads", 't', CLI_NUMBER, "N", "threads (default: all cores)", &o.threads},
+        {"memory", 0, CLI_STRING, "MODE", "auto, min or fast (default auto; see below)", &o.mode},
         {"memory-limit", 'm', CLI_MIB, "MIB", "of activations; default: none", &o.memory_limit},
         {"format", 'f', CLI_FORMAT, "FORMAT", "text or json: how the summary is printed", &o.json},
         {0},

@@ -385,7 +385,7 @@ int fleet_run(const struct fleet_config *c, float *theta, struct err *e)
                                      .spec = c->spec,
                                      .initial = theta,
                                      .threads = c->threads,
-                                     .memory_limit = c->memory_limit,
+                                     .memory = c->memory,
                                      .cancel = c->cancel};
     snprintf(core.run_id, sizeof core.run_id, "%016llx",
              (unsigned long long)c->spec->federation.seed);

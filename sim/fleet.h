@@ -25,7 +25,7 @@ struct fleet_config {
     const struct partition *partition;
     enum wire_depth wire; /* not WIRE_PROCESS */
     unsigned threads;
-    size_t memory_limit;
+    struct memory memory;
     bool lower_is_better; /* of the scores below */
     /* After each round, on the calling thread, while no client trains. *score is NAN; set to a
      * number it is the round's for federation.best and patience. Non-zero ends the run with *e. */

@@ -25,11 +25,11 @@ static bool has_classes(const struct dataset *d)
 }
 
 int judge_open(struct judge *j, const struct setup *s, struct report *r, unsigned threads,
-               size_t memory_limit, bool counted, const float *theta, struct err *e)
+               const struct memory *memory, bool counted, const float *theta, struct err *e)
 {
     *j = (struct judge){.setup = s, .report = r, .counted = counted};
     double value, loss;
-    int rc = trainer_open(&j->trainer, threads, memory_limit, e);
+    int rc = trainer_open(&j->trainer, threads, memory, e);
     if (!rc && has_classes(s->dev))
         rc = partition_share(&j->shares, s->dev, &s->partition, s->train, s->x.spec.federation.seed,
                              e);

@@ -20,7 +20,8 @@ struct judge {
 
 /* Scores theta on the test set before the first round. ERR_NOMEM. */
 int judge_open(struct judge *j, const struct setup *s, struct report *r, unsigned threads,
-               size_t memory_limit, bool counted, const float *theta, struct err *e) MUST_CHECK;
+               const struct memory *memory, bool counted, const float *theta,
+               struct err *e) MUST_CHECK;
 void judge_close(struct judge *j);
 
 /* Scores theta after record->round of `units` and writes the record: on both sets every

@@ -30,6 +30,12 @@ static const struct cli_command commands[] = {
      "  local        each client with its own examples, from the same start\n"
      "each for as many passes over its data as the federation makes on average, or --epochs.\n"
      "\n"
+     "--memory says what gives way to --memory-limit; the results are the same, bit for bit:\n"
+     "  auto  layers are computed twice, where that makes them fit; a baseline's threads, too\n"
+     "  min   layers are computed twice from the start: the least memory\n"
+     "  fast  nothing: what does not fit is refused\n"
+     "Clients that train side by side have equal shares of the limit.\n"
+     "\n"
      "DIR gets rounds.jsonl (a line a round, epoch or client, as it happens), summary.json and "
      "adapter/\n"
      "(in the first of the formats peft, adapterhub and fedpet that can hold it).\n",

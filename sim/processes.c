@@ -1,5 +1,6 @@
 #include "sim/processes.h"
 #include "base/file.h"
+#include "client/client_config.h"
 #include "model/jsonfile.h"
 #include "model/jsontext.h"
 #include "server/runs.h"
@@ -250,9 +251,11 @@ static int write_client_config(struct deployment *d, struct err *e)
 {
     char path[PATH_MAX], server[32];
     snprintf(server, sizeof server, "127.0.0.1:%u", d->port);
-    json_t *json = json_pack("{s:s, s:s, s:i, s:i}", "server", server, "model",
-                             d->config->setup->x.model, "threads", (int)d->config->threads,
-                             "memory_limit_mib", (int)(d->config->memory_limit >> 20));
+    const struct memory *memory = &d->config->memory;
+    json_t *json =
+        json_pack("{s:s, s:s, s:i, s:s, s:i}", "server", server, "model", d->config->setup->x.model,
+                  "threads", (int)d->config->threads, "memory", client_memory_word(memory->mode),
+                  "memory_limit_mib", (int)(memory->limit >> 20));
     int rc = file_join(path, sizeof path, d->dir, "client.yaml", e); /* JSON is YAML */
     if (!rc)
         rc = jsonfile_write(json, 0, path, e);

@@ -5,15 +5,16 @@
 #define SIM_PROCESSES_H
 
 #include "base/err.h"
+#include "client/train.h"
 #include "server/core.h"
 #include "sim/setup.h"
 #include <stdatomic.h>
 
 struct processes_config {
     const struct setup *setup;
-    const char *dir;     /* OUT: the deployment lives in OUT/processes */
-    unsigned threads;    /* of each client */
-    size_t memory_limit; /* bytes of each client's training; 0: none */
+    const char *dir;      /* OUT: the deployment lives in OUT/processes */
+    unsigned threads;     /* of each client */
+    struct memory memory; /* of each client's training */
     /* As in sim/fleet.h; the score goes nowhere: the server scores by itself, or not at all. */
     int (*committed)(void *ctx, const struct core_commit *c, double *score, struct err *e);
     void *ctx;

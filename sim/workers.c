@@ -41,6 +41,15 @@ static void work_free(struct work *w)
     free(w);
 }
 
+/* A trainer speaks of its own limit. */
+static void explain(const struct workers_config *c, struct err *e)
+{
+    if (e->code == ERR_NOMEM && c->memory.limit && c->threads > 1)
+        err_wrap(e,
+                 "each of %u threads has its share of --memory-limit, and fewer have larger ones",
+                 c->threads);
+}
+
 static void do_work(struct worker *self, struct work *w)
 {
     const struct workers_config *c = &self->pool->config;
@@ -62,8 +71,10 @@ static void do_work(struct worker *self, struct work *w)
     if (tensorset_unpack(s, w->params, 4 * s->packed, self->theta, &w->error) ||
         (self->control &&
          tensorset_unpack(s, w->control, 4 * s->packed, self->control, &w->error)) ||
-        trainer_fit(self->trainer, &job, self->theta, &w->result, &w->error))
+        trainer_fit(self->trainer, &job, self->theta, &w->result, &w->error)) {
+        explain(c, &w->error);
         return;
+    }
     upload_encode(&self->upload, w->round, w->client, w->params, self->theta, w->state);
     memcpy(w->params, self->upload.bytes, self->upload.len);
     w->len = self->upload.len;
@@ -96,8 +107,10 @@ static void *worker_main(void *arg)
 
 static int worker_open(struct worker *self, struct workers *pool, struct err *e)
 {
+    struct memory memory = pool->config.memory;
     self->pool = pool;
-    int rc = trainer_open(&self->trainer, 1, pool->config.memory_limit / pool->config.threads, e);
+    memory.limit /= pool->config.threads;
+    int rc = trainer_open(&self->trainer, 1, &memory, e);
     if (rc)
         return rc;
     size_t n = pool->schema->count;

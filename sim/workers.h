@@ -37,7 +37,7 @@ struct workers_config {
     const struct run_spec *spec;
     const float *initial; /* values of tensors that do not travel; schema->count */
     unsigned threads;
-    size_t memory_limit;       /* bytes of all tapes together; 0: none */
+    struct memory memory;      /* of all threads together */
     const atomic_bool *cancel; /* may be NULL */
 };
 

@@ -197,20 +197,40 @@ static struct val *feed_forward(const struct pass *p, int layer, struct val *x)
     return tape_leave(p->t, s, end_block(p, layer, BLOCK_FFN, x, o));
 }
 
+/* One layer: what a checkpoint makes again. */
+struct layer {
+    const struct pass *p;
+    int number;
+};
+
+static struct val *run_layer(struct tape *t, void *arg, struct val *x)
+{
+    const struct layer *l = arg;
+    (void)t;
+    return feed_forward(l->p, l->number, attention(l->p, l->number, x));
+}
+
 struct val *encoder_hidden(const struct model *m, struct tape *t, const struct batch *b,
                            const struct encoder_hooks *h, enum encoder_output output)
 {
-    struct pass p = {.m = m, .t = t, .hooks = h, .text = b, .all = *b};
+    /* Backward may call the layers once more. */
+    struct pass *p = tape_alloc(t, sizeof *p);
+    struct encoder_hooks *hooks = tape_alloc(t, sizeof *hooks);
+    struct layer *layer = tape_alloc(t, (size_t)m->cfg.layers * sizeof *layer);
     struct tape_scope s = tape_enter(t);
+    *hooks = *h;
+    *p = (struct pass){.m = m, .t = t, .hooks = hooks, .text = b, .all = *b};
     struct val *prompt = h->prompt != NULL ? h->prompt(h->self, t) : NULL;
-    p.virtual = prompt != NULL ? prompt->rows : 0;
-    if (p.virtual > 0 || h->shift != 0)
-        place_tokens(&p);
-    choose_output(&p, output);
+    p->virtual = prompt != NULL ? prompt->rows : 0;
+    if (p->virtual > 0 || h->shift != 0)
+        place_tokens(p);
+    choose_output(p, output);
 
-    struct val *x = embed(&p, prompt);
+    struct val *x = embed(p, prompt);
     /* One scope, left after every layer: what goes is the layer's input with the rest. */
-    for (int layer = 0; layer < m->cfg.layers; layer++)
-        x = tape_leave(t, s, feed_forward(&p, layer, attention(&p, layer, x)));
+    for (int i = 0; i < m->cfg.layers; i++) {
+        layer[i] = (struct layer){p, i};
+        x = tape_leave(t, s, tape_checkpoint(t, x, run_layer, &layer[i]));
+    }
     return x;
 }

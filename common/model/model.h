@@ -145,7 +145,8 @@ struct encoder_hooks {
     real hidden_dropout, attention_dropout; /* effective values for this run */
 };
 
-/* Hidden states after the last layer, [rows, hidden]. FIRST: of each sequence's first token.
+/* Hidden states after the last layer, [rows, hidden]. Each layer is a checkpoint of the tape: b and
+ * what h->self points to live as long as the step. FIRST: of each sequence's first token.
  * TOKENS: of every token of the batch, virtual ones left out. TAGGED: of those whose tag is not -1,
  * of which there must be one. The last layer computes attention output and FFN for those rows only.
  */

@@ -123,14 +123,16 @@ static void act_backward(struct tape *t, struct record *r)
     bool add;
     real *gx = tape_grad(t, a->x, &add);
 
-    backward(a->kind, val_count(a->x), a->from->x, r->out->g, add, gx);
+    if (tape_computes(t))
+        backward(a->kind, val_count(a->x), a->from->x, r->out->g, add, gx);
 }
 
 struct val *op_act(struct tape *t, struct val *x, enum act kind)
 {
     struct val *y = tape_new(t, x->rows, x->cols);
 
-    forward(kind, val_count(x), x->x, val_data(y));
+    if (tape_computes(t))
+        forward(kind, val_count(x), x->x, val_data(y));
     if (x->wants_grad) {
         struct activation *a = tape_record(t, sizeof *a, act_backward, y);
         a->x = x;

@@ -194,7 +194,8 @@ static void attention_backward(struct tape *t, struct record *r)
     b.gq = role_grad(t, a->q, a->q == a->k || a->q == a->v, &b.add_q);
     b.gk = role_grad(t, a->k, a->k == a->q || a->k == a->v, &b.add_k);
     b.gv = role_grad(t, a->v, a->v == a->q || a->v == a->k, &b.add_v);
-    each_head(a, &b, head_backward);
+    if (tape_computes(t))
+        each_head(a, &b, head_backward);
     tape_unscratch(t, b.P, size);
 }
 
@@ -236,7 +237,8 @@ struct val *op_attention(struct tape *t, struct val *q, struct val *k, struct va
     const size_t n = most_scores(s), size = (a.dropped ? 2 : 1) * n;
     struct forward f = {.S = tape_scratch(t, size), .ctx = val_data(ctx)};
     f.factor = f.S + n;
-    each_head(&a, &f, head_forward);
+    if (tape_computes(t))
+        each_head(&a, &f, head_forward);
     tape_unscratch(t, f.S, size);
 
     if (q->wants_grad || k->wants_grad || v->wants_grad)

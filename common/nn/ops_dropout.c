@@ -36,7 +36,8 @@ static void drop_backward(struct tape *t, struct record *r)
     bool add;
     real *gx = tape_grad(t, d->x, &add);
 
-    apply(&d->mask, val_count(d->x), r->out->g, add, gx);
+    if (tape_computes(t))
+        apply(&d->mask, val_count(d->x), r->out->g, add, gx);
 }
 
 struct val *op_dropout(struct tape *t, struct val *x, real p)
@@ -48,7 +49,8 @@ struct val *op_dropout(struct tape *t, struct val *x, real p)
     struct dropout mask = dropout_make(&stream, p);
     struct val *y = tape_new(t, x->rows, x->cols);
 
-    apply(&mask, val_count(x), x->x, false, val_data(y));
+    if (tape_computes(t))
+        apply(&mask, val_count(x), x->x, false, val_data(y));
     if (x->wants_grad) {
         struct drop *d = tape_record(t, sizeof *d, drop_backward, y);
         d->x = x;

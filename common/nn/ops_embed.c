@@ -26,7 +26,7 @@ static void lookup_backward(struct tape *t, struct record *r)
     const size_t d = (size_t)r->out->cols;
     real *g = tape_grad_add(t, l->table);
 
-    for (int i = 0; i < r->out->rows; i++)
+    for (int i = 0; tape_computes(t) && i < r->out->rows; i++)
         add_row(d, r->out->g + (size_t)i * d, g + (size_t)l->id[i] * d);
 }
 
@@ -45,7 +45,7 @@ struct val *op_embed(struct tape *t, int T, int n, struct val *const *table,
     const size_t d = (size_t)table[0]->cols;
     struct val *y = tape_new(t, T, (int)d);
 
-    for (int i = 0; i < T; i++) {
+    for (int i = 0; tape_computes(t) && i < T; i++) {
         real *row = val_data(y) + (size_t)i * d;
         memcpy(row, table[0]->x + (size_t)id[0][i] * d, d * sizeof *row);
         for (int k = 1; k < n; k++)

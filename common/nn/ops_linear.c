@@ -30,11 +30,14 @@ static void product_backward(struct tape *t, struct val *x, struct val *W, real 
 
     if (x->wants_grad) {
         real *gx = tape_grad(t, x, &add);
-        blas_gemm(BLAS_AS_IS, BLAS_AS_IS, T, in, out, scale, gy, out, W->x, in, add, gx, in);
+        if (tape_computes(t))
+            blas_gemm(BLAS_AS_IS, BLAS_AS_IS, T, in, out, scale, gy, out, W->x, in, add, gx, in);
     }
     if (W->wants_grad) {
         real *gW = tape_grad(t, W, &add);
-        blas_gemm(BLAS_TRANSPOSED, BLAS_AS_IS, out, in, T, scale, gy, out, x->x, in, add, gW, in);
+        if (tape_computes(t))
+            blas_gemm(BLAS_TRANSPOSED, BLAS_AS_IS, out, in, T, scale, gy, out, x->x, in, add, gW,
+                      in);
     }
 }
 
@@ -43,20 +46,31 @@ static void linear_backward(struct tape *t, struct record *r)
     const struct linear *l = (const struct linear *)r;
 
     product_backward(t, l->x, l->W, 1, r->out->g);
-    if (l->b && l->b->wants_grad)
-        add_columns(r->out->rows, r->out->cols, r->out->g, tape_grad_add(t, l->b));
+    if (l->b && l->b->wants_grad) {
+        real *gb = tape_grad_add(t, l->b);
+        if (tape_computes(t))
+            add_columns(r->out->rows, r->out->cols, r->out->g, gb);
+    }
 }
 
-struct val *op_linear(struct tape *t, struct val *x, struct val *W, struct val *b)
+static void linear_forward(const struct val *x, const struct val *W, const struct val *b,
+                           struct val *y)
 {
     const int T = x->rows, in = W->cols, out = W->rows;
-    struct val *y = tape_new(t, T, out);
 
-    assert(x->cols == in && (!b || (b->rows == 1 && b->cols == out)));
     for (int i = 0; b && i < T; i++)
         memcpy(val_data(y) + (size_t)i * (size_t)out, b->x, (size_t)out * sizeof(real));
     blas_gemm(BLAS_AS_IS, BLAS_TRANSPOSED, T, out, in, 1, x->x, in, W->x, in, b ? 1 : 0,
               val_data(y), out);
+}
+
+struct val *op_linear(struct tape *t, struct val *x, struct val *W, struct val *b)
+{
+    struct val *y = tape_new(t, x->rows, W->rows);
+
+    assert(x->cols == W->cols && (!b || (b->rows == 1 && b->cols == W->rows)));
+    if (tape_computes(t))
+        linear_forward(x, W, b, y);
 
     if (x->wants_grad || W->wants_grad || (b && b->wants_grad)) {
         struct linear *l = tape_record(t, sizeof *l, linear_backward, y);
@@ -92,8 +106,9 @@ void op_linear_add(struct tape *t, struct val *y, struct val *u, struct val *W, 
 
     assert(!y->borrowed && y->claims == 1);
     assert(u->cols == in && y->rows == T && y->cols == out);
-    blas_gemm(BLAS_AS_IS, BLAS_TRANSPOSED, T, out, in, scale, u->x, in, W->x, in, 1, val_data(y),
-              out);
+    if (tape_computes(t))
+        blas_gemm(BLAS_AS_IS, BLAS_TRANSPOSED, T, out, in, scale, u->x, in, W->x, in, 1,
+                  val_data(y), out);
 
     if (u->wants_grad || W->wants_grad) {
         struct branch *b = tape_record(t, sizeof *b, branch_backward, y);

@@ -26,7 +26,8 @@ static void loss_backward(struct tape *t, struct record *r)
     bool add;
     real *gx = tape_grad(t, l->x, &add);
 
-    contribute(val_count(l->x), r->out->g[0], l->slope->x, add, gx);
+    if (tape_computes(t))
+        contribute(val_count(l->x), r->out->g[0], l->slope->x, add, gx);
 }
 
 static struct val *finish(struct tape *t, struct tape_scope scope, struct val *x, struct val *slope,
@@ -90,7 +91,7 @@ struct val *op_cross_entropy(struct tape *t, struct val *logits, const int32_t *
     const size_t classes = (size_t)logits->cols;
     double sum = 0;
 
-    for (size_t i = 0; i < (size_t)logits->rows; i++) {
+    for (size_t i = 0; tape_computes(t) && i < (size_t)logits->rows; i++) {
         real *row = val_data(slope) + i * classes;
         assert(label[i] >= -1 && label[i] < logits->cols);
         if (label[i] >= 0)
@@ -108,7 +109,7 @@ struct val *op_squared_error(struct tape *t, struct val *x, const real *target, 
     double sum = 0;
 
     assert(x->cols == 1);
-    for (int i = 0; i < x->rows; i++) {
+    for (int i = 0; tape_computes(t) && i < x->rows; i++) {
         double error = (double)x->x[i] - target[i];
         sum += error * error;
         val_data(slope)[i] = (real)(2 * scale * error);

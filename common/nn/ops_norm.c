@@ -96,7 +96,7 @@ static void input_backward(struct tape *t, const struct norm *n)
     real *gh = to_h ? tape_grad(t, n->h, &add_h) : NULL;
     real *gs = tape_scratch(t, 2 * d), *factor = n->dropped ? gs + d : NULL;
 
-    for (size_t i = 0; i < (size_t)n->r.out->rows; i++) {
+    for (size_t i = 0; tape_computes(t) && i < (size_t)n->r.out->rows; i++) {
         row_backward(d, n->rstd->x[i], n->r.out->g + i * d, n->gain->x, n->xhat->x + i * d, gs);
         if (to_x)
             contribute(d, gs, NULL, add_x, gx + i * d);
@@ -113,10 +113,11 @@ static void norm_backward(struct tape *t, struct record *r)
 {
     const struct norm *n = (const struct norm *)r;
 
-    if (n->gain->wants_grad || n->bias->wants_grad)
-        affine_backward((size_t)r->out->rows, (size_t)r->out->cols, r->out->g, n->xhat->x,
-                        n->gain->wants_grad ? tape_grad_add(t, n->gain) : NULL,
-                        n->bias->wants_grad ? tape_grad_add(t, n->bias) : NULL);
+    real *ggain = n->gain->wants_grad ? tape_grad_add(t, n->gain) : NULL;
+    real *gbias = n->bias->wants_grad ? tape_grad_add(t, n->bias) : NULL;
+    if ((ggain || gbias) && tape_computes(t))
+        affine_backward((size_t)r->out->rows, (size_t)r->out->cols, r->out->g, n->xhat->x, ggain,
+                        gbias);
     if (n->x->wants_grad || (n->h && n->h->wants_grad))
         input_backward(t, n);
 }
@@ -126,7 +127,7 @@ static void norm_forward(struct tape *t, const struct norm *n, real eps, struct 
     const size_t d = (size_t)y->cols;
     real *factor = n->dropped ? tape_scratch(t, d) : NULL;
 
-    for (size_t i = 0; i < (size_t)y->rows; i++) {
+    for (size_t i = 0; tape_computes(t) && i < (size_t)y->rows; i++) {
         real *xhat = val_data(n->xhat) + i * d;
         if (factor)
             dropout_factors(&n->mask, i * d, d, factor);

@@ -31,7 +31,7 @@ static void columns_backward(struct tape *t, struct record *r)
     const size_t d = (size_t)c->x->cols, n = (size_t)r->out->cols;
     real *gx = tape_grad_add(t, c->x) + c->first;
 
-    for (size_t i = 0; i < (size_t)r->out->rows; i++)
+    for (size_t i = 0; tape_computes(t) && i < (size_t)r->out->rows; i++)
         contribute(n, r->out->g + i * n, true, gx + i * d);
 }
 
@@ -40,7 +40,7 @@ struct val *op_columns(struct tape *t, struct val *x, int first, int n)
     struct val *y = tape_new(t, x->rows, n);
 
     assert(first >= 0 && n > 0 && first + n <= x->cols);
-    for (int i = 0; i < x->rows; i++)
+    for (int i = 0; tape_computes(t) && i < x->rows; i++)
         memcpy(val_data(y) + (size_t)i * (size_t)n,
                x->x + (size_t)i * (size_t)x->cols + (size_t)first, (size_t)n * sizeof(real));
     if (x->wants_grad) {
@@ -84,7 +84,7 @@ static void prepend_backward(struct tape *t, struct record *r)
     real *gf = p->front->wants_grad ? tape_grad_add(t, p->front) : NULL;
     real *gx = p->x->wants_grad ? tape_grad(t, p->x, &add) : NULL;
 
-    for (int s = 0; s < p->n_seq; s++) {
+    for (int s = 0; tape_computes(t) && s < p->n_seq; s++) {
         const struct span k = span_of(p, s);
         if (gf)
             contribute(k.front, r->out->g + k.to, true, gf);
@@ -100,7 +100,7 @@ struct val *op_prepend(struct tape *t, struct val *front, struct val *x, const i
     struct val *y = tape_new(t, x->rows + n_seq * front->rows, x->cols);
 
     assert(front->cols == x->cols && off[0] == 0 && off[n_seq] == x->rows);
-    for (int s = 0; s < n_seq; s++) {
+    for (int s = 0; tape_computes(t) && s < n_seq; s++) {
         const struct span k = span_of(&p, s);
         memcpy(val_data(y) + k.to, front->x, k.front * sizeof(real));
         memcpy(val_data(y) + k.to + k.front, x->x + k.from, k.own * sizeof(real));
@@ -130,7 +130,8 @@ static void sum_backward(struct tape *t, struct record *r)
         if (!s->term[k]->wants_grad)
             continue;
         real *g = tape_grad(t, s->term[k], &add);
-        contribute(val_count(r->out), r->out->g, add, g);
+        if (tape_computes(t))
+            contribute(val_count(r->out), r->out->g, add, g);
     }
 }
 
@@ -146,7 +147,8 @@ struct val *op_add(struct tape *t, struct val *x, struct val *y)
     struct val *out = tape_new(t, x->rows, x->cols);
 
     assert(x->rows == y->rows && x->cols == y->cols);
-    add_values(val_count(x), x->x, y->x, val_data(out));
+    if (tape_computes(t))
+        add_values(val_count(x), x->x, y->x, val_data(out));
     if (x->wants_grad || y->wants_grad) {
         struct sum *s = tape_record(t, sizeof *s, sum_backward, out);
         s->term[0] = x;

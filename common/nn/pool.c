@@ -96,6 +96,11 @@ void pool_trim(struct pool *p)
     madvise(p->base, p->committed, MADV_DONTNEED);
 }
 
+void pool_leave_untouched(struct pool *p)
+{
+    madvise(p->base, round_up(p->reserved, GROW), MADV_NOHUGEPAGE);
+}
+
 /* `bytes` more at the top; a multiple of ALIGN. */
 static void *rise(struct pool *p, size_t bytes)
 {

@@ -27,6 +27,9 @@ void pool_reset(struct pool *p);
 /* The same, and gives the memory back to the system until it is needed again. */
 void pool_trim(struct pool *p);
 
+/* For who writes to few of its blocks, if any: only the pages written to take memory. */
+void pool_leave_untouched(struct pool *p);
+
 /* `bytes` > 0, aligned to 64, not cleared. NULL over the cap or when the machine has no more. */
 void *pool_get(struct pool *p, size_t bytes);
 /* bytes: as requested. */

@@ -13,6 +13,7 @@ struct record {
     struct record *older;
     void (*backward)(struct tape *t, struct record *r); /* called only when out->g is complete */
     struct val *out;
+    bool dry;      /* of the first call of a checkpoint: nothing reads it */
     bool in_place; /* out had a gradient to pass on before this op changed it */
     int n_kept;
     struct val *kept[RECORD_KEEPS];
@@ -45,6 +46,9 @@ real *tape_grad(struct tape *t, struct val *v, bool *add);
 /* The same for contributions that do not cover all of v, or of which there are several: always to
  * be added to. */
 real *tape_grad_add(struct tape *t, struct val *v);
+
+/* False on a tape that measures: allocate all the same, and touch no number. */
+bool tape_computes(const struct tape *t);
 
 /* n numbers for use within an op. */
 real *tape_scratch(struct tape *t, size_t n);

@@ -18,6 +18,9 @@ struct tape {
     struct rng dropout;
     uint32_t draws;
     bool training;
+    bool recompute, measure;
+    bool dry;    /* within the first call of a checkpoint: records are not kept ... */
+    bool missed; /* ... and backward will want some of them */
     jmp_buf over_cap;
 };
 
@@ -60,6 +63,7 @@ int tape_run(struct tape *t, bool training, struct rng dropout,
     t->dropout = dropout;
     t->draws = 0;
     t->training = training;
+    t->dry = false;
 
     /* A step is some hundred calls deep in formulae that should read as such; none of them holds
      * anything but the pool's memory, so the one failure there is may leave all of them at once. */
@@ -99,6 +103,27 @@ void *tape_alloc(struct tape *t, size_t bytes)
 void *tape_copy(struct tape *t, const void *from, size_t bytes)
 {
     return memcpy(tape_alloc(t, bytes), from, bytes);
+}
+
+void tape_recompute(struct tape *t)
+{
+    t->recompute = true;
+}
+
+bool tape_recomputes(const struct tape *t)
+{
+    return t->recompute;
+}
+
+void tape_measure(struct tape *t)
+{
+    t->measure = true;
+    pool_leave_untouched(&t->pool);
+}
+
+bool tape_computes(const struct tape *t)
+{
+    return !t->measure;
 }
 
 bool tape_training(const struct tape *t)
@@ -199,14 +224,20 @@ void *tape_record(struct tape *t, size_t size, void (*backward)(struct tape *, s
                   struct val *out)
 {
     struct record *r = tape_alloc(t, size);
+    const bool in_place = out->wants_grad;
 
     assert(t->training);
     memset(r, 0, size);
+    r->dry = t->dry;
+    out->wants_grad = true;
+    if (t->dry) {
+        t->missed = true;
+        return r;
+    }
     r->older = t->records;
     r->backward = backward;
     r->out = out;
-    r->in_place = out->wants_grad;
-    out->wants_grad = true;
+    r->in_place = in_place;
     t->records = r;
     return r;
 }
@@ -214,6 +245,8 @@ void *tape_record(struct tape *t, size_t size, void (*backward)(struct tape *, s
 void record_keep(struct record *r, struct val *v)
 {
     assert(r->n_kept < RECORD_KEEPS);
+    if (r->dry)
+        return;
     claim(v);
     r->kept[r->n_kept++] = v;
 }
@@ -232,7 +265,7 @@ real *tape_grad_add(struct tape *t, struct val *v)
     bool add;
     real *g = tape_grad(t, v, &add);
 
-    if (!add)
+    if (!add && tape_computes(t))
         memset(g, 0, val_count(v) * sizeof *g);
     return g;
 }
@@ -243,7 +276,7 @@ static void run(struct tape *t, struct record *r)
 
     if (out->g) {
         r->backward(t, r);
-        if (!r->in_place) {
+        if (!r->in_place && out->g) {
             tape_unscratch(t, out->g, val_count(out));
             out->g = NULL;
         }
@@ -252,12 +285,70 @@ static void run(struct tape *t, struct record *r)
         drop(t, r->kept[i]);
 }
 
+static void run_all(struct tape *t)
+{
+    for (struct record *r = t->records; r; r = r->older)
+        run(t, r);
+    t->records = NULL;
+}
+
 void tape_backward(struct tape *t, struct val *loss)
 {
     assert(loss->rows == 1 && loss->cols == 1 && !loss->borrowed);
     if (loss->wants_grad)
         *tape_grad_add(t, loss) = 1;
-    for (struct record *r = t->records; r; r = r->older)
-        run(t, r);
+    run_all(t);
+}
+
+/* --- checkpoints ----------------------------------------------------------------------------- */
+
+struct checkpoint {
+    struct record r;
+    struct val *x;
+    struct val *(*f)(struct tape *t, void *arg, struct val *x);
+    void *arg;
+    uint32_t draws; /* before f */
+};
+
+/* The records of a second call of f, run here and now. What they add to gradients, that of x among
+ * them, they add in the order in which they would have without a checkpoint. */
+static void checkpoint_backward(struct tape *t, struct record *r)
+{
+    const struct checkpoint *c = (const struct checkpoint *)r;
+    struct record *const outer = t->records;
+    const uint32_t draws = t->draws;
+    struct tape_scope scope = tape_enter(t);
+
     t->records = NULL;
+    t->draws = c->draws;
+    struct val *y = c->f(t, c->arg, c->x);
+    tape_leave(t, scope, NULL);
+    y->g = r->out->g;
+    r->out->g = NULL;
+    run_all(t);
+    t->records = outer;
+    t->draws = draws;
+}
+
+struct val *tape_checkpoint(struct tape *t, struct val *x,
+                            struct val *(*f)(struct tape *t, void *arg, struct val *x), void *arg)
+{
+    const struct checkpoint c = {.x = x, .f = f, .arg = arg, .draws = t->draws};
+
+    if (!t->training || !t->recompute || t->dry)
+        return f(t, arg, x);
+    t->dry = true;
+    t->missed = false;
+    struct tape_scope scope = tape_enter(t);
+    struct val *y = tape_leave(t, scope, f(t, arg, x));
+    t->dry = false;
+    y->wants_grad = false;
+    if (t->missed) {
+        struct checkpoint *kept = tape_record(t, sizeof *kept, checkpoint_backward, y);
+        const struct record r = kept->r;
+        *kept = c;
+        kept->r = r;
+        record_keep(&kept->r, x);
+    }
+    return y;
 }

@@ -49,6 +49,14 @@ void tape_trim(struct tape *t);
 int tape_run(struct tape *t, bool training, struct rng dropout,
              void (*step)(struct tape *t, void *arg), void *arg, struct err *e) MUST_CHECK;
 
+/* Has tape_checkpoint save memory, from the next step on. */
+void tape_recompute(struct tape *t);
+bool tape_recomputes(const struct tape *t);
+/* Has later steps move no number: ops take the memory that they would, and leave it untouched, so
+ * that tape_peak_bytes says what those steps need, at next to no cost in time and memory. What vals
+ * hold is undefined then; gradients of parameters stay as they are. */
+void tape_measure(struct tape *t);
+
 /* Inside a step: */
 bool tape_training(const struct tape *t);
 /* A borrowed constant: x stays the caller's and must outlive the step. */
@@ -67,6 +75,13 @@ struct tape_scope tape_enter(struct tape *t);
  * scope. Returns keep. A loop over layers enters once and leaves with the same `s` after every
  * layer: that drops the layer before too. */
 struct val *tape_leave(struct tape *t, struct tape_scope s, struct val *keep);
+
+/* f(x), a piece of a step: a layer. In training with tape_recompute its inside is not kept, but
+ * made again by a second call of f when backward arrives there (Chen et al. 2016), with the same
+ * dropout masks: the same bits for the memory of x, and one forward pass more. f is a pure function
+ * of x, of `arg`, which lives as long as the step, and of vals older than x. */
+struct val *tape_checkpoint(struct tape *t, struct val *x,
+                            struct val *(*f)(struct tape *t, void *arg, struct val *x), void *arg);
 
 /* Seeds d loss / d loss = 1 for a [1,1] val and runs the records in reverse; parameter gradients
  * are then complete and the records are gone: once a step. */

@@ -47,8 +47,9 @@ struct val *peft_logits(const struct peft *p, struct tape *t, const struct batch
                         const real *theta, real *grad)
 {
     const struct peft_method *m = p->method;
-    struct call call = {.p = p, .theta = theta, .grad = grad};
-    struct encoder_hooks hooks = {.self = &call,
+    struct call *call = tape_alloc(t, sizeof *call);
+    *call = (struct call){.p = p, .theta = theta, .grad = grad};
+    struct encoder_hooks hooks = {.self = call,
                                   .tensor = p->n_base > 0 ? at_tensor : NULL,
                                   .block = m->block != NULL ? at_block : NULL,
                                   .prefix = m->prefix != NULL ? at_prefix : NULL,
@@ -59,7 +60,7 @@ struct val *peft_logits(const struct peft *p, struct tape *t, const struct batch
                                   .attention_dropout = p->attention_dropout};
     struct val *head[HEAD_MAX_TENSORS];
     if (m->begin != NULL)
-        call.begun = m->begin(p, t, theta, grad);
+        call->begun = m->begin(p, t, theta, grad);
     static const enum encoder_output read_by[] = {[HEAD_SEQUENCE] = ENCODER_FIRST,
                                                   [HEAD_TOKENS] = ENCODER_TOKENS,
                                                   [HEAD_MLM] = ENCODER_TAGGED};

@@ -1,12 +1,13 @@
 /* Speed of a LoRA training step (r = 8 on query and value) on random weights of a known shape.
  *
  *   bench_step make SHAPE LENGTHS DIR        DIR gets what work_make (work.h) writes
- *   bench_step run DIR [THREADS [STEPS]]
+ *   bench_step run DIR [THREADS [STEPS [auto|min|fast]]]
  *
  * `run` prints one line of KEY=VALUE: tokens/s, the GFLOP/s of the matrix products that a step
  * needs (see work_flops), the share of what cblas_sgemm reaches on the same shapes (both by
  * processor time), and the peak memory. A peer in Python, bench_step_peer.py, reads the same folder
  * and prints the same keys. */
+#include "client/client_config.h"
 #include "client/train.h"
 #include "measure.h"
 #include "nn/kernels.h"
@@ -17,6 +18,12 @@
 #include <sys/resource.h>
 #include <time.h>
 
+struct settings {
+    unsigned threads;
+    uint32_t steps;
+    struct memory memory;
+};
+
 static double now_s(void)
 {
     struct timespec t;
@@ -24,8 +31,9 @@ static double now_s(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static void report(const struct model *m, const struct dataset *d, unsigned threads,
-                   const struct train_result *r, double seconds, double processor)
+static void report(const struct model *m, const struct dataset *d, const struct trainer *t,
+                   const struct settings *s, const struct train_result *r, double seconds,
+                   double processor)
 {
     double tokens = 0, gemm = work_gemm_rate(&m->cfg);
     for (size_t i = 0; i < d->n; i++)
@@ -34,13 +42,14 @@ static void report(const struct model *m, const struct dataset *d, unsigned thre
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     printf("who=fedpet threads=%u ms_per_step=%.1f tokens_per_s=%.0f gflop_per_s=%.1f "
-           "sgemm_share=%.3f peak_mib=%.0f loss=%.4f\n",
-           threads, seconds / r->steps * 1e3, (double)r->tokens / seconds, flops / seconds * 1e-9,
-           flops / processor / gemm, (double)usage.ru_maxrss / 1024, r->loss);
+           "sgemm_share=%.3f peak_mib=%.0f loss=%.4f memory=%s activations_mib=%.1f\n",
+           s->threads, seconds / r->steps * 1e3, (double)r->tokens / seconds,
+           flops / seconds * 1e-9, flops / processor / gemm, (double)usage.ru_maxrss / 1024,
+           r->loss, client_memory_word(s->memory.mode), (double)trainer_peak_bytes(t) / (1 << 20));
 }
 
 /* A short run to warm up, then the measured one. */
-static int measure(const struct peft *peft, const struct dataset *d, unsigned threads,
+static int measure(const struct peft *peft, const struct dataset *d, const struct settings *s,
                    struct local_spec *local, struct err *e)
 {
     struct trainer *trainer = NULL;
@@ -50,7 +59,7 @@ static int measure(const struct peft *peft, const struct dataset *d, unsigned th
     float *theta = malloc(peft_schema(peft)->count * sizeof *theta);
     int rc = theta ? 0 : err_set(e, ERR_NOMEM, "no memory for the parameters");
     if (!rc)
-        rc = trainer_open(&trainer, threads, 0, e);
+        rc = trainer_open(&trainer, s->threads, &s->memory, e);
     if (rc)
         goto out;
     peft_init(peft, 1, theta);
@@ -61,21 +70,21 @@ static int measure(const struct peft *peft, const struct dataset *d, unsigned th
     if (!rc)
         rc = trainer_fit(trainer, &job, theta, &r, e);
     if (!rc)
-        report(peft_model(peft), d, threads, &r, now_s() - start, measure_now() - processor);
+        report(peft_model(peft), d, trainer, s, &r, now_s() - start, measure_now() - processor);
 out:
     free(theta);
     trainer_close(trainer);
     return rc;
 }
 
-static int run(const char *dir, unsigned threads, uint32_t steps, struct err *e)
+static int run(const char *dir, const struct settings *s, struct err *e)
 {
-    struct local_spec local = work_local(steps);
+    struct local_spec local = work_local(s->steps);
     struct model *m = NULL;
     struct peft *peft = NULL;
     struct dataset d = {0};
     arena_init(&d.mem, ARENA_NO_CAP);
-    if (!threads || !steps)
+    if (!s->threads || !s->steps)
         return err_set(e, ERR_USAGE, "threads and steps begin at 1");
     int rc = model_open(&m, dir, e);
     if (!rc)
@@ -83,11 +92,22 @@ static int run(const char *dir, unsigned threads, uint32_t steps, struct err *e)
     if (!rc)
         rc = peft_open(&peft, m, &work_methods[0].spec, &local, HEAD_SEQUENCE, d.n_labels, e);
     if (!rc)
-        rc = measure(peft, &d, threads, &local, e);
+        rc = measure(peft, &d, s, &local, e);
     peft_close(peft);
     arena_release(&d.mem);
     model_close(m);
     return rc;
+}
+
+static int run_words(int n, char **word, struct err *e)
+{
+    struct settings s = {.threads = 1, .steps = 8};
+    if (n > 1)
+        s.threads = (unsigned)strtoul(word[1], NULL, 10);
+    if (n > 2)
+        s.steps = (uint32_t)strtoul(word[2], NULL, 10);
+    int rc = n > 3 ? client_memory(word[3], &s.memory.mode, e) : 0;
+    return rc ? rc : run(word[0], &s, e);
 }
 
 int main(int argc, char **argv)
@@ -97,11 +117,11 @@ int main(int argc, char **argv)
     kernels_choose(argv);
     if (argc == 5 && strcmp(argv[1], "make") == 0)
         rc = work_make(argv[2], argv[3], argv[4], &e);
-    else if (argc >= 3 && argc <= 5 && strcmp(argv[1], "run") == 0)
-        rc = run(argv[2], argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 1,
-                 argc > 4 ? (uint32_t)strtoul(argv[4], NULL, 10) : 8, &e);
+    else if (argc >= 3 && argc <= 6 && strcmp(argv[1], "run") == 0)
+        rc = run_words(argc - 2, argv + 2, &e);
     else
-        err_set(&e, rc, "use: bench_step make SHAPE LENGTHS DIR, or run DIR [THREADS [STEPS]]");
+        err_set(&e, rc,
+                "use: bench_step make SHAPE LENGTHS DIR, or run DIR [THREADS [STEPS [MEMORY]]]");
     if (rc)
         fprintf(stderr, "bench_step: %s\n", e.text);
     return rc;

@@ -12,6 +12,7 @@ enum { STEPS = 4 };
 struct task {
     const char *shape, *lengths, *dir;
     const struct work_method *method;
+    enum memory_mode memory;
 };
 
 struct call {
@@ -58,7 +59,10 @@ static void report(const struct bench *b, const struct task *t, struct call *c, 
     for (size_t i = 0; i < c->data->n; i++)
         all += c->data->example[i].n_tokens;
     char name[64], shape[64];
-    snprintf(name, sizeof name, "%s, %s", t->method->name, training ? "step" : "evaluation");
+    snprintf(name, sizeof name, "%s, %s", t->method->name,
+             !training                 ? "evaluation"
+             : t->memory == MEMORY_MIN ? "step, memory: min"
+                                       : "step");
     snprintf(shape, sizeof shape, "%s, %s", t->shape, t->lengths);
     bench_print(b, &(struct bench_row){.group = "training",
                                        .name = name,
@@ -73,14 +77,16 @@ static void report(const struct bench *b, const struct task *t, struct call *c, 
 static int measure(const struct bench *b, const struct task *t, const struct peft *peft,
                    struct dataset *d, const struct local_spec *local, struct err *e)
 {
+    const struct memory memory = {.mode = t->memory};
     struct call c = {.data = d, .e = e};
     c.job = (struct train_job){.peft = peft, .data = d, .n = d->n, .local = local, .seed = 1};
     c.theta = malloc(peft_schema(peft)->count * sizeof *c.theta);
-    c.rc = c.theta ? trainer_open(&c.trainer, 1, 0, e)
+    c.rc = c.theta ? trainer_open(&c.trainer, 1, &memory, e)
                    : err_set(e, ERR_NOMEM, "no memory for the parameters");
     if (!c.rc) {
         peft_init(peft, 1, c.theta);
-        report(b, t, &c, false);
+        if (t->memory != MEMORY_MIN)
+            report(b, t, &c, false);
         report(b, t, &c, true);
     }
     trainer_close(c.trainer);
@@ -115,8 +121,13 @@ static int run_shape(const struct bench *b, struct task *t, int methods, struct 
     t->dir = b->dir;
     for (int m = 0; !rc && m < methods; m++) {
         t->method = &work_methods[m];
+        t->memory = MEMORY_FAST;
         rc = bench_apart(piece, b, t, e);
     }
+    t->method = &work_methods[0];
+    t->memory = MEMORY_MIN;
+    if (!rc)
+        rc = bench_apart(piece, b, t, e);
     return rc;
 }
 

@@ -1,4 +1,5 @@
-# Lines "SHAPE LENGTHS who=... KEY=VALUE..." to a table of medians; a peer's line comes with the ratio to it.
+# Lines "SHAPE LENGTHS who=... KEY=VALUE..." to a table of medians, a row for each memory mode; a peer's line comes with the
+# ratio to it.
 
 function median(list,   x, n, i, j, t) {
     n = split(list, x, " ")
@@ -22,6 +23,8 @@ function of(who, key) {
         names[++n_names] = name
     }
     split($3, who, "=")
+    if ($0 ~ / memory=min( |$)/)
+        who[2] = "fedpet-min"
     peers = peers || who[2] == "pytorch"
     for (i = 4; i <= NF; i++) {
         split($i, pair, "=")
@@ -30,19 +33,21 @@ function of(who, key) {
 }
 
 END {
-    row = "%-20s %10s %10s %9s %9s"
+    row = "%-24s %10s %10s %9s %9s"
     printf "\n" row, "shape, lengths", "ms/step", "tokens/s", "of sgemm", "peak MiB"
     if (peers)
         printf " %10s %9s %9s %9s", "peer ms", "peer MiB", "speed-up", "memory"
     print ""
-    for (k = 1; k <= n_names; k++) {
-        name = names[k]
-        printf row, name, of("fedpet", "ms_per_step"), of("fedpet", "tokens_per_s"),
-            sprintf("%.0f %%", 100 * of("fedpet", "sgemm_share")), of("fedpet", "peak_mib")
-        if (peers)
-            printf " %10s %9s %9.2f %9.2f", of("pytorch", "ms_per_step"), of("pytorch", "peak_mib"),
-                of("fedpet", "tokens_per_s") / of("pytorch", "tokens_per_s"),
-                of("fedpet", "peak_mib") / of("pytorch", "peak_mib")
-        print ""
-    }
+    for (k = 1; k <= n_names; k++)
+        for (mode = 0; mode < 2; mode++) {
+            name = names[k]
+            us = mode ? "fedpet-min" : "fedpet"
+            printf row, name ", " (mode ? "min" : "fast"), of(us, "ms_per_step"), of(us, "tokens_per_s"),
+                sprintf("%.0f %%", 100 * of(us, "sgemm_share")), of(us, "peak_mib")
+            if (peers)
+                printf " %10s %9s %9.2f %9.2f", of("pytorch", "ms_per_step"), of("pytorch", "peak_mib"),
+                    of(us, "tokens_per_s") / of("pytorch", "tokens_per_s"),
+                    of(us, "peak_mib") / of("pytorch", "peak_mib")
+            print ""
+        }
 }

@@ -77,6 +77,7 @@ Test(config, defaults)
     cr_assert_str_eq(c->data, "data.jsonl");
     cr_assert_eq(c->threads, 0);
     cr_assert_eq(c->memory_limit_mib, 0);
+    cr_assert_eq(c->memory, MEMORY_AUTO);
     cr_assert_float_eq(c->validation, 0, 0);
     cr_assert_float_eq(c->cpu_share, 1, 0);
     cr_assert_null(c->gates.hours);

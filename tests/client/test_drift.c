@@ -313,7 +313,7 @@ static float *two_rounds(bool carry)
     memcpy(theta, toy.theta, toy.count * sizeof *theta);
     cr_assert_eq(local_state_needed(&spec), carry);
     cr_assert_eq(local_state_open(&state, &spec, toy.count, &e), 0);
-    cr_assert_eq(trainer_open(&t, 1, 0, &e), 0);
+    cr_assert_eq(trainer_open(&t, 1, NULL, &e), 0);
     for (uint32_t round = 0; round < 2; round++) {
         struct train_job job = toy_job(&toy);
         job.round = round;
@@ -366,7 +366,7 @@ Test(drift_training, a_failed_job_leaves_the_state_alone)
     job.control = control;
     job.control_change = change;
     job.cancel = &cancel;
-    cr_assert_eq(trainer_open(&t, 1, 0, &e), 0);
+    cr_assert_eq(trainer_open(&t, 1, NULL, &e), 0);
     cr_assert_eq(trainer_fit(t, &job, theta, &r, &e), ERR_STATE);
     cr_assert_eq(state.step, 7);
     cr_assert_eq(state.size, 3 * toy.count);

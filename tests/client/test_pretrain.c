@@ -90,7 +90,7 @@ static int run(struct language *l, unsigned threads, float **theta, struct pretr
                struct err *e)
 {
     struct trainer *trainer;
-    toy_check(trainer_open(&trainer, threads, 0, e), e);
+    toy_check(trainer_open(&trainer, threads, NULL, e), e);
     *theta = malloc(l->toy.count * sizeof **theta);
     memcpy(*theta, l->toy.theta, l->toy.count * sizeof **theta);
     l->job.progress = stop;
@@ -214,7 +214,7 @@ Test(pretrain, held_out_scores_are_those_of_single_sequences)
         cr_assert_eq(tape_run(t, false, r, score_one, &s, &e), 0, "%s", e.text);
     }
     tape_close(t);
-    toy_check(trainer_open(&trainer, 2, 0, &e), &e);
+    toy_check(trainer_open(&trainer, 2, NULL, &e), &e);
     cr_assert_eq(pretrain_evaluate(trainer, &l.job, l.toy.theta, &loss, &accuracy, &e), 0);
     trainer_close(trainer);
     cr_expect_float_eq(loss, s.loss / s.masked, 1e-5, "%g, not %g", loss, s.loss / s.masked);
@@ -377,7 +377,8 @@ Test(pretrain, a_tape_without_room_is_an_error)
     struct trainer *trainer;
     struct pretrain_result r;
     language_open(&l, full, 0);
-    toy_check(trainer_open(&trainer, 2, 1 << 16, &e), &e);
+    const struct memory memory = {.limit = 1 << 16};
+    toy_check(trainer_open(&trainer, 2, &memory, &e), &e);
     cr_expect_eq(pretrain_run(trainer, &l.job, l.toy.theta, &r, &e), ERR_NOMEM);
     cr_expect_not_null(strstr(e.text, "step 1 of 8"), "%s", e.text);
     trainer_close(trainer);

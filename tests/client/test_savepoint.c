@@ -65,7 +65,7 @@ static void check(enum optimizer optimizer)
     job.control_change = change[0];
     float *expected = toy_fit(&toy, &job, 2, &whole);
 
-    cr_assert_eq(trainer_open(&trainer, 2, 0, &e), 0);
+    cr_assert_eq(trainer_open(&trainer, 2, NULL, &e), 0);
     job.state = &state[1];
     job.control_change = change[1];
     job.progress = stop_at;
@@ -124,7 +124,7 @@ static void interrupt_after(uint32_t steps, const char *name)
     struct err e;
     float *theta = malloc(toy.count * sizeof *theta);
     memcpy(theta, toy.theta, toy.count * sizeof *theta);
-    cr_assert_eq(trainer_open(&trainer, 1, 0, &e), 0);
+    cr_assert_eq(trainer_open(&trainer, 1, NULL, &e), 0);
     open_point(3600, name);
     stop_after = steps;
     atomic_store(&stop, false);

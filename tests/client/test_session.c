@@ -55,7 +55,7 @@ static void setup(void)
     snprintf(data, sizeof data, "%s/data.jsonl", dir);
     snprintf(state, sizeof state, "%s/state", dir);
     cr_assert_eq(backbone_open(&backbone, dir, &e), 0, "%s", e.text);
-    cr_assert_eq(trainer_open(&trainer, 2, 0, &e), 0, "%s", e.text);
+    cr_assert_eq(trainer_open(&trainer, 2, NULL, &e), 0, "%s", e.text);
     cr_assert_eq(file_mkdirs(state, 0700, &e), 0, "%s", e.text);
     config = (struct client_config){.data = data, .state = state, .cpu_share = 1};
     welcome = (struct msg_welcome){.run_id = "0123456789abcdef", .index = 3};

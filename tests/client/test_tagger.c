@@ -140,7 +140,7 @@ Test(tagger, evaluates_as_the_plain_definition)
     size_t rows = dataset_rows(&t.data, index, 5), row = 0;
     float *logits = malloc(rows * TAGS * sizeof *logits);
     int32_t *predicted = malloc(rows * sizeof *predicted);
-    toy_check(trainer_open(&trainer, 2, 0, &e), &e);
+    toy_check(trainer_open(&trainer, 2, NULL, &e), &e);
     toy_check(tape_open(&tape, 0, &e), &e);
     toy_check(
         trainer_eval(trainer, t.peft, &t.data, index, 5, t.theta, &score, predicted, logits, &e),
@@ -187,7 +187,7 @@ Test(tagger, learns)
     t.local.epochs = 60;
     t.local.batch_size = 60;
     t.local.lr = 0.02;
-    toy_check(trainer_open(&trainer, 2, 0, &e), &e);
+    toy_check(trainer_open(&trainer, 2, NULL, &e), &e);
     toy_check(trainer_eval(trainer, t.peft, &t.data, NULL, 0, t.theta, &before, NULL, NULL, &e),
               &e);
     double loss = before.loss_sum / (double)before.n;
@@ -218,7 +218,7 @@ Test(tagger, nothing_to_score)
     for (size_t i = 0; i < t.data.n; i++)
         for (int32_t k = 0; k < t.data.example[i].n_tokens; k++)
             ((int32_t *)(uintptr_t)t.data.example[i].word)[k] = -1;
-    toy_check(trainer_open(&trainer, 1, 0, &e), &e);
+    toy_check(trainer_open(&trainer, 1, NULL, &e), &e);
     struct train_job job = toy_job(&t);
     toy_check(trainer_fit(trainer, &job, t.theta, &r, &e), &e);
     cr_assert_eq(r.loss, 0);

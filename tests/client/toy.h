@@ -65,7 +65,8 @@ static inline void toy_sentences(struct toy *t, size_t n, uint32_t n_labels)
 
 /* dropout: of the LoRA branch, and of the model. Abort when something fails: the modules beneath
  * have their own tests. */
-static inline void toy_open(struct toy *t, size_t n, uint32_t n_labels, double dropout)
+static inline void toy_open_deep(struct toy *t, int layers, size_t n, uint32_t n_labels,
+                                 double dropout)
 {
     struct err e;
     memset(t, 0, sizeof *t);
@@ -73,7 +74,7 @@ static inline void toy_open(struct toy *t, size_t n, uint32_t n_labels, double d
     if (!mkdtemp(t->dir))
         abort();
     const struct random_model shape = {.type = "bert",
-                                       .layers = 2,
+                                       .layers = layers,
                                        .hidden = 32,
                                        .heads = 2,
                                        .ffn = 64,
@@ -106,6 +107,11 @@ static inline void toy_open(struct toy *t, size_t n, uint32_t n_labels, double d
     peft_init(t->peft, 5, t->theta);
 }
 
+static inline void toy_open(struct toy *t, size_t n, uint32_t n_labels, double dropout)
+{
+    toy_open_deep(t, 2, n, n_labels, dropout);
+}
+
 static inline void toy_close(struct toy *t)
 {
     static const char *const file[] = {"config.json", "model.safetensors"};
@@ -135,7 +141,7 @@ static inline float *toy_fit(const struct toy *t, const struct train_job *job, u
     struct err e;
     float *theta = malloc(t->count * sizeof *theta);
     memcpy(theta, t->theta, t->count * sizeof *theta);
-    toy_check(trainer_open(&trainer, threads, 0, &e), &e);
+    toy_check(trainer_open(&trainer, threads, NULL, &e), &e);
     toy_check(trainer_fit(trainer, job, theta, r, &e), &e);
     trainer_close(trainer);
     return theta;

@@ -153,6 +153,54 @@ Test(methods, gradients_match_under_dropout_too)
         check_all(HEAD_SEQUENCE, 0.2, stream);
 }
 
+/* Loss and gradient on a tape of its own; returns what that took. */
+static size_t take_step(struct tuned *t, bool recompute, bool measure, real *loss, real *grad)
+{
+    struct err e = {0};
+    tape_close(t->tape);
+    cr_assert_eq(tape_open(&t->tape, 0, &e), 0, "%s", e.text);
+    if (recompute)
+        tape_recompute(t->tape);
+    if (measure)
+        tape_measure(t->tape);
+    *loss = tuned_loss(t, &t->batch, t->theta, grad, NULL);
+    return tape_peak_bytes(t->tape);
+}
+
+static void check_recomputed(const struct variant *v, const char *family, enum head_kind head)
+{
+    struct tuned t;
+    real loss, same, undefined;
+    start(&t, v, family, head, 0.2);
+    perturb(&t);
+    real *grad = arena_calloc(&t.golden.mem, 3 * t.count, sizeof *grad);
+    cr_assert_not_null(grad);
+    real *again = grad + t.count, *none = again + t.count;
+    size_t kept = take_step(&t, false, false, &loss, grad);
+    size_t recomputed = take_step(&t, true, false, &same, again);
+    cr_expect_eq(same, loss);
+    cr_expect_arr_eq(again, grad, t.count * sizeof *grad, "%s %s on %s", v->method, v->what,
+                     family);
+    cr_expect_eq(take_step(&t, false, true, &undefined, none), kept, "%s %s on %s", v->method,
+                 v->what, family);
+    cr_expect_eq(take_step(&t, true, true, &undefined, none), recomputed, "%s %s on %s", v->method,
+                 v->what, family);
+    for (size_t k = 0; k < t.count; k++)
+        cr_assert_eq(none[k], 0);
+    tuned_close(&t);
+}
+
+/* The very same loss and gradients when layers are made again for backward; and what a step takes,
+ * either way, is known without computing it. */
+Test(methods, recomputing_changes_no_bit_and_memory_is_known_beforehand)
+{
+    for (int v = 0; v < VARIANTS; v++)
+        for (int i = 0; i < GOLDEN_FAMILIES; i++) {
+            check_recomputed(&variants[v], golden_families[i], HEAD_SEQUENCE);
+            check_recomputed(&variants[v], golden_families[i], HEAD_TOKENS);
+        }
+}
+
 Test(methods, every_method_has_a_variant)
 {
     for (const struct peft_method *const *m = peft_methods; *m != NULL; m++) {

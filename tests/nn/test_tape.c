@@ -67,14 +67,16 @@ enum { T = 64, D = 64 };
 
 /* `depth` blocks of frozen linear, GELU, norm, each in its scope; trainable: the norms' gains. */
 struct stack {
-    int depth;
-    bool scoped;
+    int depth, calls; /* of the blocks */
+    bool scoped, checkpointed;
     real *x, *W, *gain, *g, loss;
     bool wanted;
 };
 
-static struct val *block(struct tape *t, struct stack *s, struct val *x)
+static struct val *block(struct tape *t, void *arg, struct val *x)
 {
+    struct stack *s = arg;
+    s->calls++;
     struct val *gain = tape_param(t, s->gain, s->g, 1, D), *bias = tape_const(t, s->W, 1, D);
     struct val *h = op_act(t, op_linear(t, x, tape_const(t, s->W, D, D), NULL), ACT_GELU);
 
@@ -88,7 +90,7 @@ static void stack_step(struct tape *t, void *arg)
     struct tape_scope scope = tape_enter(t);
 
     for (int i = 0; i < s->depth; i++) {
-        x = block(t, s, x);
+        x = s->checkpointed ? tape_checkpoint(t, x, block, s) : block(t, s, x);
         if (s->scoped)
             tape_leave(t, scope, x);
     }
@@ -199,6 +201,69 @@ Test(tape, a_scope_keeps_one_val)
     bool good = false;
     run_step(true, scopes, &good);
     cr_expect(good);
+}
+
+/* --- checkpoints ----------------------------------------------------------------------------- */
+
+/* Peak of a step of a deep stack whose blocks are checkpoints. */
+static size_t run_checkpointed(struct stack *s)
+{
+    struct tape *t;
+    struct err e = {0};
+
+    s->checkpointed = true;
+    s->calls = 0;
+    cr_assert_eq(tape_open(&t, 0, &e), 0);
+    tape_recompute(t);
+    cr_assert_eq(tape_run(t, true, run_dropout(), stack_step, s, &e), 0);
+    size_t peak = tape_peak_bytes(t);
+    tape_close(t);
+    return peak;
+}
+
+Test(tape, checkpoints_keep_their_inputs_alone_and_give_the_same_bits)
+{
+    struct stack s = stack_make(30), c = stack_make(30);
+    size_t plain = run_step(true, stack_step, &s), saved = run_checkpointed(&c);
+
+    cr_expect_eq(c.calls, 60);
+    cr_expect_eq(c.loss, s.loss);
+    cr_expect_arr_eq(c.g, s.g, D * sizeof *s.g);
+    cr_expect_lt(saved, 45 * MATRIX, "%zu", saved);
+    cr_expect_gt(plain, 60 * MATRIX, "%zu", plain);
+    stack_free(&s);
+    stack_free(&c);
+}
+
+Test(tape, measures_a_step_without_computing_it)
+{
+    struct stack s = stack_make(30), m = stack_make(30);
+    size_t computed = run_step(true, stack_step, &s);
+    struct tape *t;
+    struct err e = {0};
+
+    cr_assert_eq(tape_open(&t, 0, &e), 0);
+    tape_measure(t);
+    cr_assert_eq(tape_run(t, true, run_dropout(), stack_step, &m, &e), 0);
+    cr_expect_eq(tape_peak_bytes(t), computed);
+    for (int i = 0; i < D; i++)
+        cr_expect_eq(m.g[i], 0);
+    tape_close(t);
+    stack_free(&s);
+    stack_free(&m);
+}
+
+Test(tape, a_frozen_checkpoint_is_computed_once)
+{
+    struct stack s = stack_make(5);
+    real *g = s.g;
+
+    s.g = NULL;
+    run_checkpointed(&s);
+    cr_expect_eq(s.calls, 5);
+    cr_expect(!s.wanted);
+    s.g = g;
+    stack_free(&s);
 }
 
 /* --- the cap --------------------------------------------------------------------------------- */
