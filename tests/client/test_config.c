@@ -112,7 +112,8 @@ Test(config, values_out_of_range_and_unknown_keys_are_refused)
     static const char *const bad[] = {"validation=0.6", "validation=-0.1",  "threads=100000",
                                       "log.level=loud", "server=nowhere",   "server=host:0",
                                       "server=:1",      "server=host:1x",   "colour=green",
-                                      "cpu_share=0",    "gates.hours=9-17", "gates.max_load=2"};
+                                      "cpu_share=0",    "gates.hours=9-17", "gates.max_load=2",
+                                      "memory=most"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char *set[COMPLETE + 1];
         struct conf *conf;
@@ -143,6 +144,19 @@ Test(config, gates_need_savepoints)
     conf_free(conf);
     cr_assert_eq(client_config_load(&conf, NULL, set, COMPLETE + 2, &e), ERR_CONFIG);
     cr_assert_not_null(strstr(e.text, "checkpoint_s"), "%s", e.text);
+}
+
+Test(config, memory_modes_are_words)
+{
+    enum memory_mode mode = MEMORY_MIN;
+    struct err e;
+    for (int m = MEMORY_AUTO; m <= MEMORY_FAST; m++) {
+        cr_assert_eq(client_memory(client_memory_word(m), &mode, &e), 0, "%s", e.text);
+        cr_assert_eq((int)mode, m);
+    }
+    cr_assert_eq(client_memory("most", &mode, &e), ERR_USAGE);
+    cr_assert_eq(mode, MEMORY_FAST);
+    cr_assert_not_null(strstr(e.text, "auto, min or fast"), "%s", e.text);
 }
 
 Test(config, threads_default_to_the_cores)

@@ -86,18 +86,26 @@ static bool stop(const struct pretrain_progress *p, void *ctx)
 }
 
 /* From the initial values, or the checkpoint; the caller frees them. */
-static int run(struct language *l, unsigned threads, float **theta, struct pretrain_result *r,
-               struct err *e)
+static int run_within(struct language *l, unsigned threads, const struct memory *memory,
+                      size_t *peak, float **theta, struct pretrain_result *r, struct err *e)
 {
     struct trainer *trainer;
-    toy_check(trainer_open(&trainer, threads, NULL, e), e);
+    toy_check(trainer_open(&trainer, threads, memory, e), e);
     *theta = malloc(l->toy.count * sizeof **theta);
     memcpy(*theta, l->toy.theta, l->toy.count * sizeof **theta);
     l->job.progress = stop;
     l->job.ctx = l;
     int rc = pretrain_run(trainer, &l->job, *theta, r, e);
+    *peak = trainer_peak_bytes(trainer);
     trainer_close(trainer);
     return rc;
+}
+
+static int run(struct language *l, unsigned threads, float **theta, struct pretrain_result *r,
+               struct err *e)
+{
+    size_t peak;
+    return run_within(l, threads, NULL, &peak, theta, r, e);
 }
 
 static char full[] = "full", lora[] = "lora";
@@ -192,6 +200,41 @@ static void score_one(struct tape *t, void *arg)
 }
 
 /* One sequence after the other, by the definition of the loss. */
+/* Its result in theta, which the caller frees; the peak. */
+static size_t pretrain_with(const struct memory *memory, unsigned threads, float **theta,
+                            size_t *count)
+{
+    struct language l;
+    struct pretrain_result r;
+    struct err e;
+    size_t peak;
+    language_open(&l, lora, 0.1);
+    cr_assert_eq(run_within(&l, threads, memory, &peak, theta, &r, &e), 0, "%s", e.text);
+    *count = l.toy.count;
+    free(r.point);
+    language_close(&l);
+    return peak;
+}
+
+Test(pretrain, neither_memory_modes_nor_limits_change_a_bit)
+{
+    const struct memory fast = {MEMORY_FAST, 0}, min = {MEMORY_MIN, 0};
+    float *theta, *other;
+    size_t n, kept = pretrain_with(&fast, 1, &theta, &n);
+    size_t least = pretrain_with(&min, 1, &other, &n);
+    cr_expect_arr_eq(other, theta, n * sizeof *theta);
+    cr_expect_leq(least, kept);
+    free(other);
+    for (unsigned threads = 1; threads <= 3; threads += 2) {
+        const struct memory within = {MEMORY_AUTO, least};
+        size_t peak = pretrain_with(&within, threads, &other, &n);
+        cr_expect_arr_eq(other, theta, n * sizeof *theta, "%u threads", threads);
+        cr_expect_leq(peak, least);
+        free(other);
+    }
+    free(theta);
+}
+
 Test(pretrain, held_out_scores_are_those_of_single_sequences)
 {
     struct language l;
