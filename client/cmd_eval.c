@@ -105,7 +105,9 @@ static int score_data(const struct eval_options *o, const struct tuned *t,
     if (!rc)
         rc = trainer_open(&trainer, client_threads(o->threads), NULL, e);
     if (!rc)
-        rc = trainer_eval(trainer, t->peft, d, NULL, 0, t->theta, &score, predicted, logits, e);
+        rc =
+            trainer_eval(trainer, &(struct eval_job){.peft = t->peft, .data = d, .theta = t->theta},
+                         &score, predicted, logits, e);
     if (!rc && o->logits)
         rc = write_logits(d, t, predicted, logits, o->logits, e);
     if (!rc)

@@ -191,7 +191,9 @@ static int flush_chunk(struct predictor *p, struct err *e)
     double *probability = arena_calloc(&p->data.mem, n, sizeof *probability);
     if (!logits || !probability)
         return err_set(e, ERR_NOMEM, "out of memory for %zu logits", rows);
-    int rc = trainer_eval(p->trainer, t->peft, &p->data, NULL, 0, t->theta, NULL, NULL, logits, e);
+    int rc = trainer_eval(p->trainer,
+                          &(struct eval_job){.peft = t->peft, .data = &p->data, .theta = t->theta},
+                          NULL, NULL, logits, e);
     if (!rc)
         rc = print_all(p, logits, probability, e);
     clear(p);

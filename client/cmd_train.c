@@ -88,7 +88,9 @@ static int score_on(struct training *t, const struct dataset *d, const float *th
                     double *loss, struct err *e)
 {
     struct score score;
-    int rc = trainer_eval(t->trainer, t->peft, d, NULL, 0, theta, &score, NULL, NULL, e);
+    int rc =
+        trainer_eval(t->trainer, &(struct eval_job){.peft = t->peft, .data = d, .theta = theta},
+                     &score, NULL, NULL, e);
     if (rc)
         return rc;
     *value = score_value(&score, t->metric);

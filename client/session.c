@@ -201,13 +201,19 @@ const struct outbox *session_outbox(const struct session *s)
 
 /* s->theta: the parameters after `round` rounds. */
 static int score_held_out(struct session *s, struct trainer *t, uint32_t round,
-                          struct agent_result *r, struct err *e)
+                          const atomic_bool *cancel, struct agent_result *r, struct err *e)
 {
     struct score score;
     if (s->n_held == 0 || (s->evaluate_every > 0 && round % s->evaluate_every != 0))
         return 0;
-    int rc = trainer_eval(t, s->peft, s->data, s->index + s->n_train, s->n_held, s->theta, &score,
-                          NULL, NULL, e);
+    int rc = trainer_eval(t,
+                          &(struct eval_job){.peft = s->peft,
+                                             .data = s->data,
+                                             .index = s->index + s->n_train,
+                                             .n = s->n_held,
+                                             .theta = s->theta,
+                                             .cancel = cancel},
+                          &score, NULL, NULL, e);
     if (rc)
         return rc;
     r->metric[r->n_metrics++] =
@@ -310,7 +316,7 @@ int session_train(struct session *s, struct trainer *t, const struct agent_job *
     if (!rc && s->control)
         rc = tensorset_unpack(schema, job->control, job->len, s->control, e);
     if (!rc)
-        rc = score_held_out(s, t, job->round, &result, e);
+        rc = score_held_out(s, t, job->round, cancel, &result, e);
     if (rc)
         return rc;
     throttle_rest(&pace.throttle, cancel);

@@ -87,12 +87,19 @@ struct train_result {
 int trainer_fit(struct trainer *t, const struct train_job *job, float *theta,
                 struct train_result *r, struct err *e) MUST_CHECK;
 
-/* Scores theta on examples index[0..n), without repeats (NULL: all). The same bits for any number
- * of threads. `score`, when not NULL, is opened, to be closed by score_close; `predicted`, when not
- * NULL, gets a class (or rounded value, for regression) for each of dataset_rows; `logits`, when
- * not NULL, n_labels values for each. peft's head is of the data's kind and number of labels. */
-int trainer_eval(struct trainer *t, const struct peft *peft, const struct dataset *data,
-                 const uint32_t *index, size_t n, const float *theta, struct score *score,
+struct eval_job {
+    const struct peft *peft; /* its head is of the data's kind and number of labels */
+    const struct dataset *data;
+    const uint32_t *index; /* the examples, n of them, without repeats; NULL: all of data */
+    size_t n;
+    const float *theta;        /* schema->count */
+    const atomic_bool *cancel; /* checked at each micro-batch; may be NULL */
+};
+/* Scores theta. The same bits for any number of threads. `score`, when not NULL, is opened, to be
+ * closed by score_close; `predicted`, when not NULL, gets a class (or rounded value, for
+ * regression) for each of dataset_rows; `logits`, when not NULL, n_labels values for each.
+ * ERR_DATA: no examples; ERR_NOMEM; ERR_STATE when cancelled. */
+int trainer_eval(struct trainer *t, const struct eval_job *job, struct score *score,
                  int32_t *predicted, float *logits, struct err *e) MUST_CHECK;
 size_t trainer_peak_bytes(const struct trainer *t);
 

@@ -14,6 +14,7 @@ struct evaluation {
     const struct peft *peft;
     const struct dataset *data;
     const float *theta;
+    const atomic_bool *cancel;
     uint32_t labels;
     size_t n, rows;
     uint32_t *index; /* the examples */
@@ -46,13 +47,18 @@ static void forward(struct tape *t, void *arg)
     }
 }
 
+static bool cancelled(const struct evaluation *v)
+{
+    return v->cancel && atomic_load(v->cancel);
+}
+
 static void run_micro(void *ctx, unsigned worker, size_t i)
 {
     struct evaluation *v = ctx;
     struct forward w = {v, i};
     struct err e;
-    if (!tape_run(v->trainer->tape[worker], false, rng_stream(0, 0, 0, RNG_DROPOUT), forward, &w,
-                  &e))
+    if (cancelled(v) || !tape_run(v->trainer->tape[worker], false, rng_stream(0, 0, 0, RNG_DROPOUT),
+                                  forward, &w, &e))
         return;
     pthread_mutex_lock(&v->lock);
     if ((int)i < v->failed_micro) {
@@ -94,6 +100,8 @@ static int run_chunk(struct evaluation *v, size_t from, size_t n, struct err *e)
             rc = e->code;
         }
     }
+    if (!rc && cancelled(v))
+        rc = err_set(e, ERR_STATE, "evaluation cancelled");
     arena_release(&mem);
     return rc;
 }
@@ -205,20 +213,20 @@ static int allocate(struct evaluation *v, const uint32_t *index, float *logits, 
     return 0;
 }
 
-int trainer_eval(struct trainer *t, const struct peft *peft, const struct dataset *data,
-                 const uint32_t *index, size_t n, const float *theta, struct score *score,
+int trainer_eval(struct trainer *t, const struct eval_job *job, struct score *score,
                  int32_t *predicted, float *logits, struct err *e)
 {
     struct evaluation v = {.trainer = t,
-                           .peft = peft,
-                           .data = data,
-                           .theta = theta,
-                           .labels = peft_labels(peft),
-                           .n = index ? n : data->n};
+                           .peft = job->peft,
+                           .data = job->data,
+                           .theta = job->theta,
+                           .cancel = job->cancel,
+                           .labels = peft_labels(job->peft),
+                           .n = job->index ? job->n : job->data->n};
     if (v.n == 0)
         return err_set(e, ERR_DATA, "no examples to evaluate");
     pthread_mutex_init(&v.lock, NULL);
-    int rc = allocate(&v, index, logits, e);
+    int rc = allocate(&v, job->index, logits, e);
     for (size_t from = 0; !rc && from < v.n; from += CHUNK)
         rc = run_chunk(&v, from, v.n - from < CHUNK ? v.n - from : CHUNK, e);
     for (size_t i = 0; !rc && predicted && i < v.rows; i++)

@@ -5,7 +5,9 @@ static int score_on(struct judge *j, const struct dataset *d, const float *theta
                     double *loss, struct err *e)
 {
     struct score score;
-    int rc = trainer_eval(j->trainer, j->setup->peft, d, NULL, d->n, theta, &score, NULL, NULL, e);
+    int rc = trainer_eval(j->trainer,
+                          &(struct eval_job){.peft = j->setup->peft, .data = d, .theta = theta},
+                          &score, NULL, NULL, e);
     if (rc)
         return rc;
     *value = score_value(&score, j->setup->metric);
@@ -132,8 +134,9 @@ static int score_result(struct judge *j, const float *theta, struct score *score
     int32_t *predicted = classes ? malloc(s->dev->n * sizeof *predicted) : NULL;
     if (classes && !predicted)
         return err_set(e, ERR_NOMEM, "no memory for %zu predictions", s->dev->n);
-    int rc = trainer_eval(j->trainer, s->peft, s->dev, NULL, s->dev->n, theta, score, predicted,
-                          NULL, e);
+    int rc = trainer_eval(j->trainer,
+                          &(struct eval_job){.peft = s->peft, .data = s->dev, .theta = theta},
+                          score, predicted, NULL, e);
     if (!rc && classes)
         rc = score_clients(j, predicted, &out->clients, e);
     if (!rc) {

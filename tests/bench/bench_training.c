@@ -46,8 +46,11 @@ static void evaluate(void *ctx)
         c->tokens += (uint64_t)c->data->example[i].n_tokens;
     }
     if (!c->rc)
-        c->rc = trainer_eval(c->trainer, c->job.peft, c->data, index, n, c->theta, NULL, NULL, NULL,
-                             c->e);
+        c->rc = trainer_eval(
+            c->trainer,
+            &(struct eval_job){
+                .peft = c->job.peft, .data = c->data, .index = index, .n = n, .theta = c->theta},
+            NULL, NULL, NULL, c->e);
 }
 
 static void report(const struct bench *b, const struct task *t, struct call *c, bool training)

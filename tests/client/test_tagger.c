@@ -143,7 +143,10 @@ Test(tagger, evaluates_as_the_plain_definition)
     toy_check(trainer_open(&trainer, 2, NULL, &e), &e);
     toy_check(tape_open(&tape, 0, &e), &e);
     toy_check(
-        trainer_eval(trainer, t.peft, &t.data, index, 5, t.theta, &score, predicted, logits, &e),
+        trainer_eval(trainer,
+                     &(struct eval_job){
+                         .peft = t.peft, .data = &t.data, .index = index, .n = 5, .theta = t.theta},
+                     &score, predicted, logits, &e),
         &e);
     for (size_t i = 0; i < 5; i++) {
         check_sentence(&t, tape, index[i], logits + row * TAGS, &p);
@@ -188,14 +191,19 @@ Test(tagger, learns)
     t.local.batch_size = 60;
     t.local.lr = 0.02;
     toy_check(trainer_open(&trainer, 2, NULL, &e), &e);
-    toy_check(trainer_eval(trainer, t.peft, &t.data, NULL, 0, t.theta, &before, NULL, NULL, &e),
+    toy_check(trainer_eval(trainer,
+                           &(struct eval_job){.peft = t.peft, .data = &t.data, .theta = t.theta},
+                           &before, NULL, NULL, &e),
               &e);
     double loss = before.loss_sum / (double)before.n;
     struct train_job job = toy_job(&t);
     job.progress = expect_loss;
     job.ctx = &loss;
     toy_check(trainer_fit(trainer, &job, t.theta, &r, &e), &e);
-    toy_check(trainer_eval(trainer, t.peft, &t.data, NULL, 0, t.theta, &after, NULL, NULL, &e), &e);
+    toy_check(trainer_eval(trainer,
+                           &(struct eval_job){.peft = t.peft, .data = &t.data, .theta = t.theta},
+                           &after, NULL, NULL, &e),
+              &e);
     cr_assert_lt(after.loss_sum, before.loss_sum / 4);
     cr_assert_gt(score_value(&after, METRIC_ENTITY_F1), 0.95, "entity F1 %g",
                  score_value(&after, METRIC_ENTITY_F1));
@@ -222,7 +230,10 @@ Test(tagger, nothing_to_score)
     struct train_job job = toy_job(&t);
     toy_check(trainer_fit(trainer, &job, t.theta, &r, &e), &e);
     cr_assert_eq(r.loss, 0);
-    toy_check(trainer_eval(trainer, t.peft, &t.data, NULL, 0, t.theta, &score, NULL, NULL, &e), &e);
+    toy_check(trainer_eval(trainer,
+                           &(struct eval_job){.peft = t.peft, .data = &t.data, .theta = t.theta},
+                           &score, NULL, NULL, &e),
+              &e);
     cr_assert_eq(score.n, 0);
     cr_assert_eq(score_value(&score, METRIC_ENTITY_F1), 0);
     score_close(&score);

@@ -16,7 +16,10 @@ static float *logits_of(const struct toy *t, const float *theta, unsigned thread
     struct err e;
     float *logits = malloc(t->data.n * 2 * sizeof *logits);
     toy_check(trainer_open(&trainer, threads, NULL, &e), &e);
-    toy_check(trainer_eval(trainer, t->peft, &t->data, NULL, 0, theta, NULL, NULL, logits, &e), &e);
+    toy_check(trainer_eval(trainer,
+                           &(struct eval_job){.peft = t->peft, .data = &t->data, .theta = theta},
+                           NULL, NULL, logits, &e),
+              &e);
     trainer_close(trainer);
     return logits;
 }

@@ -1,0 +1,149 @@
+/* A trainer within a memory limit: the same bits, or a refusal that says what is needed. */
+#include "tests/client/toy.h"
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct toy toy;
+
+static void fini(void)
+{
+    toy_close(&toy);
+}
+
+TestSuite(trainer_memory, .fini = fini);
+
+static int score_all(struct trainer *t, const float *theta, struct score *score, struct err *e)
+{
+    const struct eval_job job = {.peft = toy.peft, .data = &toy.data, .theta = theta};
+    return trainer_eval(t, &job, score, NULL, NULL, e);
+}
+
+/* Many micro-batches a step, whose sizes differ from step to step, and six layers. */
+static struct train_job deep_job(void)
+{
+    toy_open_deep(&toy, 6, 130, 2, 0.1);
+    toy.local.batch_size = 101;
+    toy.local.epochs = 1;
+    return toy_job(&toy);
+}
+
+struct within {
+    int rc;
+    size_t peak;
+    struct err error;
+};
+
+/* A training and an evaluation within a limit; theta [toy.count] is what was trained. */
+static struct within fit_within(const struct train_job *job, unsigned threads,
+                                enum memory_mode mode, size_t limit, float *theta)
+{
+    const struct memory memory = {mode, limit};
+    struct within w = {0};
+    struct trainer *t;
+    struct train_result r;
+    struct err e;
+    memcpy(theta, toy.theta, toy.count * sizeof *theta);
+    cr_assert_eq(trainer_open(&t, threads, &memory, &e), 0, "%s", e.text);
+    w.rc = trainer_fit(t, job, theta, &r, &w.error);
+    if (!w.rc)
+        w.rc = score_all(t, theta, NULL, &w.error);
+    w.peak = trainer_peak_bytes(t);
+    trainer_close(t);
+    cr_assert(w.rc == 0 || w.rc == ERR_NOMEM, "%s", w.error.text);
+    cr_assert(limit == 0 || w.peak <= limit, "%zu of %zu", w.peak, limit);
+    return w;
+}
+
+/* First layers are recomputed, then fewer threads work; and to a byte below the least that one
+ * thread needs. */
+Test(trainer_memory, keeps_to_a_memory_limit_with_the_same_bits)
+{
+    struct train_job job = deep_job();
+    size_t bytes = toy.count * sizeof *toy.theta;
+    float *theta = malloc(bytes), *other = malloc(bytes);
+    size_t kept = fit_within(&job, 1, MEMORY_FAST, 0, theta).peak;
+    size_t least = fit_within(&job, 1, MEMORY_MIN, 0, other).peak;
+    cr_assert_arr_eq(other, theta, bytes);
+    cr_assert(least > 0 && least < kept, "%zu, %zu", least, kept);
+    const size_t limits[] = {least, kept, 2 * least, 2 * kept};
+    for (unsigned threads = 1; threads <= 4; threads += 3)
+        for (int mode = MEMORY_AUTO; mode <= MEMORY_FAST; mode++) {
+            size_t needed = mode == MEMORY_FAST ? kept : least;
+            for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+                if (limits[i] < needed)
+                    continue;
+                cr_assert_eq(fit_within(&job, threads, mode, limits[i], other).rc, 0);
+                cr_assert_arr_eq(other, theta, bytes, "%u threads, mode %d", threads, mode);
+            }
+            cr_assert_eq(fit_within(&job, threads, mode, needed - 1, other).rc, ERR_NOMEM);
+            cr_assert_arr_eq(other, toy.theta, bytes);
+        }
+    free(theta);
+    free(other);
+}
+
+/* Who has room for it works with all threads and keeps everything. */
+Test(trainer_memory, a_limit_with_room_costs_nothing)
+{
+    struct train_job job = deep_job();
+    float *theta = malloc(toy.count * sizeof *theta);
+    size_t kept = fit_within(&job, 1, MEMORY_FAST, 0, theta).peak;
+    size_t least = fit_within(&job, 1, MEMORY_MIN, 0, theta).peak;
+    cr_assert_eq(fit_within(&job, 1, MEMORY_AUTO, kept, theta).peak, kept);
+    cr_assert_eq(fit_within(&job, 1, MEMORY_AUTO, kept - 1, theta).peak, least);
+    cr_assert_eq(fit_within(&job, 1, MEMORY_MIN, 2 * kept, theta).peak, least);
+    free(theta);
+}
+
+/* The number of MiB that an error calls the least. */
+static size_t least_mib(const struct err *e, const char *before)
+{
+    const char *at = strstr(e->text, before);
+    cr_assert_not_null(at, "%s", e->text);
+    return strtoul(at + strlen(before), NULL, 10);
+}
+
+Test(trainer_memory, says_the_least_limit_that_suffices)
+{
+    struct train_job job = deep_job();
+    float *theta = malloc(toy.count * sizeof *theta);
+    struct within w = fit_within(&job, 2, MEMORY_AUTO, 1, theta);
+    cr_assert_eq(w.rc, ERR_NOMEM);
+    size_t least = least_mib(&w.error, "this model needs ");
+    cr_assert_geq(least, 2);
+    cr_expect_eq(fit_within(&job, 2, MEMORY_AUTO, least << 20, theta).rc, 0);
+    w = fit_within(&job, 2, MEMORY_AUTO, (least - 1) << 20, theta);
+    cr_expect_eq(w.rc, ERR_NOMEM);
+    cr_expect_eq(least_mib(&w.error, "the memory limit is "), least - 1, "%s", w.error.text);
+
+    w = fit_within(&job, 2, MEMORY_FAST, (least - 1) << 20, theta);
+    size_t fast = least_mib(&w.error, "`memory: fast` needs ");
+    cr_expect_gt(fast, least);
+    cr_expect_eq(least_mib(&w.error, "`memory: auto`, which needs "), least);
+    cr_expect_eq(fit_within(&job, 2, MEMORY_FAST, fast << 20, theta).rc, 0);
+    cr_expect_eq(fit_within(&job, 2, MEMORY_FAST, (fast - 1) << 20, theta).rc, ERR_NOMEM);
+    free(theta);
+}
+
+Test(trainer_memory, says_when_memory_does_not_suffice)
+{
+    toy_open(&toy, 40, 2, 0);
+    struct train_job job = toy_job(&toy);
+    struct train_result r;
+    struct score score;
+    struct err e;
+    struct trainer *t;
+    float *theta = malloc(toy.count * sizeof *theta);
+    memcpy(theta, toy.theta, toy.count * sizeof *theta);
+    const struct memory memory = {.limit = 64 << 10};
+    int rc = trainer_open(&t, 2, &memory, &e);
+    if (!rc) {
+        rc = trainer_fit(t, &job, theta, &r, &e);
+        cr_assert_arr_eq(theta, toy.theta, toy.count * sizeof *theta);
+        cr_assert_eq(score_all(t, theta, &score, &e), ERR_NOMEM);
+        trainer_close(t);
+    }
+    cr_assert_eq(rc, ERR_NOMEM);
+    free(theta);
+}
