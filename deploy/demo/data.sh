@@ -17,7 +17,7 @@ if [ "$simulate" = yes ]; then
     # the largest, who know one section only, do not drown the others.
     clients=100 per_round=20 rounds=${rounds:-40} weighted=false batch_size=4 lr=0.001
 else
-    clients=4 per_round=4 rounds=${rounds:-15} weighted=true batch_size=16 lr=0.002
+    clients=4 per_round=4 rounds=${rounds:-12} weighted=true batch_size=16 lr=0.002
 fi
 
 # experiment_of TASK PARTITION
@@ -27,7 +27,7 @@ model: $(yaml "$model")
 task: {$1}
 peft: {method: lora, r: 8, alpha: 16, targets: [query, value, attention_output, intermediate, output]}
 federation: {clients: $clients, per_round: $per_round, rounds: $rounds, $2, weighted: $weighted, seed: 42}
-local: {epochs: 1, batch_size: $batch_size, lr: $lr, max_length: 64, model_dropout: 0}
+local: {epochs: 1, batch_size: $batch_size, lr: $lr, max_length: 32, model_dropout: 0}
 YAML
 }
 
