@@ -50,7 +50,7 @@ def bag_of_words(train, dev) -> float:
 
 
 class Debian:
-    """Sections of packages; the settings of the demo, with twenty epochs or rounds."""
+    """Sections of packages; the settings of the demo, but for twenty epochs or rounds, and texts of 64 tokens."""
 
     def __init__(self, scratch: pathlib.Path):
         self.name, self.folder = "sections", scratch / "debian"
