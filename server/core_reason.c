@@ -1,3 +1,4 @@
+/* What a client, and a log, are told of a refusal. */
 #include "server/core_state.h"
 
 const char *core_reason_text(enum msg_reason reason)
