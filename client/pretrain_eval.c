@@ -17,11 +17,6 @@ struct scoring {
     } * of; /* each micro-batch */
 };
 
-struct forward {
-    const struct scoring *s;
-    size_t i;
-};
-
 static int best(const real *logits, int n)
 {
     int top = 0;
@@ -33,10 +28,10 @@ static int best(const real *logits, int n)
 
 static void score(struct tape *t, void *arg)
 {
-    const struct forward *f = arg;
-    const struct scoring *s = f->s;
-    const struct batch *b = &s->packing.batch[f->i];
-    struct micro_score *out = &s->of[f->i];
+    const struct micro_batch *m = arg;
+    const struct scoring *s = m->of;
+    const struct batch *b = &s->packing.batch[m->i];
+    struct micro_score *out = &s->of[m->i];
     struct val *logits = peft_logits(s->peft, t, b, s->theta, NULL);
     struct val *loss = peft_loss(s->peft, t, logits, b, 1);
     out->loss = (double)loss->x[0];
@@ -52,26 +47,10 @@ static void score(struct tape *t, void *arg)
 static void score_micro(void *ctx, unsigned worker, size_t i)
 {
     struct scoring *s = ctx;
-    struct forward f = {s, i};
+    struct micro_batch m = {s, i};
     struct rng none = rng_stream(0, 0, 0, RNG_DROPOUT);
-    if (tape_run(s->trainer->tape[worker], false, none, score, &f, &s->of[i].error))
+    if (tape_run(s->trainer->tape[worker], false, none, score, &m, &s->of[i].error))
         s->of[i].masked = 0;
-}
-
-static int plan(struct scoring *s, struct err *e)
-{
-    struct gauge g;
-    int rc = trainer_gauge_open(&g, e);
-    if (rc)
-        return rc;
-    for (size_t i = 0; !rc && i < (size_t)s->packing.n; i++) {
-        struct forward f = {s, i};
-        rc = trainer_gauge_add(&g, false, score, &f, e);
-    }
-    if (!rc)
-        rc = trainer_plan_forward(s->trainer, &g, e);
-    trainer_gauge_close(&g);
-    return rc;
 }
 
 static int score_some(struct scoring *s, const struct pretrain_job *job, const uint32_t *index,
@@ -86,7 +65,7 @@ static int score_some(struct scoring *s, const struct pretrain_job *job, const u
     if (!s->of)
         return err_set(e, ERR_NOMEM, "no memory to score a batch");
     if (s->trainer->memory.limit)
-        rc = plan(s, e);
+        rc = trainer_plan_forward(s->trainer, score, s, (size_t)s->packing.n, e);
     if (rc)
         return rc;
     crew_run(s->trainer->crew, n_micro, score_micro, s);

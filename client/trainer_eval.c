@@ -26,22 +26,17 @@ struct evaluation {
     int failed_micro; /* packing.n: none */
 };
 
-struct forward {
-    struct evaluation *v;
-    size_t i;
-};
-
 static void forward(struct tape *t, void *arg)
 {
-    struct forward *w = arg;
-    struct evaluation *v = w->v;
-    const struct batch *b = &v->packing.batch[w->i];
+    const struct micro_batch *m = arg;
+    struct evaluation *v = m->of;
+    const struct batch *b = &v->packing.batch[m->i];
     struct val *logits = peft_logits(v->peft, t, b, v->theta, NULL);
     bool tokens = v->data->head == HEAD_TOKENS;
     for (int s = 0; s < b->n; s++) {
         size_t from = (size_t)(tokens ? b->off[s] : s);
         size_t n = tokens ? (size_t)(b->off[s + 1] - b->off[s]) : 1;
-        size_t to = v->row[v->packing.example[w->i][s]];
+        size_t to = v->row[v->packing.example[m->i][s]];
         memcpy(v->logits + to * v->labels, logits->x + from * v->labels,
                n * v->labels * sizeof *v->logits);
     }
@@ -55,10 +50,10 @@ static bool cancelled(const struct evaluation *v)
 static void run_micro(void *ctx, unsigned worker, size_t i)
 {
     struct evaluation *v = ctx;
-    struct forward w = {v, i};
+    struct micro_batch m = {v, i};
     struct err e;
     if (cancelled(v) || !tape_run(v->trainer->tape[worker], false, rng_stream(0, 0, 0, RNG_DROPOUT),
-                                  forward, &w, &e))
+                                  forward, &m, &e))
         return;
     pthread_mutex_lock(&v->lock);
     if ((int)i < v->failed_micro) {
@@ -68,22 +63,6 @@ static void run_micro(void *ctx, unsigned worker, size_t i)
     pthread_mutex_unlock(&v->lock);
 }
 
-static int plan(struct evaluation *v, struct err *e)
-{
-    struct gauge g;
-    int rc = trainer_gauge_open(&g, e);
-    if (rc)
-        return rc;
-    for (size_t i = 0; !rc && i < (size_t)v->packing.n; i++) {
-        struct forward w = {v, i};
-        rc = trainer_gauge_add(&g, false, forward, &w, e);
-    }
-    if (!rc)
-        rc = trainer_plan_forward(v->trainer, &g, e);
-    trainer_gauge_close(&g);
-    return rc;
-}
-
 static int run_chunk(struct evaluation *v, size_t from, size_t n, struct err *e)
 {
     struct arena mem;
@@ -91,7 +70,7 @@ static int run_chunk(struct evaluation *v, size_t from, size_t n, struct err *e)
     int rc =
         pack_examples(v->data, v->index + from, n, &peft_model(v->peft)->cfg, &mem, &v->packing, e);
     if (!rc && v->trainer->memory.limit)
-        rc = plan(v, e);
+        rc = trainer_plan_forward(v->trainer, forward, v, (size_t)v->packing.n, e);
     if (!rc) {
         v->failed_micro = v->packing.n;
         crew_run(v->trainer->crew, (size_t)v->packing.n, run_micro, v);

@@ -33,7 +33,14 @@ bool trainer_gauges(const struct trainer *t);
  * says no): layers are recomputed if memory asks for it, and as many workers made as then fit. Of
  * tapes nothing is left. ERR_NOMEM: not one does; the text says what is needed. */
 int trainer_plan(struct trainer *t, const struct gauge *g, struct err *e) MUST_CHECK;
-/* The same before micro-batches that are only computed forward; they never have more workers. */
-int trainer_plan_forward(struct trainer *t, const struct gauge *g, struct err *e) MUST_CHECK;
+/* The argument of a step that is one of a job's micro-batches. */
+struct micro_batch {
+    void *of; /* the job */
+    size_t i;
+};
+/* The same before the n micro-batches of a job that are only computed forward, by `step` with a
+ * struct micro_batch; they never have more workers. */
+int trainer_plan_forward(struct trainer *t, void (*step)(struct tape *t, void *arg), void *job,
+                         size_t n, struct err *e) MUST_CHECK;
 
 #endif

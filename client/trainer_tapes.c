@@ -179,11 +179,28 @@ int trainer_plan(struct trainer *t, const struct gauge *g, struct err *e)
     return use_workers(t, bears(t, need), recompute, e);
 }
 
-int trainer_plan_forward(struct trainer *t, const struct gauge *g, struct err *e)
+static int plan_forward(struct trainer *t, const struct gauge *g, struct err *e)
 {
     const size_t need = tape_peak_bytes(g->kept);
     const unsigned n = bears(t, need);
     if (n == 0)
         return refuse(t, need, need, e);
     return use_workers(t, n < t->threads ? n : t->threads, t->recompute, e);
+}
+
+int trainer_plan_forward(struct trainer *t, void (*step)(struct tape *t, void *arg), void *job,
+                         size_t n, struct err *e)
+{
+    struct gauge g;
+    int rc = trainer_gauge_open(&g, e);
+    if (rc)
+        return rc;
+    for (size_t i = 0; !rc && i < n; i++) {
+        struct micro_batch m = {job, i};
+        rc = trainer_gauge_add(&g, false, step, &m, e);
+    }
+    if (!rc)
+        rc = plan_forward(t, &g, e);
+    trainer_gauge_close(&g);
+    return rc;
 }
