@@ -1,4 +1,5 @@
 #include "client/agent.h"
+#include "base/vector.h"
 #include "client/agent_state.h"
 #include "codec/coder.h"
 #include <assert.h>
@@ -28,7 +29,7 @@ void agent_send(struct agent *a, const struct msg *m)
 
 unsigned char *agent_copy(struct msg_bytes a, struct msg_bytes b)
 {
-    unsigned char *copy = malloc(a.len + b.len + 1);
+    unsigned char *copy = vector_alloc(a.len + b.len, 1);
     if (copy && a.len)
         memcpy(copy, a.data, a.len);
     if (copy && b.len)
@@ -41,7 +42,7 @@ int agent_decode(const struct agent *a, uint32_t coding, struct msg_bytes params
 {
     size_t n = a->run.packed, len = n * sizeof(float);
     struct coder *coder = NULL;
-    unsigned char *values = malloc(len + control.len + 1);
+    unsigned char *values = vector_alloc(len + control.len, 1);
     if (!values)
         return err_set(e, ERR_NOMEM, "out of memory for %zu parameters", n);
     int rc = coder_open(&coder, n, e);

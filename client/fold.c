@@ -1,4 +1,5 @@
 #include "client/fold.h"
+#include "base/vector.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +19,7 @@ int fold_open(struct fold *f, size_t width, unsigned threads, struct err *e)
     memset(f, 0, sizeof *f);
     f->width = width;
     f->slots = slots;
-    f->storage = calloc((slots + 1) * width, sizeof *f->storage);
+    f->storage = vector_zeroed((slots + 1) * width, sizeof *f->storage);
     f->slot = calloc(slots, sizeof *f->slot);
     f->ready = calloc(slots, sizeof *f->ready);
     if (!f->storage || !f->slot || !f->ready) {
@@ -50,7 +51,6 @@ void fold_close(struct fold *f)
 
 void fold_reset(struct fold *f)
 {
-    memset(f->sum, 0, f->width * sizeof *f->sum);
     f->next = 0;
 }
 
@@ -71,6 +71,18 @@ static void add(real *restrict sum, const real *restrict x, size_t n)
         sum[i] += x[i];
 }
 
+/* The first item is the sum so far: the two change places. */
+static void add_item(struct fold *f, size_t slot)
+{
+    real *item = f->slot[slot];
+    if (f->next > 0) {
+        add(f->sum, item, f->width);
+        return;
+    }
+    f->slot[slot] = f->sum;
+    f->sum = item;
+}
+
 void fold_end(struct fold *f, size_t i)
 {
     pthread_mutex_lock(&f->lock);
@@ -80,7 +92,7 @@ void fold_end(struct fold *f, size_t i)
         f->adding = true;
         for (size_t k; f->ready[k = f->next % f->slots];) {
             pthread_mutex_unlock(&f->lock);
-            add(f->sum, f->slot[k], f->width);
+            add_item(f, k);
             pthread_mutex_lock(&f->lock);
             f->ready[k] = false;
             f->next++;

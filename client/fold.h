@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 struct fold {
-    real *sum; /* width values */
+    real *sum; /* width values: of the items up to `next` */
     size_t width;
     pthread_mutex_t lock;
     pthread_cond_t moved;
@@ -26,7 +26,7 @@ struct fold {
 int fold_open(struct fold *f, size_t width, unsigned threads, struct err *e) MUST_CHECK;
 void fold_close(struct fold *f);
 
-/* Begins a new sum at zero. */
+/* Begins a new sum, of one item or more. */
 void fold_reset(struct fold *f);
 /* Where item i is to be accumulated: zeroed. Items must be begun in ascending order, over all
  * threads; waits while i is too far ahead of the items still being computed. */

@@ -1,3 +1,4 @@
+#include "base/vector.h"
 #include "client/drift.h"
 #include "client/fold.h"
 #include "client/savepoint.h"
@@ -317,7 +318,7 @@ static int fit_open(struct fit *f, struct trainer *t, const struct train_job *jo
         rc = fold_open(&f->grad, f->schema->count, t->most, e);
     if (rc)
         return rc;
-    f->theta = malloc(f->schema->count * sizeof *f->theta);
+    f->theta = vector_alloc(f->schema->count, sizeof *f->theta);
     f->order = malloc(f->n * sizeof *f->order);
     if (!f->theta || !f->order)
         return err_set(e, ERR_NOMEM, "out of memory for training");

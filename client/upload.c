@@ -1,4 +1,5 @@
 #include "client/upload.h"
+#include "base/vector.h"
 #include "codec/little.h"
 #include <stdlib.h>
 
@@ -11,7 +12,7 @@ int upload_open(struct upload *u, const struct run_spec *spec, const struct sche
                          .share = f->top_k,
                          .asked = coding_upload(f),
                          .difference = f->mode == MODE_ASYNC};
-    u->bytes = malloc(coder_room(schema->packed));
+    u->bytes = vector_alloc(coder_room(schema->packed), 1);
     if (!u->bytes)
         return err_set(e, ERR_NOMEM, "no memory for an update of %zu values", schema->packed);
     int rc = coder_open(&u->coder, schema->packed, e);

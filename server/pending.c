@@ -1,4 +1,5 @@
 #include "server/pending.h"
+#include "base/vector.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +22,7 @@ static const unsigned char *put(unsigned char **at, const void *bytes, size_t le
 
 struct pending *pending_make(const struct msg_update *u, const char *run_id)
 {
-    struct pending *p = malloc(pending_size(u));
+    struct pending *p = vector_alloc(pending_size(u), 1);
     if (p == NULL)
         return NULL;
     unsigned char *at = (unsigned char *)(p + 1);

@@ -200,6 +200,8 @@ static int obey_core(struct fleet *f, const struct core_out *out, struct err *e)
         rc = m ? wire_carry(m->wire, WIRE_SERVER, &out->msg, at_client, m, e) : 0;
         if (m)
             report_traffic(m);
+        if (m && out->msg.type == MSG_RECEIPT) /* a server that cannot die asks for nothing again */
+            agent_forget(m->agent);
         return rc;
     case OUT_CLOSE:
         m = member_of(f, out->conn);
@@ -223,8 +225,6 @@ static int obey_core(struct fleet *f, const struct core_out *out, struct err *e)
         if (!isnan(score))
             core_scored(f->core, out->commit->round, score);
         f->done = 0;
-        for (uint32_t k = 0; k < f->config->partition->clients; k++)
-            agent_forget(f->member[k].agent);
         core_committed(f->core, f->now);
         return 0;
     case OUT_FINISHED:
@@ -260,14 +260,15 @@ static int take_result(struct fleet *f, struct err *e)
 {
     int64_t due = (int64_t)workers_due(f->workers);
     const struct work *w = workers_pop(f->workers);
+    const uint32_t round = w->job->round;
     f->now = due > f->now ? due : f->now;
     if (w->error.code && f->config->cancel && atomic_load(f->config->cancel))
         return interrupted(f, e);
     if (w->error.code) {
         *e = w->error;
-        return err_wrap(e, "client %u, round %u", w->client, w->round + 1);
+        return err_wrap(e, "client %u, round %u", w->client, round + 1);
     }
-    struct agent_result r = {.params = w->params,
+    struct agent_result r = {.params = w->update,
                              .len = w->len,
                              .coding = w->coding,
                              .control = w->control,
@@ -279,13 +280,12 @@ static int take_result(struct fleet *f, struct err *e)
                              .seconds = w->result.seconds};
     struct member *m = &f->member[w->client];
     if (m->has_state)
-        local_pair_end(&m->state, w->round);
+        local_pair_end(&m->state, round);
     agent_trained(m->agent, &r, f->now);
     mark(m);
     f->done++;
     if (f->config->progress)
-        f->config->progress(f->config->ctx, w->round, f->done,
-                            f->config->spec->federation.per_round);
+        f->config->progress(f->config->ctx, round, f->done, f->config->spec->federation.per_round);
     return 0;
 }
 

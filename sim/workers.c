@@ -1,4 +1,5 @@
 #include "sim/workers.h"
+#include "base/vector.h"
 #include "client/upload.h"
 #include <math.h>
 #include <pthread.h>
@@ -37,7 +38,7 @@ static struct work *first_waiting(const struct workers *pool)
 static void work_free(struct work *w)
 {
     if (w)
-        free(w->params);
+        free(w->update);
     free(w);
 }
 
@@ -50,8 +51,28 @@ static void explain(const struct workers_config *c, struct err *e)
                  c->threads);
 }
 
+/* So many updates are held as clients are ahead of virtual time, so each takes what it needs. */
+static void keep_update(struct worker *self, struct work *w)
+{
+    const struct schema *s = self->pool->schema;
+    const struct upload *u = &self->upload;
+    w->update = vector_alloc(u->len + (self->control ? 4 * s->packed : 0), 1);
+    if (!w->update) {
+        err_set(&w->error, ERR_NOMEM, "no memory for the update of client %u", w->client);
+        return;
+    }
+    memcpy(w->update, u->bytes, u->len);
+    w->len = u->len;
+    w->coding = u->coding;
+    if (self->control) {
+        w->control = w->update + w->len;
+        tensorset_pack(s, self->change, w->control);
+    }
+}
+
 static void do_work(struct worker *self, struct work *w)
 {
+    const struct agent_job *task = w->job;
     const struct workers_config *c = &self->pool->config;
     const struct schema *s = self->pool->schema;
     memcpy(self->theta, c->initial, s->count * sizeof *self->theta);
@@ -61,26 +82,22 @@ static void do_work(struct worker *self, struct work *w)
                             .n = w->n,
                             .local = &c->spec->local,
                             .seed = c->spec->federation.seed,
-                            .round = w->round,
+                            .round = task->round,
                             .rounds = c->spec->federation.rounds,
                             .client = w->client,
                             .state = w->state,
                             .control = self->control,
                             .control_change = self->change,
                             .cancel = c->cancel};
-    if (tensorset_unpack(s, w->params, 4 * s->packed, self->theta, &w->error) ||
+    if (tensorset_unpack(s, task->params, 4 * s->packed, self->theta, &w->error) ||
         (self->control &&
-         tensorset_unpack(s, w->control, 4 * s->packed, self->control, &w->error)) ||
+         tensorset_unpack(s, task->control, 4 * s->packed, self->control, &w->error)) ||
         trainer_fit(self->trainer, &job, self->theta, &w->result, &w->error)) {
         explain(c, &w->error);
         return;
     }
-    upload_encode(&self->upload, w->round, w->client, w->params, self->theta, w->state);
-    memcpy(w->params, self->upload.bytes, self->upload.len);
-    w->len = self->upload.len;
-    w->coding = self->upload.coding;
-    if (self->control)
-        tensorset_pack(s, self->change, w->control);
+    upload_encode(&self->upload, task->round, w->client, task->params, self->theta, w->state);
+    keep_update(self, w);
 }
 
 static void *worker_main(void *arg)
@@ -115,7 +132,7 @@ static int worker_open(struct worker *self, struct workers *pool, struct err *e)
         return rc;
     size_t n = pool->schema->count;
     bool scaffold = pool->config.spec->federation.scaffold;
-    self->theta = malloc(n * sizeof *self->theta);
+    self->theta = vector_alloc(n, sizeof *self->theta);
     self->control = scaffold ? calloc(n, sizeof *self->control) : NULL;
     self->change = scaffold ? malloc(n * sizeof *self->change) : NULL;
     if (!self->theta || (scaffold && (!self->control || !self->change)))
@@ -200,25 +217,10 @@ int workers_push(struct workers *w, const struct agent_job *job, double due,
                  struct local_state *state, const uint32_t *index, size_t n, struct err *e)
 {
     struct work *work = calloc(1, sizeof *work);
-    size_t room = coder_room(w->schema->packed); /* for the update, too */
-    unsigned char *copy = malloc(job->control ? room + job->len : room);
-    if (!work || !copy) {
-        free(work);
-        free(copy);
+    if (!work)
         return err_set(e, ERR_NOMEM, "no memory for the task of client %u", job->index);
-    }
-    *work = (struct work){.client = job->index,
-                          .round = job->round,
-                          .state = state,
-                          .index = index,
-                          .n = n,
-                          .params = copy,
-                          .due = due};
-    memcpy(work->params, job->params, job->len);
-    if (job->control) {
-        work->control = copy + room;
-        memcpy(work->control, job->control, job->len);
-    }
+    *work = (struct work){
+        .client = job->index, .job = job, .state = state, .index = index, .n = n, .due = due};
     enlist(w, work);
     return 0;
 }

@@ -13,16 +13,15 @@
 
 /* One client's round. Owned by the pool from push to the next pop. */
 struct work {
-    uint32_t client; /* its number: names the random streams */
-    uint32_t round;
-    struct local_state *state; /* what it keeps between rounds; borrowed; NULL: nothing */
-    const uint32_t *index;     /* its examples, n of them; borrowed until popped */
+    uint32_t client;             /* its number: names the random streams */
+    const struct agent_job *job; /* borrowed until popped or dropped, as the next two */
+    struct local_state *state;   /* what it keeps between rounds; NULL: nothing */
+    const uint32_t *index;       /* its examples, n of them */
     size_t n;
-    unsigned char *params; /* in: packed global values; out: the update, `len` bytes in `coding` */
+    unsigned char *update; /* when done: `len` bytes in `coding` */
     size_t len;
     uint32_t coding;
-    /* SCAFFOLD, else NULL. In: the server's control variate; out: the change of the client's. As
-     * long as params came, and freed with it. */
+    /* SCAFFOLD, else NULL: the change of the client's control variate, packed; freed with update */
     unsigned char *control;
     struct train_result result;
     struct err error; /* code 0: trained */
@@ -46,8 +45,8 @@ struct workers;
 int workers_open(struct workers **out, const struct workers_config *c, struct err *e) MUST_CHECK;
 /* Waits for running work; drops what is queued. */
 void workers_close(struct workers *w);
-/* Queues the job of a client that keeps `state` and has examples index[0..n), done at `due`; what
- * the job points to is copied. ERR_NOMEM. */
+/* Queues the job of a client that keeps `state` and has examples index[0..n), done at `due`.
+ * ERR_NOMEM. */
 int workers_push(struct workers *w, const struct agent_job *job, double due,
                  struct local_state *state, const uint32_t *index, size_t n,
                  struct err *e) MUST_CHECK;

@@ -1,4 +1,5 @@
 #include "codec/coder.h"
+#include "base/vector.h"
 #include "codec/codec.h"
 #include "codec/little.h"
 #include <stdlib.h>
@@ -25,9 +26,9 @@ int coder_open(struct coder **out, size_t n, struct err *e)
     if (c == NULL)
         return err_set(e, ERR_NOMEM, "no memory to encode %zu values", n);
     *c = (struct coder){.n = n,
-                        .x = malloc((n + 1) * sizeof *c->x),
-                        .bytes = malloc(coder_room(n)),
-                        .sorted = malloc(coder_room(n)),
+                        .x = vector_alloc(n, sizeof *c->x),
+                        .bytes = vector_alloc(coder_room(n), 1),
+                        .sorted = vector_alloc(coder_room(n), 1),
                         .pack = ZSTD_createCCtx(),
                         .unpack = ZSTD_createDCtx()};
     if (c->x == NULL || c->bytes == NULL || c->sorted == NULL || c->pack == NULL ||
@@ -124,6 +125,10 @@ static void take_difference(struct coder *c, const struct codec *codec, const st
 size_t coder_encode(struct coder *c, uint32_t *coding, const struct coder_job *job,
                     unsigned char *out)
 {
+    if (*coding == CODING_PLAIN) { /* what is packed is encoded */
+        memmove(out, job->values, 4 * c->n);
+        return 4 * c->n;
+    }
     const struct codec *codec = coding_codec(*coding);
     const struct codec_job how = {job->share, job->rng};
     take_difference(c, codec, job);
@@ -145,6 +150,10 @@ int coder_decode(struct coder *c, uint32_t coding, const unsigned char *in, size
     const struct codec *codec = coding_codec(coding);
     if (codec == NULL)
         return err_set(e, ERR_PROTO, "encoding %u is unknown", (unsigned)coding);
+    if (coding == CODING_PLAIN && len == codec->size(c->n)) { /* packed as they came */
+        memmove(out, in, len);
+        return 0;
+    }
     bool ok = coding < CODING_ZSTD || decompress(c, codec, base, in, &len);
     if (!ok || !codec->decode(coding < CODING_ZSTD ? in : c->bytes, len, c->x, c->n))
         return err_set(e, ERR_PROTO, "these bytes are not %zu values in %s%s", c->n, codec->name,

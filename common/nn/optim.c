@@ -1,4 +1,5 @@
 #include "nn/optim.h"
+#include "base/vector.h"
 #include "nn/hot.h"
 
 #include <math.h>
@@ -7,13 +8,13 @@
 int optim_open(struct optim *o, const struct schema *schema, const struct local_spec *spec,
                struct err *e)
 {
-    size_t n = schema->count ? schema->count : 1;
+    size_t n = schema->count;
 
     *o = (struct optim){.schema = schema, .spec = spec};
     if (spec->optimizer == OPTIMIZER_SGD)
         return 0;
-    o->m = calloc(n, sizeof *o->m);
-    o->v = calloc(n, sizeof *o->v);
+    o->m = vector_zeroed(n, sizeof *o->m);
+    o->v = vector_zeroed(n, sizeof *o->v);
     if (o->m && o->v)
         return 0;
     optim_close(o);
@@ -49,44 +50,45 @@ HOT static double sum_of_squares(const real *restrict x, size_t n)
     return sum;
 }
 
-HOT static void scale(real *restrict x, size_t n, real by)
-{
-    for (size_t i = 0; i < n; i++)
-        x[i] *= by;
-}
-
-/* What one step does to one tensor's values: p *= before; moments; p -= rate * m / (root * sqrt(v)
- * + eps); p *= after. */
+/* What one step does to one tensor's values: g *= clip; p *= before; moments; p -= rate * m / (root
+ * * sqrt(v) + eps); p *= after. */
 struct update {
-    real beta1, beta2, before, rate, root, eps, after;
+    real clip, beta1, beta2, before, rate, root, eps, after;
 };
 
 HOT static void apply(const struct update *u, size_t n, const real *restrict g, real *restrict m,
                       real *restrict v, real *restrict p)
 {
     const real beta1 = u->beta1, beta2 = u->beta2, rate = u->rate, root = u->root, eps = u->eps;
-    const real before = u->before, after = u->after;
+    const real clip = u->clip, before = u->before, after = u->after;
 
     for (size_t i = 0; i < n; i++) {
-        m[i] = beta1 * m[i] + (1 - beta1) * g[i];
-        v[i] = beta2 * v[i] + (1 - beta2) * g[i] * g[i];
+        const real slope = g[i] * clip;
+
+        m[i] = beta1 * m[i] + (1 - beta1) * slope;
+        v[i] = beta2 * v[i] + (1 - beta2) * slope * slope;
         p[i] = (p[i] * before - rate * m[i] / (root * (real)sqrt(v[i]) + eps)) * after;
     }
 }
 
 /* As torch rounds: decay is part of the gradient. */
-HOT static void descend(size_t n, real rate, real decay, const real *restrict g, real *restrict p)
+HOT static void descend(size_t n, real clip, real rate, real decay, const real *restrict g,
+                        real *restrict p)
 {
-    for (size_t i = 0; i < n; i++)
-        p[i] -= rate * (g[i] + decay * p[i]);
+    for (size_t i = 0; i < n; i++) {
+        const real slope = g[i] * clip;
+
+        p[i] -= rate * (slope + decay * p[i]);
+    }
 }
 
-static struct update plan(const struct optim *o, double lr, bool decays)
+static struct update plan(const struct optim *o, real clip, double lr, bool decays)
 {
     const struct local_spec *s = o->spec;
     const double c1 = 1 - pow(s->beta1, o->step), c2 = 1 - pow(s->beta2, o->step);
     const double shrink = decays ? 1 - lr * s->weight_decay : 1;
-    struct update u = {.beta1 = (real)s->beta1,
+    struct update u = {.clip = clip,
+                       .beta1 = (real)s->beta1,
                        .beta2 = (real)s->beta2,
                        .eps = (real)s->eps,
                        .before = 1,
@@ -104,7 +106,7 @@ static struct update plan(const struct optim *o, double lr, bool decays)
     return u;
 }
 
-static double clip(const struct optim *o, real *g)
+static double global_norm(const struct optim *o, const real *g)
 {
     double squares = 0;
 
@@ -113,26 +115,31 @@ static double clip(const struct optim *o, real *g)
         if (trained(s))
             squares += sum_of_squares(g + s->offset, s->count);
     }
-    double norm = sqrt(squares), most = o->spec->max_grad_norm;
-    if (most > 0 && most / (norm + 1e-6) < 1)
-        scale(g, o->schema->count, (real)(most / (norm + 1e-6)));
-    return norm;
+    return sqrt(squares);
 }
 
-real optim_step(struct optim *o, real *theta, real *g, real lr)
+static real clip_factor(const struct optim *o, double norm)
 {
-    double norm = clip(o, g);
+    double most = o->spec->max_grad_norm, by = most / (norm + 1e-6);
+    return most > 0 && by < 1 ? (real)by : 1;
+}
+
+real optim_step(struct optim *o, real *theta, const real *g, real lr)
+{
+    const double norm = global_norm(o, g);
+    const real clip = clip_factor(o, norm);
 
     o->step++;
     for (size_t i = 0; i < o->schema->n; i++) {
         const struct tensor_spec *s = &o->schema->tensor[i];
-        real *p = theta + s->offset, *slope = g + s->offset;
+        const real *slope = g + s->offset;
+        real *p = theta + s->offset;
         if (!trained(s))
             continue;
         if (o->spec->optimizer == OPTIMIZER_SGD) {
-            descend(s->count, lr, s->decay ? (real)o->spec->weight_decay : 0, slope, p);
+            descend(s->count, clip, lr, s->decay ? (real)o->spec->weight_decay : 0, slope, p);
         } else {
-            struct update u = plan(o, lr, s->decay);
+            struct update u = plan(o, clip, lr, s->decay);
             apply(&u, s->count, slope, o->m + s->offset, o->v + s->offset, p);
         }
     }
