@@ -136,7 +136,7 @@ static int open_identity(struct client *c, struct err *e)
 static int open_parts(struct client *c, struct err *e)
 {
     const struct client_config *f = c->config;
-    const struct memory memory = {f->memory, (size_t)f->memory_limit_mib << 20};
+    const struct memory memory = {f->memory, f->memory_limit};
     const char *name = c->identity.name;
     int rc = link_parse_address(f->server, c->host, &c->port, e);
     if (!rc)

@@ -17,7 +17,7 @@ typedef struct client_config config;
                            0, CYAML_UNLIMITED)
 
 static const cyaml_schema_field_t gate_fields[] = {
-    GATE_TEXT(hours),     GATE(BOOL, ac_power), GATE(FLOAT, max_load), GATE(UINT, min_free_mib),
+    GATE_TEXT(hours),     GATE(BOOL, ac_power), GATE(FLOAT, max_load), GATE(UINT, min_free),
     GATE(UINT, settle_s), GATE_TEXT(root),      CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t name_schema = {
@@ -39,7 +39,7 @@ static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_UINT("checkpoint_s", OPTIONAL, config, checkpoint_s),
     CYAML_FIELD_ENUM("memory", OPTIONAL | CYAML_FLAG_STRICT, config, memory, memory_words,
                      CYAML_ARRAY_LEN(memory_words)),
-    CYAML_FIELD_UINT("memory_limit_mib", OPTIONAL, config, memory_limit_mib),
+    CYAML_FIELD_UINT("memory_limit", OPTIONAL, config, memory_limit),
     CYAML_FIELD_FLOAT("cpu_share", OPTIONAL, config, cpu_share),
     CYAML_FIELD_MAPPING("gates", OPTIONAL, config, gates, gate_fields),
     CYAML_FIELD_FLOAT("validation", OPTIONAL, config, validation),
@@ -49,20 +49,26 @@ static const cyaml_schema_field_t fields[] = {
 static const cyaml_schema_value_t schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, config, fields)};
 static const struct conf_range ranges[] = {
-    {"threads", 0, 1024},         {"checkpoint_s", 0, 86400}, {"memory_limit_mib", 0, 1 << 24},
-    {"cpu_share", 0.01, 1},       {"gates.max_load", 0, 1},   {"gates.min_free_mib", 0, 1 << 24},
-    {"gates.settle_s", 0, 86400}, {"validation", 0, 0.5},     {0},
+    {"threads", 0, 1024},
+    {"checkpoint_s", 0, 86400},
+    {"cpu_share", 0.01, 1},
+    {"gates.max_load", 0, 1},
+    {"gates.settle_s", 0, 86400},
+    {"validation", 0, 0.5},
+    {0},
 };
+static const char *const sizes[] = {"memory_limit", "gates.min_free", NULL};
 const struct conf_type client_conf = {
     .schema = &schema,
     .defaults = "threads: 0\n"
                 "checkpoint_s: 30\n"
                 "memory: auto\n"
-                "memory_limit_mib: 0\n"
+                "memory_limit: 0\n"
                 "cpu_share: 1\n"
-                "gates: {ac_power: false, max_load: 0, min_free_mib: 0, settle_s: 30, root: /}\n"
+                "gates: {ac_power: false, max_load: 0, min_free: 0, settle_s: 30, root: /}\n"
                 "validation: 0\n" CONF_LOG_DEFAULTS,
     .range = ranges,
+    .sizes = sizes,
 };
 
 unsigned client_threads(uint64_t threads)

@@ -30,7 +30,7 @@ struct client_config {
     uint32_t threads;      /* 0: as many as there are cores */
     uint32_t checkpoint_s; /* from one savepoint of a training to the next at least; 0: none */
     enum memory_mode memory;
-    uint32_t memory_limit_mib; /* of activations; 0: none */
+    uint64_t memory_limit; /* bytes of activations; 0: none */
     double cpu_share; /* of the training threads' time that they may work, on average; 1: all */
     struct gate_settings gates;
     double validation; /* share of the data, 0 to 0.5, that is held out of training; the received

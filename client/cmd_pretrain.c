@@ -405,7 +405,8 @@ int cmd_pretrain(const struct cli_command *self, int argc, char **argv, struct e
         {"dtype", 0, CLI_STRING, "TYPE", "of the weights in DIR: f32 (default) or f16", &r.dtype},
         {"threads", 't', CLI_NUMBER, "N", "default: as many as there are cores", &r.threads},
         {"memory", 0, CLI_STRING, "MODE", "auto, min or fast (default auto), as of `train`", &word},
-        {"memory-limit", 0, CLI_MIB, "MIB", "of activations; default: none", &r.memory_limit},
+        {"memory-limit", 0, CLI_SIZE, "SIZE", "of activations, as 512M; default: none",
+         &r.memory_limit},
         {"format", 0, CLI_FORMAT, "FORMAT", "text, or json: prints the summary", &r.json},
         {0},
     };

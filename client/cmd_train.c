@@ -254,7 +254,8 @@ int cmd_train(const struct cli_command *self, int argc, char **argv, struct err 
         {"as", 0, CLI_STRING, "FORMAT", "of the adapter: see `export`", &as},
         {"threads", 't', CLI_NUMBER, "N", "default: as many as there are cores", &threads},
         {"memory", 0, CLI_STRING, "MODE", "auto, min or fast (default auto; see below)", &word},
-        {"memory-limit", 0, CLI_MIB, "MIB", "of activations; default: none", &memory_limit},
+        {"memory-limit", 0, CLI_SIZE, "SIZE", "of activations, as 512M; default: none",
+         &memory_limit},
         {"format", 0, CLI_FORMAT, "FORMAT", "text, or json: prints the summary", &json},
         {0},
     };

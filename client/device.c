@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WORD = 64, KIB_PER_MIB = 1024 };
+enum { WORD = 64 };
 
 /* --- power ---------------------------------------------------------------------------------- */
 
@@ -108,24 +108,24 @@ static double read_load(struct device *d)
 
 /* --- memory --------------------------------------------------------------------------------- */
 
-/* proc_meminfo(5); below 0: not to be had. */
+/* Bytes, by proc_meminfo(5); below 0: not to be had. */
 static double read_available(const char *root)
 {
     char path[PATH_MAX], line[128];
     unsigned long long kib;
-    double mib = -1;
+    double bytes = -1;
     if (file_join(path, sizeof path, root, "proc/meminfo", NULL))
-        return mib;
+        return bytes;
     FILE *f = fopen(path, "re");
-    while (f && mib < 0 && fgets(line, sizeof line, f))
+    while (f && bytes < 0 && fgets(line, sizeof line, f))
         if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
-            mib = (double)kib / KIB_PER_MIB;
+            bytes = 1024.0 * (double)kib;
     if (f)
         fclose(f);
-    return mib;
+    return bytes;
 }
 
-/* Resident, but for what is mapped from files: the kernel counts that as available. */
+/* Resident bytes, but for what is mapped from files: the kernel counts that as available. */
 static double own_memory(void)
 {
     unsigned long long resident = 0, shared = 0;
@@ -135,16 +135,16 @@ static double own_memory(void)
     if (fscanf(f, "%*u %llu %llu", &resident, &shared) != 2 || shared > resident)
         resident = shared = 0;
     fclose(f);
-    return (double)(resident - shared) * (double)sysconf(_SC_PAGESIZE) / (1 << 20);
+    return (double)(resident - shared) * (double)sysconf(_SC_PAGESIZE);
 }
 
 static double read_free(struct device *d)
 {
     double available = read_available(d->root), own = own_memory();
-    d->most_mib = own > d->most_mib ? own : d->most_mib;
+    d->most = own > d->most ? own : d->most;
     if (available < 0)
         return available;
-    double left = available - (d->most_mib - own);
+    double left = available - (d->most - own);
     return left > 0 ? left : 0;
 }
 
@@ -157,9 +157,9 @@ int device_open(struct device *d, const struct gate_settings *s, struct err *e)
     if (s->max_load > 0 && !read_cpu(d->root, &busy, &all))
         return err_set(e, ERR_IO, "gates.max_load: %s/proc/stat cannot be read: leave the key out",
                        d->root);
-    if (s->min_free_mib > 0 && read_available(d->root) < 0)
+    if (s->min_free > 0 && read_available(d->root) < 0)
         return err_set(e, ERR_IO,
-                       "gates.min_free_mib: %s/proc/meminfo has no MemAvailable: leave the key out",
+                       "gates.min_free: %s/proc/meminfo has no MemAvailable: leave the key out",
                        d->root);
     return 0;
 }
@@ -169,7 +169,7 @@ void device_read(struct device *d, struct gate_readings *r)
     struct tm local;
     time_t now = time(NULL);
     *r = (struct gate_readings){
-        .on_battery = device_on_battery(d->root), .load = read_load(d), .free_mib = read_free(d)};
+        .on_battery = device_on_battery(d->root), .load = read_load(d), .free = read_free(d)};
     if (localtime_r(&now, &local))
         r->minute = (unsigned)(60 * local.tm_hour + local.tm_min);
 }

@@ -10,7 +10,7 @@ struct device {
     bool known;            /* the counters below were read once */
     double busy, all, own; /* seconds of CPU time since the start: of all programs and with
                               idleness, as of the last reading; this program's */
-    double most_mib;       /* of anonymous memory that this program has held */
+    double most;           /* bytes of anonymous memory that this program has held */
 };
 
 /* ERR_IO: a reading that these settings need cannot be had here. */

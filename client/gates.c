@@ -43,7 +43,7 @@ int gates_open(struct gates *g, const struct gate_settings *s, struct err *e)
 bool gates_any(const struct gates *g)
 {
     const struct gate_settings *s = g->settings;
-    return s->hours || s->ac_power || s->max_load > 0 || s->min_free_mib > 0;
+    return s->hours || s->ac_power || s->max_load > 0 || s->min_free > 0;
 }
 
 void gates_resume(struct gates *g)
@@ -64,12 +64,12 @@ static enum msg_pause complaint(const struct gates *g, const struct gate_reading
     const struct gate_settings *s = g->settings;
     bool shut = g->shut != PAUSE_NONE;
     double load = shut ? s->max_load * 4 / 5 : s->max_load;
-    double memory = shut ? s->min_free_mib * 1.25 : s->min_free_mib;
+    double memory = (double)s->min_free * (shut ? 1.25 : 1);
     if (!within_hours(g, r->minute))
         return PAUSE_HOURS;
     if (s->ac_power && r->on_battery)
         return PAUSE_BATTERY;
-    if (r->free_mib >= 0 && r->free_mib < memory)
+    if (r->free >= 0 && r->free < memory)
         return PAUSE_MEMORY;
     if (s->max_load > 0 && r->load > load)
         return PAUSE_LOAD;

@@ -19,19 +19,19 @@ enum { GATES_LOAD_MS = 10000, GATES_DAY = 24 * 60 };
 
 /* As the daemon's configuration has them, under the key gates. */
 struct gate_settings {
-    char *hours;           /* "HH:MM-HH:MM", local time, may pass midnight; NULL: at any time */
-    bool ac_power;         /* not on battery */
-    double max_load;       /* share of all cores that other programs may use; 0: any */
-    uint32_t min_free_mib; /* memory that stays available for others; 0: none */
-    uint32_t settle_s;     /* how long all must be well before training goes on */
-    char *root;            /* the folder below which sys and proc are */
+    char *hours;       /* "HH:MM-HH:MM", local time, may pass midnight; NULL: at any time */
+    bool ac_power;     /* not on battery */
+    double max_load;   /* share of all cores that other programs may use; 0: any */
+    uint64_t min_free; /* bytes of memory that stay available for others; 0: none */
+    uint32_t settle_s; /* how long all must be well before training goes on */
+    char *root;        /* the folder below which sys and proc are */
 };
 
 struct gate_readings {
     unsigned minute; /* of the local day, below GATES_DAY */
     bool on_battery;
-    double load;     /* share of all cores that other programs used of late; below 0: not known */
-    double free_mib; /* available, if this program took what it needs for training; the same */
+    double load; /* share of all cores that other programs used of late; below 0: not known */
+    double free; /* bytes available, if this program took what it needs for training; the same */
 };
 
 struct gates {

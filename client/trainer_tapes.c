@@ -1,5 +1,6 @@
 /* The trainer itself: workers and their tapes, and how these keep to a limit. */
 #include "base/log.h"
+#include "base/size.h"
 #include "client/train.h"
 #include "client/trainer_state.h"
 #include <cblas.h>
@@ -142,24 +143,28 @@ static int use_workers(struct trainer *t, unsigned threads, bool recompute, stru
     return 0;
 }
 
-static size_t mib_up(size_t bytes)
+/* In whole MiB, rounded up. */
+static const char *least_text(size_t bytes, char out[SIZE_TEXT])
 {
-    return (bytes + (1 << 20) - 1) >> 20;
+    const size_t mib = 1 << 20;
+    return size_text((bytes + mib - 1) / mib * mib, out);
 }
 
 /* kept: what a tape needs for MEMORY_FAST; least: for the other modes. */
 static int refuse(const struct trainer *t, size_t kept, size_t least, struct err *e)
 {
-    const size_t limit = t->memory.limit >> 20;
+    char limit[SIZE_TEXT], need[SIZE_TEXT], less[SIZE_TEXT];
+    size_text(t->memory.limit, limit);
+    least_text(least, less);
     if (t->memory.mode == MEMORY_FAST && least < kept)
         return err_set(e, ERR_NOMEM,
-                       "the memory limit is %zu MiB, and `memory: fast` needs %zu MiB at least: "
-                       "raise the limit, or take `memory: auto`, which needs %zu MiB",
-                       limit, mib_up(kept), mib_up(least));
+                       "the memory limit is %s, and `memory: fast` needs %s at least: raise the "
+                       "limit, or take `memory: auto`, which needs %s",
+                       limit, least_text(kept, need), less);
     return err_set(e, ERR_NOMEM,
-                   "the memory limit is %zu MiB, and this model needs %zu MiB at least for these "
-                   "texts: raise the limit, or lower local.max_length",
-                   limit, mib_up(least));
+                   "the memory limit is %s, and this model needs %s at least for these texts: "
+                   "raise the limit, or lower local.max_length",
+                   limit, less);
 }
 
 int trainer_plan(struct trainer *t, const struct gauge *g, struct err *e)

@@ -168,7 +168,8 @@ int cmd_run(const struct cli_command *self, int argc, char **argv, struct err *e
         {"no-adapter", 0, CLI_FLAG, NULL, "do not save DIR/adapter", &o.no_adapter},
         {"threads", 't', CLI_NUMBER, "N", "threads (default: all cores)", &o.threads},
         {"memory", 0, CLI_STRING, "MODE", "auto, min or fast (default auto; see below)", &o.mode},
-        {"memory-limit", 'm', CLI_MIB, "MIB", "of activations; default: none", &o.memory_limit},
+        {"memory-limit", 'm', CLI_SIZE, "SIZE", "of activations, as 512M; default: none",
+         &o.memory_limit},
         {"format", 'f', CLI_FORMAT, "FORMAT", "text or json: how the summary is printed", &o.json},
         {0},
     };

@@ -68,7 +68,10 @@ static const struct cli_command commands[] = {
      "beside\n"
      "those that run; the first of a method runs alone. Full fine-tuning takes 20 times the "
      "model's "
-     "size.\n",
+     "size.\n"
+     "--memory and --cell-memory-limit are what `run` calls --memory and --memory-limit; they "
+     "change no\n"
+     "result, so that cells may be run on with others.\n",
      cmd_suite},
     {"report", "DIR [--format FORMAT]", "write the tables and plots of a suite",
      "DIR gets report.md and report.html (one page that needs nothing else): results by method and "

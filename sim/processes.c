@@ -253,9 +253,9 @@ static int write_client_config(struct deployment *d, struct err *e)
     snprintf(server, sizeof server, "127.0.0.1:%u", d->port);
     const struct memory *memory = &d->config->memory;
     json_t *json =
-        json_pack("{s:s, s:s, s:i, s:s, s:i}", "server", server, "model", d->config->setup->x.model,
+        json_pack("{s:s, s:s, s:i, s:s, s:I}", "server", server, "model", d->config->setup->x.model,
                   "threads", (int)d->config->threads, "memory", client_memory_word(memory->mode),
-                  "memory_limit_mib", (int)(memory->limit >> 20));
+                  "memory_limit", (json_int_t)memory->limit);
     int rc = file_join(path, sizeof path, d->dir, "client.yaml", e); /* JSON is YAML */
     if (!rc)
         rc = jsonfile_write(json, 0, path, e);

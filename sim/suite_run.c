@@ -1,6 +1,7 @@
 #define _XOPEN_SOURCE 700 /* nftw */
 #include "sim/suite_run.h"
 #include "base/file.h"
+#include "client/client_config.h"
 #include "sim/child.h"
 #include "sim/eta.h"
 #include <errno.h>
@@ -59,15 +60,27 @@ static int cell_dir(const struct runner *r, size_t cell, char out[PATH_MAX], str
 
 /* --- processes --- */
 
+/* Bytes of activations; 0: no limit. */
+static size_t cell_limit(const struct suite_run_config *c)
+{
+    const size_t share = c->memory_limit / c->jobs;
+    if (c->memory.limit || !c->memory_limit)
+        return c->memory.limit;
+    return share ? share : 1;
+}
+
 static int spawn_cell(struct runner *r, struct job *j, const char *experiment, struct err *e)
 {
     const struct baseline *b = &r->suite->cell[j->cell].baseline;
-    char log[PATH_MAX], out[PATH_MAX + 8], memory[48], kind[48], epochs[48], clients[48], wire[48];
-    char *argv[MAX_WORDS] = {r->program, (char *)"run",         (char *)(uintptr_t)experiment,
-                             out,        (char *)"--threads=1", wire};
-    size_t n = 6;
+    const size_t bytes = cell_limit(r->config);
+    char log[PATH_MAX], out[PATH_MAX + 8], wire[48], memory[48];
+    char limit[48], kind[48], epochs[48], clients[48];
+    char *argv[MAX_WORDS] = {r->program, (char *)"run", (char *)(uintptr_t)experiment, out,
+                             wire,       memory,        (char *)"--threads=1"};
+    size_t n = 7;
     snprintf(out, sizeof out, "--out=%s", j->dir);
     snprintf(wire, sizeof wire, "--wire=%s", r->config->wire);
+    snprintf(memory, sizeof memory, "--memory=%s", client_memory_word(r->config->memory.mode));
     if (b->kind != BASELINE_FEDERATED) {
         snprintf(kind, sizeof kind, "--baseline=%s", baseline_name(b->kind));
         snprintf(epochs, sizeof epochs, "--epochs=%u", b->epochs);
@@ -75,12 +88,11 @@ static int spawn_cell(struct runner *r, struct job *j, const char *experiment, s
         argv[n++] = kind;
         argv[n++] = epochs;
         argv[n++] = clients;
-        argv[5] = (char *)"--wire=none";
+        argv[4] = (char *)"--wire=none";
     }
-    if (r->config->memory_limit) {
-        size_t mib = (r->config->memory_limit >> 20) / r->config->jobs;
-        snprintf(memory, sizeof memory, "--memory-limit=%zu", mib ? mib : 1);
-        argv[n++] = memory;
+    if (bytes) {
+        snprintf(limit, sizeof limit, "--memory-limit=%zu", bytes);
+        argv[n++] = limit;
     }
     if (!r->config->keep_adapters)
         argv[n++] = (char *)"--no-adapter";

@@ -5,6 +5,7 @@
 #define SIM_SUITE_RUN_H
 
 #include "base/err.h"
+#include "client/train.h"
 #include "sim/results.h"
 #include "sim/suite.h"
 #include <stdatomic.h>
@@ -15,9 +16,11 @@ struct suite_run_config {
     unsigned jobs;   /* cells at a time */
     /* Bytes of all cells together; 0: none. A cell starts when what it is expected to take fits
      * beside the others: the most that a cell of its method and baseline has taken; the first one
-     * runs alone, as does one that takes more than the limit. A cell's training fails beyond its
-     * share, the limit over jobs. */
+     * runs alone, as does one that takes more than the limit. */
     size_t memory_limit;
+    /* What a cell's training keeps to: its mode, and bytes of activations. A limit of 0: its share
+     * of memory_limit, which is that over jobs. */
+    struct memory memory;
     bool keep_adapters; /* leave each cell's adapter in its folder */
     const char *wire;   /* sim/wire.h, not process */
     const atomic_bool *cancel;

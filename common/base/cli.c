@@ -1,5 +1,6 @@
 #include "base/cli.h"
 #include "base/edit_distance.h"
+#include "base/size.h"
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
@@ -7,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_MIB = 1 << 24 }; /* 16 TiB */
 enum { LONG_ONLY = 256, HELP = LONG_ONLY + CLI_MAX_OPTIONS, HELP_COLUMN = 26 };
 
 /* Keeps in *best the candidate nearest to `word`, if it is near enough to be what was meant. */
@@ -98,11 +98,9 @@ static int store(const struct cli_option *o, char *value, struct err *e)
             return err_set(e, ERR_USAGE, "--%s %s: must be a number", o->name, value);
         *(uint64_t *)o->to = number;
         return 0;
-    case CLI_MIB:
-        if (parse_number(value, &number, &rest) != 0 || *rest != '\0' || number > MOST_MIB)
-            return err_set(e, ERR_USAGE, "--%s %s: must be a number of MiB, at most %d", o->name,
-                           value, MOST_MIB);
-        *(uint64_t *)o->to = number << 20;
+    case CLI_SIZE:
+        if (!size_parse(value, o->to))
+            return err_set(e, ERR_USAGE, "--%s %s: must be %s", o->name, value, SIZE_WANTED);
         return 0;
     case CLI_SECONDS:
         if (parse_seconds(value, &number) != 0)

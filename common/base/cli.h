@@ -39,7 +39,7 @@ enum cli_kind {
     CLI_STRING,  /* char *: points into argv */
     CLI_LIST,    /* struct cli_list: each use of the option appends */
     CLI_NUMBER,  /* uint64_t: decimal digits */
-    CLI_MIB,     /* uint64_t: given in MiB, stored in bytes; below 2^44 */
+    CLI_SIZE,    /* uint64_t, bytes: "512M", "2G" (base/size.h) */
     CLI_SECONDS, /* uint64_t: "90", "90s", "15m", "24h", "7d" */
     CLI_FORMAT,  /* bool: "json" sets it to true, "text" to false */
 };

@@ -308,7 +308,7 @@ static int help_map(const struct conf_type *type, const cyaml_schema_value_t *ma
         }
         rc = buf_printf(out, "%-26s ", path);
         if (!rc)
-            rc = conf_describe(&f->value, conf_range_of(type, path), out);
+            rc = conf_describe(type, path, &f->value, out);
         if (!rc && value)
             rc = buf_printf(out, "; default ");
         if (!rc && value)

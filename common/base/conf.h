@@ -23,6 +23,9 @@ struct conf_type {
     const cyaml_schema_value_t *schema;
     const char *defaults;           /* YAML text with every optional key's default */
     const struct conf_range *range; /* ends with key NULL; may be NULL */
+    /* Keys of uint64_t members that are written as sizes (base/size.h); ends with NULL; may be NULL
+     */
+    const char *const *sizes;
 };
 
 struct conf; /* a loaded configuration: the struct, and the origin of each value */

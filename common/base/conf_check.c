@@ -1,8 +1,10 @@
 #include "base/conf_check.h"
 
 #include "base/edit_distance.h"
+#include "base/size.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,12 +32,20 @@ const cyaml_schema_field_t *conf_field(const cyaml_schema_value_t *map, const ch
     return NULL;
 }
 
-const struct conf_range *conf_range_of(const struct conf_type *type, const char *path)
+static const struct conf_range *range_of(const struct conf_type *type, const char *path)
 {
     for (const struct conf_range *r = type->range; r && r->key; r++)
         if (strcmp(r->key, path) == 0)
             return r;
     return NULL;
+}
+
+static bool is_size(const struct conf_type *type, const char *path)
+{
+    for (const char *const *key = type->sizes; key && *key; key++)
+        if (strcmp(*key, path) == 0)
+            return true;
+    return false;
 }
 
 struct guess {
@@ -134,14 +144,16 @@ static int describe_words(const cyaml_schema_value_t *schema, const char *head, 
     return rc;
 }
 
-int conf_describe(const cyaml_schema_value_t *schema, const struct conf_range *range,
-                  struct buf *out)
+int conf_describe(const struct conf_type *type, const char *path,
+                  const cyaml_schema_value_t *schema, struct buf *out)
 {
+    if (is_size(type, path))
+        return buf_printf(out, "%s", SIZE_WANTED);
     switch (schema->type) {
     case CYAML_INT:
     case CYAML_UINT:
     case CYAML_FLOAT:
-        return describe_number(schema, range, out);
+        return describe_number(schema, range_of(type, path), out);
     case CYAML_BOOL:
         return buf_printf(out, "true or false");
     case CYAML_ENUM:
@@ -174,7 +186,7 @@ static int wrong(struct check *c, const char *path, const struct node *n,
     node_origin(n, where, sizeof where);
     /* A value or a list of words that does not fit is cut off: it is a message for the eye. */
     const char *cut = node_write(n, true, &value) ? "..." : "";
-    const char *more = conf_describe(schema, conf_range_of(c->type, path), &want) ? "..." : "";
+    const char *more = conf_describe(c->type, path, schema, &want) ? "..." : "";
     err_set(c->e, ERR_CONFIG, "%s: %s is %.*s%s; it must be %.*s%s", where, path,
             (int)buf_size(&value), (const char *)buf_bytes(&value), cut, (int)buf_size(&want),
             (const char *)buf_bytes(&want), more);
@@ -220,7 +232,7 @@ static bool fits_float(const char *text, unsigned bytes)
 
 static bool in_range(const struct check *c, const char *path, const char *text)
 {
-    const struct conf_range *r = conf_range_of(c->type, path);
+    const struct conf_range *r = range_of(c->type, path);
     double v = strtod(text, NULL);
 
     return !r || (v >= r->min && v <= r->max);
@@ -255,17 +267,30 @@ static bool fits_scalar(const struct check *c, const char *path, const char *tex
     }
 }
 
-static int check_scalar(struct check *c, const char *path, const struct node *n,
-                        const cyaml_schema_value_t *schema)
-{
-    if (n->kind != NODE_SCALAR || node_is_null(n) || !fits_scalar(c, path, n->text, schema))
-        return wrong(c, path, n, schema);
-    return 0;
-}
-
 static int no_memory(struct check *c)
 {
     return err_set(c->e, ERR_NOMEM, "no memory for the configuration");
+}
+
+static int check_size(struct check *c, const char *path, struct node *n,
+                      const cyaml_schema_value_t *schema)
+{
+    uint64_t bytes;
+
+    if (n->kind != NODE_SCALAR || !size_parse(n->text, &bytes))
+        return wrong(c, path, n, schema);
+    n->value = arena_printf(c->mem, "%" PRIu64, bytes);
+    return n->value ? 0 : no_memory(c);
+}
+
+static int check_scalar(struct check *c, const char *path, struct node *n,
+                        const cyaml_schema_value_t *schema)
+{
+    if (is_size(c->type, path))
+        return check_size(c, path, n, schema);
+    if (n->kind != NODE_SCALAR || node_is_null(n) || !fits_scalar(c, path, n->text, schema))
+        return wrong(c, path, n, schema);
+    return 0;
 }
 
 /* Makes `n` the only entry of a list in its own place. */

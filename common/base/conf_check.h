@@ -9,8 +9,9 @@
 #include "base/err.h"
 #include "base/node.h"
 
-/* Checks the mapping `root`, and makes single values into lists and empty sections into mappings
- * where the schema wants them. ERR_CONFIG; ERR_NOMEM: the arena is full. */
+/* Checks the mapping `root`, makes single values into lists and empty sections into mappings where
+ * the schema wants them, and notes what sizes stand for. ERR_CONFIG; ERR_NOMEM: the arena is full.
+ */
 int conf_check(struct arena *mem, struct node *root, const struct conf_type *type,
                struct err *e) MUST_CHECK;
 
@@ -21,12 +22,9 @@ const cyaml_schema_field_t *conf_field(const cyaml_schema_value_t *map, const ch
  * you mean ...". */
 int conf_unknown(const struct conf_type *type, const char *where, const char *path, struct err *e);
 
-/* Appends what a value must be: "a whole number from 1 to 1024". `range` may be NULL. ERR_NOMEM. */
-int conf_describe(const cyaml_schema_value_t *schema, const struct conf_range *range,
-                  struct buf *out) MUST_CHECK;
-
-/* The range of a dotted key; NULL when it has none. */
-const struct conf_range *conf_range_of(const struct conf_type *type, const char *path);
+/* Appends what the value of a dotted key must be: "a whole number from 1 to 1024". ERR_NOMEM. */
+int conf_describe(const struct conf_type *type, const char *path,
+                  const cyaml_schema_value_t *schema, struct buf *out) MUST_CHECK;
 
 /* "parent.key", or key alone when parent is "". Truncated to size. */
 enum { CONF_PATH = 256 };

@@ -347,15 +347,15 @@ int node_write_text(const char *text, bool quoted, struct buf *out)
     return rc ? rc : buf_append(out, "\"", 1);
 }
 
-int node_write(const struct node *n, bool nulls, struct buf *out)
+int node_write(const struct node *n, bool as_written, struct buf *out)
 {
     const char *bracket = n->kind == NODE_LIST ? "[]" : "{}", *comma = "";
 
     if (n->kind == NODE_SCALAR)
-        return node_write_text(n->text, n->quoted, out);
+        return node_write_text(!as_written && n->value ? n->value : n->text, n->quoted, out);
     int rc = buf_append(out, bracket, 1);
     for (const struct node *c = n->child; !rc && c; c = c->next) {
-        if (!nulls && node_is_null(c))
+        if (!as_written && node_is_null(c))
             continue;
         rc = buf_printf(out, "%s", comma);
         comma = ", ";
@@ -364,7 +364,7 @@ int node_write(const struct node *n, bool nulls, struct buf *out)
         if (!rc && n->kind == NODE_MAP)
             rc = buf_printf(out, ": ");
         if (!rc)
-            rc = node_write(c, nulls, out);
+            rc = node_write(c, as_written, out);
     }
     return rc ? rc : buf_append(out, bracket + 1, 1);
 }

@@ -16,9 +16,11 @@ enum node_kind { NODE_SCALAR, NODE_LIST, NODE_MAP };
 
 struct node {
     enum node_kind kind;
-    bool quoted;        /* NODE_SCALAR: written in quotes, thus a text even when it reads null */
-    const char *key;    /* inside a NODE_MAP, else NULL */
-    const char *text;   /* NODE_SCALAR: no NUL inside */
+    bool quoted;      /* NODE_SCALAR: written in quotes, thus a text even when it reads null */
+    const char *key;  /* inside a NODE_MAP, else NULL */
+    const char *text; /* NODE_SCALAR: no NUL inside */
+    const char
+        *value; /* NODE_SCALAR: what the text stands for, where it is not itself; else NULL */
     const char *source; /* file name, or what stands for one; borrowed */
     unsigned line;      /* in source, from 1; 0: source has no lines */
     struct node *child, *next;
@@ -46,9 +48,9 @@ bool node_is_null(const struct node *n);
  * Moves nodes of `over` into `base`. */
 void node_merge(struct node *base, struct node *over);
 
-/* Appends the node as one line of flow-style YAML, without the null entries unless `nulls`.
- * ERR_NOMEM: over the buffer's limit. */
-int node_write(const struct node *n, bool nulls, struct buf *out) MUST_CHECK;
+/* Appends the node as one line of flow-style YAML: as it was written, or what the texts stand for,
+ * without the null entries. ERR_NOMEM: over the buffer's limit. */
+int node_write(const struct node *n, bool as_written, struct buf *out) MUST_CHECK;
 /* Appends one scalar, quoted where YAML or the eye could misread it. ERR_NOMEM. */
 int node_write_text(const char *text, bool quoted, struct buf *out) MUST_CHECK;
 /* "FILE:LINE", or the source alone. Truncated to size. */

@@ -21,7 +21,7 @@ static int cmd_try(const struct cli_command *self, int argc, char **argv, struct
         {"name", 'n', CLI_STRING, "NAME", "whom to greet", &got.name},
         {"set", 0, CLI_LIST, "KEY=VALUE", "override", &got.set},
         {"number", 0, CLI_NUMBER, "N", "how many", &got.number},
-        {"memory", 0, CLI_MIB, "MIB", "how much", &got.bytes},
+        {"memory", 0, CLI_SIZE, "SIZE", "how much", &got.bytes},
         {"ttl", 't', CLI_SECONDS, "TIME", "how long", &got.seconds},
         {"format", 0, CLI_FORMAT, "text|json", "how to print it", &got.json},
         {0},
@@ -67,12 +67,11 @@ static int run(const char *line)
 Test(cli, reads_every_kind_of_option)
 {
     struct err e = {0};
-    cr_assert_eq(
-        parse(
-            "try -v --name Ann --set a=1 --set=b=2 one --memory 3 --number 18446744073709551615 -t "
-            "2h two --format json",
-            &e),
-        0, "%s", e.text);
+    cr_assert_eq(parse("try -v --name Ann --set a=1 --set=b=2 one --memory 3M --number "
+                       "18446744073709551615 -t "
+                       "2h two --format json",
+                       &e),
+                 0, "%s", e.text);
     cr_assert(got.verbose && got.json);
     cr_assert_str_eq(got.name, "Ann");
     cr_assert_eq(got.set.n, 2);
@@ -130,8 +129,8 @@ Test(cli, says_what_is_wrong_with_an_option)
         {"try --number 1x", "must be a number"},
         {"try --number -1", "must be a number"},
         {"try --number 18446744073709551616", "must be a number"},
-        {"try --memory 16777217", "--memory 16777217: must be a number of MiB, at most 16777216"},
-        {"try --memory 5x", "MiB"},
+        {"try --memory 17T", "--memory 17T: must be a size of 16T at most: 512M, 2G, or"},
+        {"try --memory 5x", "--memory 5x: must be a size"},
         {"try --ttl 5w", "--ttl 5w: must be a time"},
         {"try --ttl 99999999999999999999d", "must be a time"},
         {"try --ttl 18446744073709551615d", "must be a time"},

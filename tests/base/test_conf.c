@@ -20,6 +20,7 @@ struct top {
     uint32_t n_peers;
     struct peer *peers;
     double range[2];
+    uint64_t space;
 };
 
 static const cyaml_schema_field_t peer_fields[] = {
@@ -41,6 +42,7 @@ static const cyaml_schema_field_t top_fields[] = {
     CYAML_FIELD_SEQUENCE_COUNT("peers", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct top, peers,
                                n_peers, &peer_schema, 0, 3),
     CYAML_FIELD_SEQUENCE_FIXED("range", CYAML_FLAG_OPTIONAL, struct top, range, &number_schema, 2),
+    CYAML_FIELD_UINT("space", CYAML_FLAG_OPTIONAL, struct top, space),
     PART(task),
     PART(peft),
     PART(local),
@@ -50,8 +52,13 @@ static const cyaml_schema_field_t top_fields[] = {
 static const cyaml_schema_value_t top_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct top, top_fields)};
 static const struct conf_range top_ranges[] = {CONF_RUN_RANGES{"offset", -5, 5}, {0}};
+static const char *const top_sizes[] = {"space", NULL};
 static const struct conf_type type = {
-    &top_schema, CONF_RUN_DEFAULTS "offset: 1\nscale: 0.5\nrange: [0, 1]\n", top_ranges};
+    .schema = &top_schema,
+    .defaults = CONF_RUN_DEFAULTS "offset: 1\nscale: 0.5\nrange: [0, 1]\nspace: 1G\n",
+    .range = top_ranges,
+    .sizes = top_sizes,
+};
 
 static char a_model[] = "model=m";
 
@@ -184,6 +191,28 @@ Test(conf, overrides_of_lists_and_texts)
     conf_free(c);
 }
 
+Test(conf, sizes_have_units_and_are_shown_as_written)
+{
+    static const struct {
+        const char *text, *line;
+        uint64_t bytes;
+    } row[] = {
+        {"", "space: 1G ", 1ULL << 30},
+        {"space: 512M\n", "space: 512M ", 512ULL << 20},
+        {"space: \"512M\"\n", "space: 512M ", 512ULL << 20},
+        {"space: 1000\n", "space: 1000 ", 1000},
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        struct conf *c = load(row[i].text, NULL);
+        char *text = shown(c);
+
+        cr_assert_eq(((struct top *)conf_data(c))->space, row[i].bytes);
+        cr_assert(strstr(text, row[i].line), "%s", text);
+        free(text);
+        conf_free(c);
+    }
+}
+
 Test(conf, lists_of_sections_and_fixed_lists)
 {
     struct conf *c =
@@ -267,6 +296,11 @@ static const struct {
      "1}]\n",
      "it must be a list of 0 to 3 values"},
     {"range: [1]\n", "range is [1]; it must be a list of 2 to 2 values"},
+    {"space: 5 MB\n", "exp.yaml:1: space is \"5 MB\"; it must be a size of 16T at most: 512M, 2G, "
+                      "or a number of bytes"},
+    {"space: -1\n", "space is -1; it must be a size"},
+    {"space: [1]\n", "space is [1]; it must be a size"},
+    {"space:\n", "space is null; it must be a size"},
     {"task: {labels: [a]}\n", "it must be a list of 2 to 4096 values"},
     {"- a\n", "exp.yaml: a configuration is a section of keys"},
     {"just text\n", "exp.yaml: a configuration is a section of keys"},
@@ -455,7 +489,7 @@ Test(conf, files_are_read_with_a_limit)
 
 Test(conf, a_wrong_built_in_text_is_an_internal_error)
 {
-    const struct conf_type broken = {&top_schema, "a: [", NULL};
+    const struct conf_type broken = {.schema = &top_schema, .defaults = "a: ["};
     struct conf *c = NULL;
     struct err e = {0};
 

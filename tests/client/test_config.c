@@ -76,14 +76,14 @@ Test(config, defaults)
     cr_assert_str_eq(c->server, "fl.example.org:8443");
     cr_assert_str_eq(c->data, "data.jsonl");
     cr_assert_eq(c->threads, 0);
-    cr_assert_eq(c->memory_limit_mib, 0);
+    cr_assert_eq(c->memory_limit, 0);
     cr_assert_eq(c->memory, MEMORY_AUTO);
     cr_assert_float_eq(c->validation, 0, 0);
     cr_assert_float_eq(c->cpu_share, 1, 0);
     cr_assert_null(c->gates.hours);
     cr_assert_not(c->gates.ac_power);
     cr_assert_float_eq(c->gates.max_load, 0, 0);
-    cr_assert_eq(c->gates.min_free_mib, 0);
+    cr_assert_eq(c->gates.min_free, 0);
     cr_assert_eq(c->log.level, LOG_INFO);
     cr_assert(!c->log.json);
     conf_free(conf);
@@ -113,7 +113,7 @@ Test(config, values_out_of_range_and_unknown_keys_are_refused)
                                       "log.level=loud", "server=nowhere",   "server=host:0",
                                       "server=:1",      "server=host:1x",   "colour=green",
                                       "cpu_share=0",    "gates.hours=9-17", "gates.max_load=2",
-                                      "memory=most"};
+                                      "memory=most",    "memory_limit=1T5", "memory_limit_mib=512"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char *set[COMPLETE + 1];
         struct conf *conf;
@@ -126,6 +126,24 @@ Test(config, values_out_of_range_and_unknown_keys_are_refused)
         snprintf(key, sizeof key, "%.*s", (int)strcspn(bad[i], "=."), bad[i]);
         cr_assert_not_null(strstr(e.text, key), "%s: %s", bad[i], e.text);
     }
+}
+
+Test(config, sizes_have_units)
+{
+    char *set[COMPLETE + 2];
+    struct conf *conf;
+    struct err e;
+    memcpy(set, complete, sizeof complete);
+    set[COMPLETE] = (char *)(uintptr_t) "memory_limit=512M";
+    set[COMPLETE + 1] = (char *)(uintptr_t) "gates.min_free=2G";
+    cr_assert_eq(client_config_load(&conf, NULL, set, COMPLETE + 2, &e), 0, "%s", e.text);
+    const struct client_config *c = conf_data(conf);
+    cr_assert_eq(c->memory_limit, 512U << 20);
+    cr_assert_eq(c->gates.min_free, 2ULL << 30);
+    conf_free(conf);
+    set[COMPLETE] = (char *)(uintptr_t) "memory_limit_mib=512";
+    cr_assert_eq(client_config_load(&conf, NULL, set, COMPLETE + 1, &e), ERR_CONFIG);
+    cr_assert_not_null(strstr(e.text, "did you mean memory_limit?"), "%s", e.text);
 }
 
 Test(config, gates_need_savepoints)

@@ -16,7 +16,7 @@ static int64_t now;
 static void setup(void)
 {
     settings = (struct gate_settings){.settle_s = 30};
-    at = (struct gate_readings){.minute = 720, .free_mib = 8000};
+    at = (struct gate_readings){.minute = 720, .free = 8e9};
     now = 1000;
 }
 
@@ -38,7 +38,7 @@ Test(gates, without_settings_nothing_shuts)
 {
     begin();
     cr_assert_not(gates_any(&gates));
-    at = (struct gate_readings){.minute = 0, .on_battery = true, .load = 1, .free_mib = 0};
+    at = (struct gate_readings){.minute = 0, .on_battery = true, .load = 1, .free = 0};
     for (int i = 0; i < 100; i++)
         cr_assert_eq(after(60), PAUSE_NONE);
 }
@@ -144,28 +144,28 @@ Test(gates, a_short_load_stops_nothing_and_one_that_wavers_does_not_flap)
 
 Test(gates, memory_needs_a_margin_to_open)
 {
-    settings.min_free_mib = 1000;
+    settings.min_free = 1000;
     begin();
-    at.free_mib = 1000;
+    at.free = 1000;
     cr_assert_eq(after(1), PAUSE_NONE);
-    at.free_mib = 999;
+    at.free = 999;
     cr_assert_eq(after(1), PAUSE_MEMORY);
-    at.free_mib = 1249;
+    at.free = 1249;
     cr_assert_eq(after(600), PAUSE_MEMORY);
-    at.free_mib = 1250;
+    at.free = 1250;
     cr_assert_eq(after(29), PAUSE_MEMORY);
     cr_assert_eq(after(1), PAUSE_NONE);
-    at.free_mib = 1000;
+    at.free = 1000;
     cr_assert_eq(after(1), PAUSE_NONE);
 }
 
 Test(gates, what_is_not_known_shuts_nothing)
 {
     settings.max_load = 0.1;
-    settings.min_free_mib = 1000;
+    settings.min_free = 1000;
     begin();
     at.load = -1;
-    at.free_mib = -1;
+    at.free = -1;
     for (int i = 0; i < 100; i++)
         cr_assert_eq(after(60), PAUSE_NONE);
 }
@@ -296,13 +296,13 @@ Test(device, load_is_what_others_used_since_the_last_reading)
 
 Test(device, memory_counts_what_this_program_will_take_again)
 {
-    enum { GIVEN_BACK = 64 << 20 };
+    enum { AVAILABLE = 1024000 << 10, GIVEN_BACK = 64 << 20 };
     struct device d;
     struct gate_readings r[2];
     struct err e;
-    settings.min_free_mib = 1;
+    settings.min_free = 1;
     cr_assert_eq(device_open(&d, &settings, &e), ERR_IO);
-    cr_assert_not_null(strstr(e.text, "gates.min_free_mib"), "%s", e.text);
+    cr_assert_not_null(strstr(e.text, "gates.min_free:"), "%s", e.text);
     put("proc/meminfo", "MemTotal:       2048000 kB\nMemAvailable:    1024000 kB\n");
     cr_assert_eq(device_open(&d, &settings, &e), 0);
     char *block = malloc(GIVEN_BACK); /* so large that it is a mapping of its own */
@@ -311,12 +311,12 @@ Test(device, memory_counts_what_this_program_will_take_again)
     cr_assert_eq(block[GIVEN_BACK / 2], 1);
     free(block);
     device_read(&d, &r[1]);
-    cr_assert_float_eq(r[0].free_mib, 1000, 1e-9);
+    cr_assert_float_eq(r[0].free, AVAILABLE, 1e-9);
 #ifndef __SANITIZE_ADDRESS__ /* which keeps what was freed */
-    cr_assert_float_eq(r[1].free_mib, 1000 - (GIVEN_BACK >> 20), 8);
+    cr_assert_float_eq(r[1].free, AVAILABLE - GIVEN_BACK, 8 << 20);
 #endif
     put("proc/meminfo", "MemAvailable:    1 kB\n");
     device_read(&d, &r[1]);
-    cr_assert_leq(r[1].free_mib, 1);
-    cr_assert_geq(r[1].free_mib, 0);
+    cr_assert_leq(r[1].free, 1 << 10);
+    cr_assert_geq(r[1].free, 0);
 }

@@ -1,8 +1,12 @@
 /* A trainer within a memory limit: the same bits, or a refusal that says what is needed. */
+#include "base/size.h"
 #include "tests/client/toy.h"
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { MIB = 1 << 20 };
 
 static struct toy toy;
 
@@ -96,12 +100,17 @@ Test(trainer_memory, a_limit_with_room_costs_nothing)
     free(theta);
 }
 
-/* The number of MiB that an error calls the least. */
-static size_t least_mib(const struct err *e, const char *before)
+/* The size that an error names after these words, which is one in MiB. */
+static size_t named(const struct err *e, const char *before)
 {
     const char *at = strstr(e->text, before);
+    char word[SIZE_TEXT];
+    uint64_t bytes = 0;
     cr_assert_not_null(at, "%s", e->text);
-    return strtoul(at + strlen(before), NULL, 10);
+    cr_assert_eq(sscanf(at + strlen(before), "%23[0-9A-Z]", word), 1, "%s", e->text);
+    cr_assert(size_parse(word, &bytes), "%s", e->text);
+    cr_assert_eq(bytes % MIB, 0, "%s", e->text);
+    return bytes;
 }
 
 Test(trainer_memory, says_the_least_limit_that_suffices)
@@ -110,19 +119,20 @@ Test(trainer_memory, says_the_least_limit_that_suffices)
     float *theta = malloc(toy.count * sizeof *theta);
     struct within w = fit_within(&job, 2, MEMORY_AUTO, 1, theta);
     cr_assert_eq(w.rc, ERR_NOMEM);
-    size_t least = least_mib(&w.error, "this model needs ");
-    cr_assert_geq(least, 2);
-    cr_expect_eq(fit_within(&job, 2, MEMORY_AUTO, least << 20, theta).rc, 0);
-    w = fit_within(&job, 2, MEMORY_AUTO, (least - 1) << 20, theta);
+    cr_assert_not_null(strstr(w.error.text, "the memory limit is 1B, "), "%s", w.error.text);
+    size_t least = named(&w.error, "this model needs ");
+    cr_assert_geq(least, 2 * MIB);
+    cr_expect_eq(fit_within(&job, 2, MEMORY_AUTO, least, theta).rc, 0);
+    w = fit_within(&job, 2, MEMORY_AUTO, least - MIB, theta);
     cr_expect_eq(w.rc, ERR_NOMEM);
-    cr_expect_eq(least_mib(&w.error, "the memory limit is "), least - 1, "%s", w.error.text);
+    cr_expect_eq(named(&w.error, "the memory limit is "), least - MIB, "%s", w.error.text);
 
-    w = fit_within(&job, 2, MEMORY_FAST, (least - 1) << 20, theta);
-    size_t fast = least_mib(&w.error, "`memory: fast` needs ");
+    w = fit_within(&job, 2, MEMORY_FAST, least - MIB, theta);
+    size_t fast = named(&w.error, "`memory: fast` needs ");
     cr_expect_gt(fast, least);
-    cr_expect_eq(least_mib(&w.error, "`memory: auto`, which needs "), least);
-    cr_expect_eq(fit_within(&job, 2, MEMORY_FAST, fast << 20, theta).rc, 0);
-    cr_expect_eq(fit_within(&job, 2, MEMORY_FAST, (fast - 1) << 20, theta).rc, ERR_NOMEM);
+    cr_expect_eq(named(&w.error, "`memory: auto`, which needs "), least);
+    cr_expect_eq(fit_within(&job, 2, MEMORY_FAST, fast, theta).rc, 0);
+    cr_expect_eq(fit_within(&job, 2, MEMORY_FAST, fast - MIB, theta).rc, ERR_NOMEM);
     free(theta);
 }
 

@@ -109,5 +109,31 @@ most_at_once() {
 }
 most_at_once free
 [ "$most" -eq 2 ] || fail "$most cells at a time instead of 2"
-most_at_once limited --memory-limit 12
+most_at_once limited --memory-limit 12M
 [ "$most" -eq 1 ] || fail "$most cells at a time where there is memory for one"
+
+# What a cell's training keeps to is the cell's own mode and limit, and changes no result.
+cat >"$tmp/tuned.yaml" <<EOF
+base: base.yaml
+grid:
+  peft: {lora: {peft: {method: lora, r: 2}}}
+  federation.seed: [2]
+EOF
+tuned="suite $tmp/tuned.yaml --out $tmp/tuned --jobs 1"
+status=0
+# shellcheck disable=SC2086 # words on purpose
+"$sim" $tuned --cell-memory-limit 1K >"$tmp/tuned.log" 2>&1 || status=$?
+[ "$status" -eq 11 ] || fail "exit status $status instead of 11, of a cell beyond its limit"
+grep -q 'the memory limit is 1K, and' "$tmp/tuned.log" || fail "no word of a cell's limit"
+
+# cell_has WORD: the command line of the cell that runs has this word.
+cell_has() {
+    child=$(cat "/proc/$pid/task/$pid/children")
+    [ -n "$child" ] && tr '\0' '\n' <"/proc/${child% }/cmdline" | grep -qx -- "$1"
+}
+# shellcheck disable=SC2086
+start tuned "$sim" $tuned --memory min --cell-memory-limit 64M
+await "a cell with the suite's mode" cell_has --memory=min
+ended "$pid" 0
+[ "$(json adapter_sha256 "$tmp/alone/summary.json")" = "$(json adapter_sha256 "$tmp"/tuned/cells/*/summary.json)" ] ||
+    fail "a cell's memory changed its result"
