@@ -152,9 +152,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct world w;
     struct input in = {data, size};
-    uint8_t quorum = take(&in), held = take(&in), how = take(&in);
-    world_open(&w, CLIENTS, PER_ROUND, quorum % (PER_ROUND + 1), ROUNDS);
-    world_aggregate(&w, (enum aggregation)(how % (AGGREGATION_KRUM + 1)));
+    uint8_t quorum = take(&in) % (PER_ROUND + 1), held = take(&in);
+    enum aggregation how = (enum aggregation)(take(&in) % (AGGREGATION_KRUM + 1));
+    if (how ==
+        AGGREGATION_KRUM) /* chooses among three or more: settings that ask for less are refused */
+        quorum = PER_ROUND;
+    world_open(&w, CLIENTS, PER_ROUND, quorum, ROUNDS);
+    world_aggregate(&w, how);
     w.hold = held & 1;
     w.hold_updates = held & 2;
     w.hold_begin = held & 4;
