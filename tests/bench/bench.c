@@ -1,4 +1,4 @@
-/* Speed and memory of the engine, from single kernels to whole steps.
+/* Speed and memory, from single kernels to whole steps, and of what a server does with updates.
  *
  *   bench_suite --scratch DIR [--json] [--tokenizer DIR --text FILE] [GROUP...]
  *
@@ -13,7 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const struct bench_group *const groups[] = {&bench_kernels, &bench_training, &bench_text};
+static const struct bench_group *const groups[] = {&bench_kernels, &bench_training, &bench_text,
+                                                   &bench_aggregation, &bench_wire};
 enum { GROUPS = sizeof groups / sizeof *groups };
 
 /* --- printing -------------------------------------------------------------------------------- */
@@ -85,7 +86,10 @@ static int run_group(const struct bench *b, const char *name, struct err *e)
     for (int i = 0; i < GROUPS; i++)
         if (strcmp(groups[i]->name, name) == 0)
             return groups[i]->run(b, e);
-    return err_set(e, ERR_USAGE, "there is no group %s; there are kernels, training, text", name);
+    return err_set(e, ERR_USAGE,
+                   "there is no group %s; there are kernels, training, text, "
+                   "aggregation, wire",
+                   name);
 }
 
 /* Takes the options; returns the index of the first argument, or 0. */

@@ -33,6 +33,7 @@ struct bench_group {
     const char *name, *what;
     int (*run)(const struct bench *b, struct err *e);
 };
-extern const struct bench_group bench_kernels, bench_training, bench_text;
+extern const struct bench_group bench_kernels, bench_training, bench_text, bench_aggregation,
+    bench_wire;
 
 #endif
