@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "base/vector.h"
 #include "client/client_config.h"
 #include "sim/baseline.h"
 #include "sim/cmd.h"
@@ -187,6 +188,7 @@ int cmd_run(const struct cli_command *self, int argc, char **argv, struct err *e
     if (rc)
         return rc;
     interrupt_catch();
+    vector_reuse();
     rc = check_best(&s, &o, e);
     if (!rc)
         rc = run_experiment(&s, &o, e);

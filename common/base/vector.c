@@ -1,5 +1,7 @@
 #include "base/vector.h"
 
+#include <limits.h>
+#include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,4 +32,11 @@ void *vector_zeroed(size_t n, size_t width)
     void *p = vector_alloc(n, width);
 
     return p != NULL ? memset(p, 0, n * width) : NULL;
+}
+
+void vector_reuse(void)
+{
+    (void)mallopt(M_MMAP_MAX, 0);
+    (void)mallopt(M_TRIM_THRESHOLD, INT_MAX);
+    (void)mallopt(M_ARENA_MAX, 1);
 }

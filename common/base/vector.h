@@ -10,4 +10,9 @@
 void *vector_alloc(size_t n, size_t width);
 void *vector_zeroed(size_t n, size_t width);
 
+/* From here on memory that is freed stays with the process, and the next vector of any thread takes
+ * it: for a process that trains client after client, as pages that the system clears anew each time
+ * cost more than what is done with them. Call it before there are threads. */
+void vector_reuse(void);
+
 #endif
