@@ -49,15 +49,17 @@ void aggregate_reset(struct aggregate *a)
         a->how->reset(a->state, a->n);
 }
 
-int aggregate_add(struct aggregate *a, size_t row, const float *base, float *x, uint64_t weight,
-                  struct err *e)
+void aggregate_prepare(const struct aggregate *a, const float *base, float *x)
+{
+    if (a->how->prepare != NULL)
+        a->how->prepare(a->spec, base, x, a->n);
+}
+
+int aggregate_add(struct aggregate *a, size_t row, const float *x, uint64_t weight, struct err *e)
 {
     struct err why;
-    if (a->spool == NULL) {
-        if (a->how->prepare != NULL)
-            a->how->prepare(a->spec, base, x, a->n);
+    if (a->spool == NULL)
         return a->how->add(a->state, x, a->n, weight, e);
-    }
     if (spool_put(a->spool, row, x, &why) != 0 && a->failure.code == 0)
         a->failure = why;
     return 0;

@@ -64,10 +64,12 @@ int aggregate_open(struct aggregate *a, const struct federation_spec *f, size_t 
 void aggregate_close(struct aggregate *a);
 /* Forgets what was added. */
 void aggregate_reset(struct aggregate *a);
-/* Adds the update of the row-th client of the round, row < spec_selected(f), once, and of per_round
- * clients at most; base: what it began
- * with. x is changed. ERR_PROTO: see `add`; trouble with the spool is told by aggregate_finish. */
-int aggregate_add(struct aggregate *a, size_t row, const float *base, float *x, uint64_t weight,
+/* Leaves of an update, x, what the aggregator takes of it (clip_norm); base: what it began with. */
+void aggregate_prepare(const struct aggregate *a, const float *base, float *x);
+/* Adds the prepared update of the row-th client of the round, row < spec_selected(f), once, and of
+ * per_round clients at most. ERR_PROTO: see `add`; trouble with the spool is told by
+ * aggregate_finish. */
+int aggregate_add(struct aggregate *a, size_t row, const float *x, uint64_t weight,
                   struct err *e) MUST_CHECK;
 /* out: n values. At least one update was added. ERR_IO: the spool has failed. */
 int aggregate_finish(struct aggregate *a, float *out, struct err *e) MUST_CHECK;

@@ -97,6 +97,7 @@ static void finish(struct core *c)
 {
     c->finish_due = true;
     core_sweep(c);
+    core_async_drop_held(c);
     for (size_t i = 0; i < c->who.sessions; i++)
         if (c->who.session[i]->state == SESSION_READY)
             give_result(c, c->who.session[i]);
@@ -348,7 +349,7 @@ void core_close(struct core *c)
 {
     if (c == NULL)
         return;
-    core_async_close(c);
+    core_async_drop_held(c);
     round_release(&c->round);
     intake_release(&c->intake);
     roster_release(&c->who);

@@ -5,10 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool has_place(const struct member *m)
+{
+    return m->doing != 0 && !m->overdue;
+}
+
 static void set_doing(struct core *c, struct member *m, uint32_t doing)
 {
-    c->training += (doing != 0) - (m->doing != 0);
+    c->training -= has_place(m);
     m->doing = doing;
+    m->overdue = false;
+    c->training += has_place(m);
     if (doing == 0)
         return;
     m->until = c->now + (core_time)c->round.spec->deadline_s * 1000;
@@ -89,22 +96,31 @@ void core_async_tick(struct core *c)
     c->expiry = CORE_NEVER;
     for (size_t i = 0; i < c->who.members; i++) {
         struct member *m = c->who.member[i];
-        if (m->doing != 0 && m->until <= c->now)
-            set_doing(c, m, 0);
-        else if ((m->doing != 0 || is_barred(c, m)) && m->until < c->expiry)
+        if (has_place(m) && m->until <= c->now) {
+            m->overdue = true; /* a new task would make it begin anew, and it would never end */
+            c->training--;
+        } else if ((has_place(m) || is_barred(c, m)) && m->until < c->expiry) {
             c->expiry = m->until;
+        }
     }
     core_async_assign(c);
 }
 
 /* --- updates between two rounds --- */
 
-bool core_async_waits(const struct core *c, const struct msg_update *u)
+bool core_async_waits(const struct core *c, const struct member *m, const struct msg_update *u)
 {
     const struct round *r = &c->round;
-    bool over = r->state == ROUND_OVER || r->state == ROUND_FAILED;
-    return r->async && !over && strcmp(u->run_id, r->run_id) == 0 &&
-           (r->state != ROUND_OPEN || round_full(r));
+    return r->async && r->state != ROUND_FAILED && (r->state != ROUND_OPEN || round_full(r)) &&
+           round_wants(r, m, u);
+}
+
+static void let_go(struct core *c, struct pending **at)
+{
+    struct pending *p = *at;
+    *at = p->next;
+    c->held_bytes -= pending_size(&p->update);
+    free(p);
 }
 
 bool core_async_holds(struct core *c, const struct session *s, const struct msg_update *u)
@@ -122,9 +138,12 @@ bool core_async_holds(struct core *c, const struct session *s, const struct msg_
 bool core_async_hold(struct core *c, const struct session *s, const struct msg_update *u)
 {
     struct pending **at = &c->held;
-    while (*at != NULL)
-        at = &(*at)->next;
     size_t size = pending_size(u);
+    while (*at != NULL)
+        if (strcmp((*at)->out.client, s->member->name) == 0)
+            let_go(c, at); /* another one of its: the last word counts */
+        else
+            at = &(*at)->next;
     if (c->held != NULL && size > CORE_MAX_WAITING - c->held_bytes)
         return false;
     *at = pending_make(u, c->round.run_id);
@@ -138,12 +157,11 @@ bool core_async_hold(struct core *c, const struct session *s, const struct msg_u
 
 void core_async_take_held(struct core *c)
 {
-    while (c->held != NULL && c->round.state == ROUND_OPEN && !round_full(&c->round)) {
+    const struct round *r = &c->round;
+    while (c->held != NULL && r->state == ROUND_OPEN && !round_full(r)) {
         struct pending *p = c->held;
-        c->held = p->next;
-        c->held_bytes -= pending_size(&p->update);
         (void)core_settle_update(c, roster_known(&c->who, p->out.client), p->conn, &p->update);
-        free(p);
+        let_go(c, &c->held);
     }
 }
 
@@ -176,10 +194,8 @@ void core_async_withdraw(struct core *c)
     }
 }
 
-void core_async_close(struct core *c)
+void core_async_drop_held(struct core *c)
 {
-    for (struct pending *p = c->held, *next; p != NULL; p = next) {
-        next = p->next;
-        free(p);
-    }
+    while (c->held != NULL)
+        let_go(c, &c->held);
 }

@@ -60,12 +60,15 @@ void core_async_tick(struct core *c);
 /* A round has opened: takes what waited for it, and withdraws what has become too stale. */
 void core_async_opened(struct core *c);
 void core_async_withdraw(struct core *c);
-/* Whether an update comes between two rounds; then it is held: false without room. */
-bool core_async_waits(const struct core *c, const struct msg_update *u);
+/* Whether an update that is wanted comes between two rounds; then it is held, one of each client:
+ * false without room. */
+bool core_async_waits(const struct core *c, const struct member *m, const struct msg_update *u);
 /* Whether it is held already; then s is told what becomes of it. */
 bool core_async_holds(struct core *c, const struct session *s, const struct msg_update *u);
 bool core_async_hold(struct core *c, const struct session *s, const struct msg_update *u);
+/* Takes to the gate what is held, as much as the round has places for. */
 void core_async_take_held(struct core *c);
-void core_async_close(struct core *c);
+/* There is no round for it: Finish, or the end of the connection, is its client's answer. */
+void core_async_drop_held(struct core *c);
 
 #endif

@@ -50,6 +50,15 @@ static size_t count_preparing(const struct core *c)
     return n;
 }
 
+/* MODE_ASYNC. */
+static size_t count_overdue(const struct core *c)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->who.members; i++)
+        n += c->who.member[i]->overdue;
+    return n;
+}
+
 static void say_round(const struct core *c, core_time now, char *text, size_t size)
 {
     const struct round *r = &c->round;
@@ -74,6 +83,8 @@ static void say_round(const struct core *c, core_time now, char *text, size_t si
     } else if (r->async) {
         append(text, size, ": %zu of %u updates, %zu clients train", r->delivered,
                r->spec->per_round, c->training);
+        if (count_overdue(c) > 0)
+            append(text, size, ", %zu more for longer than deadline_s", count_overdue(c));
         if (r->waiting > 0)
             append(text, size, ", %zu being stored", r->waiting);
     } else {

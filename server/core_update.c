@@ -49,7 +49,7 @@ bool core_settle_update(struct core *c, struct member *m, uint64_t conn, const s
 /* Its bytes are here, or nobody looks at them. False: it has to come again. */
 static bool take_update(struct core *c, struct session *s, const struct msg_update *u)
 {
-    if (u->uploaded || !core_async_waits(c, u))
+    if (u->uploaded || !core_async_waits(c, s->member, u))
         return core_settle_update(c, s->member, s->conn, u);
     if (core_async_hold(c, s, u))
         return true;

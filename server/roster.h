@@ -25,6 +25,7 @@ struct member {
      * is kept until `until`; 0: none. */
     uint32_t asked, doing;
     core_time until;
+    bool overdue;      /* it works on, but its place is another's */
     uint64_t up, down; /* wire bytes since that task, while it has no place in the round */
 };
 

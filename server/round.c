@@ -379,7 +379,7 @@ static void release_slots(struct round *r, bool forget)
         m->slot = NULL;
         if (!forget && r->slot[i].delivered)
             m->counted = r->number + 1;
-        if (forget && m->accepted_round == r->number)
+        if (forget && r->slot[i].delivered)
             m->accepted = false;
     }
     r->n = 0;

@@ -250,14 +250,14 @@ const struct core_update *round_next_update(struct round *r)
 static void add(struct round *r, const struct slot *s, const struct msg_update *u)
 {
     bool read = read_values(r, u) == REASON_NONE;
+    aggregate_prepare(&r->aggregate, r->origin, r->values);
     if (r->async && u->round < r->number) {
         double weight = spec_staleness_weight(r->number - u->round);
         for (size_t i = 0; i < r->wire.count; i++)
             r->values[i] = (float)(weight * (double)r->values[i]);
     }
     if (!read || scaffold_check(&r->scaffold, u->control) != REASON_NONE ||
-        aggregate_add(&r->aggregate, (size_t)(s - r->slot), r->origin, r->values, weight_of(r, u),
-                      NULL) != 0)
+        aggregate_add(&r->aggregate, (size_t)(s - r->slot), r->values, weight_of(r, u), NULL) != 0)
         abort();
     scaffold_add(&r->scaffold);
 }

@@ -147,6 +147,45 @@ has_committed() {
     n=$(committed_rounds) && [ "${n:-0}" -ge "$1" ]
 }
 
+# --- several runs
+
+# run_command COMMAND NAME [OPTION...]
+run_command() {
+    command=$1
+    shift
+    "$server" run "$command" --config "$tmp/server/server.yaml" "$@"
+}
+
+# state_of NAME: the word in `run list`.
+state_of() {
+    run_command list 2>/dev/null | awk -v name="$1" '$1 == name { print $2 }'
+}
+
+# in_state NAME STATE
+in_state() {
+    [ "$(state_of "$1")" = "$2" ]
+}
+
+# rounds_of NAME
+rounds_of() {
+    run_command list | awk -v name="$1" '$1 == name { sub("/.*", "", $3); print $3 }'
+}
+
+# has_rounds NAME N: at least N of them.
+has_rounds() {
+    [ "$(rounds_of "$1")" -ge "$2" ]
+}
+
+# hash_of NAME: of the run's last adapter.
+hash_of() {
+    rm -rf "$tmp/exported"
+    server_command export --run "$1" --round latest --as fedpet --out "$tmp/exported" >"$tmp/export.log" 2>&1 ||
+        fail "export of $1"
+    sha256sum <"$tmp/exported/adapter_model.safetensors"
+}
+
+# --- again from the start
+
 # Ends all programs, and forgets what they had.
 end_everything() {
     for pid in $started; do

@@ -16,41 +16,6 @@ federation: {clients: 4, per_round: 4, rounds: $rounds, deadline_s: 60, seed: 11
 local: {steps: $steps, batch_size: 8, lr: 0.002, max_length: 16, model_dropout: 0, carry_optimizer: true}
 YAML
 
-# run_command COMMAND NAME [OPTION...]
-run_command() {
-    command=$1
-    shift
-    "$server" run "$command" --config "$tmp/server/server.yaml" "$@"
-}
-
-# state_of NAME: the word in `run list`.
-state_of() {
-    run_command list 2>/dev/null | awk -v name="$1" '$1 == name { print $2 }'
-}
-
-# in_state NAME STATE
-in_state() {
-    [ "$(state_of "$1")" = "$2" ]
-}
-
-# rounds_of NAME
-rounds_of() {
-    run_command list | awk -v name="$1" '$1 == name { sub("/.*", "", $3); print $3 }'
-}
-
-# shellcheck disable=SC2317 # by await
-has_rounds() {
-    [ "$(rounds_of "$1")" -ge "$2" ]
-}
-
-# hash_of NAME: of the run's last adapter.
-hash_of() {
-    rm -rf "$tmp/exported"
-    server_command export --run "$1" --round latest --as fedpet --out "$tmp/exported" >"$tmp/export.log" 2>&1 ||
-        fail "export of $1"
-    sha256sum <"$tmp/exported/adapter_model.safetensors"
-}
-
 # in_turn K: no task is trained before one that came earlier, of whatever run.
 in_turn() {
     awk 'function name() { match($0, / name=[a-z]+/); return substr($0, RSTART, RLENGTH) }

@@ -132,7 +132,8 @@ static int aggregate(void *ctx, struct err *e)
     for (int row = 0; row < ROWS && rc == 0; row++) {
         for (int i = 0; i < VALUES; i++)
             x[i] = (float)(row + 1) * 0.5F;
-        rc = aggregate_add(&a, (size_t)row, base, x, 1, e);
+        aggregate_prepare(&a, base, x);
+        rc = aggregate_add(&a, (size_t)row, x, 1, e);
     }
     if (rc == 0)
         rc = aggregate_finish(&a, out, e);

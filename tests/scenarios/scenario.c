@@ -8,6 +8,13 @@ static const char *const kinds[] = {"drop",    "cut",     "delay",     "duplicat
                                     "reorder", "corrupt", "partition", "crash"};
 static const char *const truths[] = {"false", "true"};
 static const char *const sides[] = {"any", "client", "server"};
+static const char *const modes[] = {"sync", "async"};
+
+#define DEFAULT_RUN                                                                                \
+    (struct scenario_run)                                                                          \
+    {                                                                                              \
+        .per_round = 3, .rounds = 5, .deadline_s = 600, .max_staleness = 100                       \
+    }
 
 static int bad(const struct node *n, const char *what, struct err *e)
 {
@@ -107,6 +114,8 @@ static int read_expect(const struct node *map, struct scenario *s, struct err *e
         unsigned word = 0;
         if (strcmp(n->key, "same") == 0)
             rc = read_word(n, truths, 2, &word, e), s->expect.same = word == 1;
+        else if (strcmp(n->key, "everybody") == 0)
+            rc = read_word(n, truths, 2, &word, e), s->expect.everybody = word == 1;
         else if (strcmp(n->key, "refused") == 0)
             rc = read_refused(n, s, e);
         else if (strcmp(n->key, "rounds") == 0)
@@ -132,18 +141,57 @@ static int read_faults(const struct node *list, struct scenario *s, struct err *
     return rc;
 }
 
-static uint32_t *member(struct scenario *s, const char *key)
+/* A key of a run; *found: whether it is one. */
+static int read_run_key(const struct node *n, struct scenario_run *r, bool *found, struct err *e)
 {
     const struct {
         const char *key;
         uint32_t *at;
-    } all[] = {{"clients", &s->clients}, {"per_round", &s->per_round},   {"quorum", &s->quorum},
-               {"rounds", &s->rounds},   {"deadline_s", &s->deadline_s}, {"seed", &s->seed},
-               {"asked", &s->asked},     {"part_bytes", &s->part_bytes}};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (strcmp(all[i].key, key) == 0)
-            return all[i].at;
-    return NULL;
+    } all[] = {{"per_round", &r->per_round},
+               {"quorum", &r->quorum},
+               {"rounds", &r->rounds},
+               {"deadline_s", &r->deadline_s},
+               {"asked", &r->asked},
+               {"concurrency", &r->concurrency},
+               {"max_staleness", &r->max_staleness}};
+    double number = 0;
+    *found = true;
+    if (strcmp(n->key, "mode") == 0)
+        return read_word(n, modes, 2, &r->mode, e);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (strcmp(all[i].key, n->key) != 0)
+            continue;
+        int rc = read_number(n, &number, e);
+        if (rc == 0)
+            *all[i].at = (uint32_t)number;
+        return rc;
+    }
+    *found = false;
+    return 0;
+}
+
+static int read_beside(const struct node *map, struct scenario *s, struct err *e)
+{
+    struct scenario_run *r = &s->run[s->runs];
+    *r = DEFAULT_RUN;
+    r->number = (unsigned)s->runs++;
+    for (const struct node *n = map->child; n != NULL; n = n->next) {
+        bool found;
+        int rc = read_run_key(n, r, &found, e);
+        if (rc == 0 && !found)
+            rc = bad(n, "unknown key", e);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+static uint32_t *member(struct scenario *s, const char *key)
+{
+    return strcmp(key, "clients") == 0      ? &s->clients
+           : strcmp(key, "seed") == 0       ? &s->seed
+           : strcmp(key, "part_bytes") == 0 ? &s->part_bytes
+                                            : NULL;
 }
 
 static int read_all(const struct node *root, struct scenario *s, struct err *e)
@@ -151,10 +199,15 @@ static int read_all(const struct node *root, struct scenario *s, struct err *e)
     int rc = 0;
     for (const struct node *n = root->child; n != NULL && rc == 0; n = n->next) {
         double number = 0;
+        bool of_run = false;
         if (strcmp(n->key, "faults") == 0)
             rc = read_faults(n, s, e);
+        else if (strcmp(n->key, "beside") == 0)
+            rc = read_beside(n, s, e);
         else if (strcmp(n->key, "expect") == 0)
             rc = read_expect(n, s, e);
+        else if ((rc = read_run_key(n, &s->run[0], &of_run, e)) != 0 || of_run)
+            continue;
         else if (member(s, n->key) == NULL)
             rc = bad(n, "unknown key", e);
         else if ((rc = read_number(n, &number, e)) == 0)
@@ -169,8 +222,7 @@ int scenario_read(struct scenario *out, const char *path, struct err *e)
     struct node *root = NULL;
     char *text = NULL;
     size_t len;
-    *out =
-        (struct scenario){.clients = 4, .per_round = 3, .rounds = 5, .deadline_s = 600, .seed = 1};
+    *out = (struct scenario){.clients = 4, .seed = 1, .runs = 1, .run = {DEFAULT_RUN}};
     arena_init(&mem, 1 << 20);
     int rc = file_read(path, 1 << 16, &text, &len, e);
     if (rc == 0)

@@ -32,18 +32,30 @@ struct fault {
     int64_t ms, at_ms;
 };
 
-enum { SCENARIO_FAULTS = 16 };
+/* A run, in which all clients take part. */
+struct scenario_run {
+    unsigned number; /* runs of different numbers train for different things */
+    uint32_t per_round, quorum, rounds, deadline_s;
+    uint32_t asked; /* clients selected for a round: per_round, or more (over-selection) */
+    unsigned mode;  /* enum round_mode */
+    uint32_t concurrency, max_staleness; /* MODE_ASYNC */
+};
+
+enum { SCENARIO_FAULTS = 16, SCENARIO_RUNS = 2 };
 struct scenario {
-    uint32_t clients, per_round, quorum, rounds, deadline_s, seed;
-    uint32_t asked;      /* clients selected for a round: per_round, or more (over-selection) */
+    uint32_t clients, seed;
     uint32_t part_bytes; /* of an update; 0: it comes whole */
+    size_t runs;         /* on one server, beside each other on the same clients */
+    struct scenario_run run[SCENARIO_RUNS];
     size_t n;
     struct fault fault[SCENARIO_FAULTS];
     struct {
-        bool same;                /* the result is that of the run without faults */
-        uint32_t rounds;          /* committed */
-        unsigned happened;        /* faults, at least */
-        int64_t within_s;         /* of virtual time */
+        bool same;         /* each result is that of the run alone, without faults; but that of
+                              asynchronous rounds of less than all clients, which depend on time */
+        bool everybody;    /* an update of every client has counted */
+        uint32_t rounds;   /* committed, of the first run; another has all of its own */
+        unsigned happened; /* faults, at least */
+        int64_t within_s;  /* of virtual time */
         int64_t refused[REASONS]; /* how often the server refused for which reason; -1 ("any"): as
                                      often as it likes; -2 ("some"): at least once */
     } expect;

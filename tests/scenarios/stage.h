@@ -8,9 +8,12 @@
 #include "scenario.h"
 
 struct outcome {
-    uint32_t rounds;    /* committed */
-    struct hash result; /* of the parameters that the last one led to */
-    uint32_t finished;  /* clients that have the result, the same one */
+    struct {
+        uint32_t rounds;    /* committed */
+        struct hash result; /* of the parameters that the last one led to */
+        uint32_t counted;   /* clients that an update of has counted */
+        uint32_t finished;  /* clients that have the result, the same one */
+    } run[SCENARIO_RUNS];
     uint64_t refused[REASONS];
     unsigned happened[FAULT_KINDS]; /* faults */
     int64_t ms;                     /* until the last client had the result */

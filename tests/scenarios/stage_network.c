@@ -19,7 +19,8 @@ static const struct fault *strike(struct stage *s, int k, enum end from, enum ms
         const struct fault *f = &s->scenario->fault[i];
         bool side = f->from == SIDE_ANY || (f->from == SIDE_CLIENT) == (from == END_CLIENT);
         if (f->kind < FAULT_PARTITION && side && (f->message == 0 || f->message == type) &&
-            (f->client < 0 || f->client == k) && s->w.now >= f->at_ms && fault_strikes(s, i))
+            (f->client < 0 || f->client == client_of(s, k)) && s->now >= f->at_ms &&
+            fault_strikes(s, i))
             return f;
     }
     return NULL;
@@ -29,8 +30,8 @@ bool network_parted(struct stage *s, int k)
 {
     for (size_t i = 0; i < s->scenario->n && !s->calm; i++) {
         const struct fault *f = &s->scenario->fault[i];
-        if (f->kind == FAULT_PARTITION && (f->client < 0 || f->client == k) &&
-            s->w.now >= f->at_ms && s->w.now < f->at_ms + f->ms) {
+        if (f->kind == FAULT_PARTITION && (f->client < 0 || f->client == client_of(s, k)) &&
+            s->now >= f->at_ms && s->now < f->at_ms + f->ms) {
             s->out->happened[FAULT_PARTITION] += s->done[i]++ == 0; /* a fault, however long */
             return true;
         }
@@ -49,7 +50,7 @@ void network_close(struct stage *s, int k, enum end by)
 {
     struct road *r = &s->actor[k].road;
     enum end other = by == END_CLIENT ? END_SERVER : END_CLIENT;
-    int64_t late = r->clear[by] - s->w.now;
+    int64_t late = r->clear[by] - s->now;
     r->open[by] = false;
     if (r->open[other])
         notice(s, k, other, r->silent[by] ? SILENT_MS : late > LATENCY_MS ? late : LATENCY_MS);
@@ -66,7 +67,7 @@ static struct event *put(struct stage *s, int k, enum end from, const struct msg
     struct buf bytes;
     buf_init(&bytes, 1 << 16);
     cr_assert_eq(msg_encode(m, &bytes), 0);
-    struct event *x = stage_push(s, at - s->w.now, EVENT_MESSAGE, k);
+    struct event *x = stage_push(s, at - s->now, EVENT_MESSAGE, k);
     x->conn = s->actor[k].road.conn;
     x->end = from;
     x->type = m->type;
@@ -84,7 +85,7 @@ void network_send(struct stage *s, int k, enum end from, const struct msg *m)
         return;
     const struct fault *f = strike(s, k, from, m->type);
     enum fault_kind kind = f != NULL ? f->kind : FAULT_KINDS;
-    int64_t at = s->w.now + LATENCY_MS + (kind == FAULT_DELAY ? f->ms : 0);
+    int64_t at = s->now + LATENCY_MS + (kind == FAULT_DELAY ? f->ms : 0);
     at = at > r->clear[from] ? at : r->clear[from];
     if (kind == FAULT_DROP || network_parted(s, k)) {
         r->silent[from] = true;
@@ -113,26 +114,27 @@ void network_dial(struct stage *s, int k)
 void network_dialled(struct stage *s, const struct event *x)
 {
     struct actor *a = &s->actor[x->k];
+    const struct world *w = &play_of(s, x->k)->w;
     const struct err refused = {ERR_NET, "connection refused"};
-    if (s->w.core == NULL || network_parted(s, x->k)) {
-        agent_disconnected(a->agent, &refused, s->w.now);
+    if (w->core == NULL || network_parted(s, x->k)) {
+        agent_disconnected(a->agent, &refused, s->now);
         return;
     }
-    a->road = (struct road){.conn = ++s->w.last_conn, .open = {true, true}};
-    s->w.client[x->k].conn = a->road.conn;
-    core_connected(s->w.core, a->road.conn, s->w.client[x->k].name, s->w.now);
-    agent_connected(a->agent, s->w.now);
+    a->road = (struct road){.conn = ++s->last_conn, .open = {true, true}};
+    core_connected(w->core, a->road.conn, w->client[client_of(s, x->k)].name, s->now);
+    agent_connected(a->agent, s->now);
 }
 
 /* The end that noticed tells its brain. */
 static void tell_broken(struct stage *s, int k, enum end end, const struct err *why)
 {
     struct actor *a = &s->actor[k];
+    struct core *core = play_of(s, k)->w.core;
     a->road.open[end] = false;
-    if (end == END_SERVER && s->w.core != NULL)
-        core_disconnected(s->w.core, a->road.conn, s->w.now);
+    if (end == END_SERVER && core != NULL)
+        core_disconnected(core, a->road.conn, s->now);
     else if (end == END_CLIENT && a->agent != NULL)
-        agent_disconnected(a->agent, why, s->w.now);
+        agent_disconnected(a->agent, why, s->now);
 }
 
 void network_break(struct stage *s, const struct event *x)
@@ -150,16 +152,17 @@ static bool take(struct stage *s, const struct event *x, enum end at)
     struct arena mem;
     struct msg m;
     struct err e = {0};
-    size_t limit = at == END_SERVER ? core_limit(s->w.core, x->conn, (uint8_t)x->type)
+    struct core *core = play_of(s, x->k)->w.core;
+    size_t limit = at == END_SERVER ? core_limit(core, x->conn, (uint8_t)x->type)
                                     : agent_limit(s->actor[x->k].agent, (uint8_t)x->type);
     if (limit == 0 || x->len > limit)
         return false;
     arena_init(&mem, x->len + MSG_SLACK);
     bool sound = msg_decode(x->type, x->bytes, x->len, &mem, &m, &e) == 0;
     if (sound && at == END_SERVER)
-        core_message(s->w.core, x->conn, &m, s->w.now);
+        core_message(core, x->conn, &m, s->now);
     else if (sound)
-        agent_message(s->actor[x->k].agent, &m, s->w.now);
+        agent_message(s->actor[x->k].agent, &m, s->now);
     arena_release(&mem);
     return sound;
 }

@@ -1,4 +1,4 @@
-/* Every file of this folder is played twice: without its faults, and with them. */
+/* Every file of this folder is played with its faults, and each of its runs without them, alone. */
 #include "scenario.h"
 #include "stage.h"
 #include <criterion/criterion.h>
@@ -8,16 +8,35 @@
 
 TestSuite(scenarios, .timeout = 120);
 
-static void check(const char *path, const struct scenario *s, const struct outcome *calm,
-                  const struct outcome *got)
+/* One run of a scenario beside what it is alone, without faults. */
+static void check_run(const char *path, const struct scenario *s, size_t r,
+                      const struct outcome *got)
+{
+    const struct scenario_run *run = &s->run[r];
+    uint32_t rounds = r == 0 ? s->expect.rounds : run->rounds;
+    bool timeless = run->mode == MODE_SYNC || run->per_round == s->clients;
+    struct scenario alone = *s;
+    struct outcome calm;
+    alone.runs = 1;
+    alone.run[0] = *run;
+    stage_play(&alone, true, &calm);
+    cr_expect_eq(calm.run[0].finished, s->clients, "%s: not even without faults", path);
+    cr_expect_eq(got->run[r].rounds, rounds, "%s: %u rounds", path, got->run[r].rounds);
+    cr_expect_eq(got->run[r].finished, s->clients, "%s: %u clients have the result", path,
+                 got->run[r].finished);
+    cr_expect(!timeless || hash_same(&got->run[r].result, &calm.run[0].result) == s->expect.same,
+              "%s: the result", path);
+    cr_expect(!s->expect.everybody || got->run[r].counted == s->clients,
+              "%s: only %u clients have counted", path, got->run[r].counted);
+}
+
+static void check(const char *path, const struct scenario *s, const struct outcome *got)
 {
     unsigned happened = 0;
     for (int kind = 0; kind < FAULT_KINDS; kind++)
         happened += got->happened[kind];
-    cr_expect_eq(calm->finished, s->clients, "%s: not even without faults", path);
-    cr_expect_eq(got->rounds, s->expect.rounds, "%s: %u rounds", path, got->rounds);
-    cr_expect_eq(got->finished, s->clients, "%s: %u clients have the result", path, got->finished);
-    cr_expect_eq(hash_same(&got->result, &calm->result), s->expect.same, "%s: the result", path);
+    for (size_t r = 0; r < s->runs; r++)
+        check_run(path, s, r, got);
     cr_expect_geq(happened, s->expect.happened, "%s: %u faults", path, happened);
     cr_expect_leq(got->ms / 1000, s->expect.within_s, "%s: %" PRId64 " s", path, got->ms / 1000);
     for (int r = 1; r < REASONS; r++)
@@ -36,12 +55,11 @@ Test(scenarios, come_to_the_end_that_they_say)
     cr_assert_geq(files.gl_pathc, 10);
     for (size_t i = 0; i < files.gl_pathc; i++) {
         struct scenario s;
-        struct outcome calm, got;
+        struct outcome got;
         struct err e = {0};
         cr_assert_eq(scenario_read(&s, files.gl_pathv[i], &e), 0, "%s", e.text);
-        stage_play(&s, true, &calm);
         stage_play(&s, false, &got);
-        check(files.gl_pathv[i], &s, &calm, &got);
+        check(files.gl_pathv[i], &s, &got);
     }
     globfree(&files);
 }
@@ -56,6 +74,8 @@ Test(scenarios, mistakes_are_named)
                  {"faults: [{rate: 1}]\n", "a fault without `what`"},
                  {"expect: {refused: {lat: 1}}\n", "lat: none of the words"},
                  {"expect: {refused: {late: {a: 1}}}\n", "late: not a number"},
+                 {"beside: {mode: none}\n", "mode: none of the words"},
+                 {"beside: {clients: 3}\n", "clients: unknown key"},
                  {"expect: {same: yes}\n", "same: none of the words"},
                  {"expect: {same: {a: 1}}\n", "same: none of the words"},
                  {"client: 3\n", "client: unknown key"}};

@@ -56,8 +56,9 @@ static void aggregate(const struct federation_spec *f, const struct updates *u, 
         aggregate_reset(&a);
         for (int k = 0; k < n; k++) {
             memcpy(x, u->x[order[k]], sizeof x);
-            cr_assert_eq(aggregate_add(&a, (size_t)order[k], u->base, x, u->weight[order[k]], &e),
-                         0, "%s", e.text);
+            aggregate_prepare(&a, u->base, x);
+            cr_assert_eq(aggregate_add(&a, (size_t)order[k], x, u->weight[order[k]], &e), 0, "%s",
+                         e.text);
         }
         cr_assert_eq(aggregate_finish(&a, out, &e), 0, "%s", e.text);
     }
@@ -263,11 +264,11 @@ Test(aggregate, a_failing_spool_fails_the_round_and_not_the_next)
     aggregate_reset(&a);
     limit_files(2 * N * sizeof(float)); /* the first two clients' places */
     for (size_t k = 0; k < 3; k++)
-        cr_assert_eq(aggregate_add(&a, k, u->base, u->x[k], 1, &e), 0);
+        cr_assert_eq(aggregate_add(&a, k, u->x[k], 1, &e), 0);
     cr_assert_eq(aggregate_finish(&a, out, &e), ERR_IO);
     cr_assert_not_null(strstr(e.text, "write"), "%s", e.text);
     aggregate_reset(&a);
-    cr_assert_eq(aggregate_add(&a, 1, u->base, u->x[1], 1, &e), 0);
+    cr_assert_eq(aggregate_add(&a, 1, u->x[1], 1, &e), 0);
     cr_assert_eq(aggregate_finish(&a, out, &e), 0, "%s", e.text);
     cr_assert_arr_eq(out, u->x[1], sizeof out);
     aggregate_close(&a);

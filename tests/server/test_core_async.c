@@ -266,6 +266,134 @@ Test(async, a_place_is_kept_for_the_deadline_and_the_late_update_counts)
     world_close(&w);
 }
 
+/* It would begin anew with each new task, and never end. */
+Test(async, who_is_slower_than_the_deadline_is_left_to_finish_until_it_is_too_stale)
+{
+    struct world w;
+    char text[256];
+    open_async(&w, 3, 3, 1, 3);
+    world_join_all(&w, 3);
+    world_pass(&w, 30000);
+    deliver(&w, 0); /* and has a new task */
+    world_pass(&w, 30000);
+    core_status(w.core, w.now, text, sizeof text);
+    cr_assert_not_null(strstr(text, "1 clients train, 2 more for longer than deadline_s"), "%s",
+                       text);
+    deliver(&w, 0);
+    cr_assert_eq(w.commits, 2);
+    cr_assert_eq(w.client[1].heard[MSG_TASK], 1);
+    deliver(&w, 1);
+    cr_assert(w.client[1].receipt.accepted);
+    cr_assert_eq(w.client[1].task_round, 3); /* idle again */
+    cr_assert_eq(w.client[2].withdrawn, 0);
+    deliver(&w, 0); /* four rounds: what client 2 is at is of no use any more */
+    cr_assert_eq(w.client[2].withdrawn, 1);
+    cr_assert_eq(w.client[2].task_round, 4);
+    core_status(w.core, w.now, text, sizeof text);
+    cr_assert_not_null(strstr(text, "3 clients train"), "%s", text);
+    cr_assert_null(strstr(text, "longer"), "%s", text);
+    world_close(&w);
+}
+
+Test(async, what_waits_for_the_next_round_is_one_wanted_update_of_each_client)
+{
+    struct world w;
+    open_async(&w, 4, 3, 1, 5);
+    world_join_all(&w, 4);
+    int other = 0; /* has no task */
+    while (has_task(&w, other))
+        other++;
+    int first = (other + 1) % 4, second = (other + 2) % 4;
+    w.hold = true;
+    deliver(&w, first);
+    cr_assert_eq(w.commits, 1); /* which is being stored */
+    world_deliver(&w, other, 0);
+    cr_assert_eq(w.client[other].receipt.reason, REASON_NOT_SELECTED); /* at once */
+    world_deliver(&w, first, 0);
+    cr_assert(w.client[first].receipt.accepted); /* a repeat, too */
+    world_deliver(&w, second, 0);
+    cr_assert_eq(w.client[second].heard[MSG_RECEIPT], 0);
+    w.gain = 2;
+    world_deliver(&w, second, 0); /* another one of the same client takes its place */
+    w.hold = false;
+    world_commit(&w);
+    cr_assert_eq(w.commits, 2);
+    cr_assert_eq(w.client[second].heard[MSG_RECEIPT], 1);
+    cr_assert(w.client[second].receipt.accepted);
+    for (int i = 0; i < WORLD_VALUES; i++) {
+        double got = (double)w.commit[1].params[i] - (double)w.commit[0].params[i];
+        cr_expect(i == 2 || fabs(got - 2 * change(second, i, 0) / sqrt(2)) < 1e-6);
+    }
+    world_close(&w);
+}
+
+Test(async, an_update_that_waits_is_given_up_when_the_run_is_over)
+{
+    for (int how = 0; how < 2; how++) {
+        struct world w;
+        open_async(&w, 3, 3, 1, 5);
+        if (how == 1)
+            w.spec.federation.rounds = 1;
+        world_join_all(&w, 3);
+        w.hold = true;
+        deliver(&w, 0);
+        deliver(&w, 1);
+        cr_assert_eq(w.client[1].heard[MSG_RECEIPT], 0);
+        if (how == 0) /* stopped */
+            core_end(w.core, w.now);
+        world_commit(&w);
+        cr_assert_eq(w.finished, 1);
+        cr_assert_eq(w.commits, 1);
+        cr_assert_eq(w.client[1].heard[MSG_FINISH], 1);
+        cr_assert_eq(w.client[1].heard[MSG_RECEIPT], 0);
+        deliver(&w, 1); /* from a client that has not heard of it yet */
+        cr_assert_eq(w.client[1].receipt.reason, REASON_ROUND);
+        world_close(&w);
+    }
+}
+
+Test(async, a_pause_lets_the_round_end_and_what_comes_then_waits_for_the_next)
+{
+    struct world w;
+    open_async(&w, 4, 4, 2, 5);
+    world_join_all(&w, 4);
+    deliver(&w, 0);
+    core_pause(w.core, true, w.now);
+    world_drain(&w);
+    deliver(&w, 1);
+    cr_assert_eq(w.commits, 1);
+    deliver(&w, 2);
+    deliver(&w, 3);
+    cr_assert_eq(w.begins, 1);
+    cr_assert_eq(w.client[2].heard[MSG_RECEIPT] + w.client[3].heard[MSG_RECEIPT], 0);
+    cr_assert_eq(w.client[0].heard[MSG_TASK], 1); /* nobody is asked */
+    world_pass(&w, 600000);
+    core_pause(w.core, false, w.now);
+    world_drain(&w);
+    cr_assert_eq(w.commits, 2);
+    cr_assert(w.client[2].receipt.accepted && w.client[3].receipt.accepted);
+    cr_assert_eq(w.client[0].task_round, 2);
+    world_close(&w);
+}
+
+/* clip_norm is a bound of what the client changed, whatever that counts. */
+Test(async, a_stale_update_is_clipped_before_it_is_made_to_count_less)
+{
+    struct world w;
+    double norm = 0;
+    open_async(&w, 2, 2, 1, 5);
+    w.spec.federation.weighted = false;
+    world_aggregate(&w, AGGREGATION_CLIPPED_MEAN); /* to 0.005 */
+    world_join_all(&w, 2);
+    deliver(&w, 0);
+    deliver(&w, 1); /* began one round before */
+    cr_assert_eq(w.commits, 2);
+    for (int i = 0; i < WORLD_VALUES; i++)
+        norm += pow((double)w.commit[1].params[i] - (double)w.commit[0].params[i], 2);
+    cr_assert_float_eq(sqrt(norm), 0.005 / sqrt(2), 1e-6);
+    world_close(&w);
+}
+
 Test(async, a_client_that_is_at_work_is_left_alone)
 {
     struct world w;
