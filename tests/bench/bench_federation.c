@@ -36,7 +36,8 @@ static void aggregate_round(void *ctx)
     aggregate_reset(&s->how);
     for (size_t k = 0; !s->rc && k < s->clients; k++) {
         memcpy(s->x, s->update, s->how.n * sizeof *s->x); /* `prepare` changes it */
-        s->rc = aggregate_add(&s->how, k, s->base, s->x, 1 + k, s->e);
+        aggregate_prepare(&s->how, s->base, s->x);
+        s->rc = aggregate_add(&s->how, k, s->x, 1 + k, s->e);
     }
     if (!s->rc)
         s->rc = aggregate_finish(&s->how, s->x, s->e);
