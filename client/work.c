@@ -3,6 +3,7 @@
 #include "client/client_state.h"
 #include <inttypes.h>
 #include <limits.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +62,7 @@ static void at_work(uv_work_t *request)
     }
     if (!rc)
         w->error.code = 0;
+    (void)malloc_trim(0); /* it is long until the next work, and the device has other uses for it */
 }
 
 static void answer_prepare(struct station *st, const struct work *w)
