@@ -12,8 +12,7 @@ static void start(struct tuned *t, const struct variant *v, const char *family, 
 {
     bool regression = head == HEAD_SEQUENCE && strcmp(family, "distilbert") == 0;
     struct peft_spec spec = variant_spec(v);
-    if (dropout == 0)
-        spec.dropout = 0;
+    spec.dropout = variant_drops(v) ? dropout : 0;
     tuned_start_head(t, family, &spec, head, regression ? 1 : 3, dropout);
 }
 

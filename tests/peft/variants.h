@@ -3,6 +3,7 @@
 #define TESTS_PEFT_VARIANTS_H
 
 #include "peft/peft.h"
+#include <string.h>
 
 struct variant {
     const char *method, *what;
@@ -46,6 +47,13 @@ static inline struct peft_spec variant_spec(const struct variant *v)
     struct peft_spec s = v->settings;
     s.method = (char *)(uintptr_t)v->method;
     return s;
+}
+
+/* Whether its method draws dropout of its own, besides the model's. */
+static inline bool variant_drops(const struct variant *v)
+{
+    const char *settings = peft_method_find(v->method)->settings;
+    return settings != NULL && strstr(settings, "dropout") != NULL;
 }
 
 #endif
