@@ -3,10 +3,10 @@
  *   bench_step make SHAPE LENGTHS DIR        DIR gets what work_make (work.h) writes
  *   bench_step run DIR [THREADS [STEPS [auto|min|fast]]]
  *
- * `run` prints one line of KEY=VALUE: tokens/s, the GFLOP/s of the matrix products that a step
- * needs (see work_flops), the share of what cblas_sgemm reaches on the same shapes (both by
- * processor time), and the peak memory. A peer in Python, bench_step_peer.py, reads the same folder
- * and prints the same keys. */
+ * `run` prints one line of KEY=VALUE: tokens/s by the clock and by processor time, the GFLOP/s of
+ * the matrix products that a step needs (see work_flops), the share of what cblas_sgemm reaches on
+ * the same shapes (both by processor time), and the peak memory. A peer in Python,
+ * bench_step_peer.py, reads the same folder and prints the same keys. */
 #include "client/client_config.h"
 #include "client/train.h"
 #include "measure.h"
@@ -41,14 +41,16 @@ static void report(const struct model *m, const struct dataset *d, const struct 
     double flops = work_flops(&m->cfg, d, &work_methods[0], true) * (double)r->tokens / tokens;
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    printf("who=fedpet threads=%u ms_per_step=%.1f tokens_per_s=%.0f gflop_per_s=%.1f "
-           "sgemm_share=%.3f peak_mib=%.0f loss=%.4f memory=%s activations_mib=%.1f\n",
+    printf("who=fedpet threads=%u ms_per_step=%.1f tokens_per_s=%.0f tokens_per_cpu_s=%.0f "
+           "gflop_per_s=%.1f sgemm_share=%.3f peak_mib=%.0f loss=%.4f memory=%s "
+           "activations_mib=%.1f\n",
            s->threads, seconds / r->steps * 1e3, (double)r->tokens / seconds,
-           flops / seconds * 1e-9, flops / processor / gemm, (double)usage.ru_maxrss / 1024,
-           r->loss, client_memory_word(s->memory.mode), (double)trainer_peak_bytes(t) / (1 << 20));
+           (double)r->tokens / processor, flops / seconds * 1e-9, flops / processor / gemm,
+           (double)usage.ru_maxrss / 1024, r->loss, client_memory_word(s->memory.mode),
+           (double)trainer_peak_bytes(t) / (1 << 20));
 }
 
-/* A short run to warm up, then the measured one. */
+/* A step to warm up, then the measured one. */
 static int measure(const struct peft *peft, const struct dataset *d, const struct settings *s,
                    struct local_spec *local, struct err *e)
 {
@@ -63,7 +65,7 @@ static int measure(const struct peft *peft, const struct dataset *d, const struc
     if (rc)
         goto out;
     peft_init(peft, 1, theta);
-    local->steps = 2;
+    local->steps = 1;
     rc = trainer_fit(trainer, &job, theta, &r, e);
     local->steps = steps;
     double start = now_s(), processor = measure_now();

@@ -1,5 +1,5 @@
-# Lines "SHAPE LENGTHS who=... KEY=VALUE..." to a table of medians, a row for each memory mode; a peer's line comes with the
-# ratio to it.
+# Lines "SHAPE,LENGTHS,THREADS who=... KEY=VALUE..." to a table of medians: a row for each memory mode, with the ratios to the
+# peer's line.
 
 function median(list,   x, n, i, j, t) {
     n = split(list, x, " ")
@@ -17,37 +17,38 @@ function of(who, key) {
 }
 
 {
-    name = $1 " " $2
+    name = $1
+    who = ""
+    for (i = 2; i <= NF; i++) {
+        split($i, pair, "=")
+        if (pair[1] == "memory")
+            who = pair[2]
+        else if ($i == "who=pytorch")
+            who = "peer"
+    }
     if (!(name in seen)) {
         seen[name] = 1
         names[++n_names] = name
     }
-    split($3, who, "=")
-    if ($0 ~ / memory=min( |$)/)
-        who[2] = "fedpet-min"
-    peers = peers || who[2] == "pytorch"
-    for (i = 4; i <= NF; i++) {
+    for (i = 2; i <= NF; i++) {
         split($i, pair, "=")
-        values[name, who[2], pair[1]] = values[name, who[2], pair[1]] " " pair[2]
+        values[name, who, pair[1]] = values[name, who, pair[1]] " " pair[2]
     }
 }
 
 END {
-    row = "%-24s %10s %10s %9s %9s"
-    printf "\n" row, "shape, lengths", "ms/step", "tokens/s", "of sgemm", "peak MiB"
-    if (peers)
-        printf " %10s %9s %9s %9s", "peer ms", "peer MiB", "speed-up", "memory"
-    print ""
+    row = "%-32s %10s %10s %9s %9s %10s %9s %9s %9s %9s\n"
+    printf "\n" row, "shape,lengths,threads,memory", "ms/step", "tokens/s", "of sgemm", "peak MiB", "peer ms", "peer MiB",
+        "speed-up", "by CPU", "memory"
     for (k = 1; k <= n_names; k++)
-        for (mode = 0; mode < 2; mode++) {
+        for (mode = 1; mode <= 2; mode++) {
             name = names[k]
-            us = mode ? "fedpet-min" : "fedpet"
-            printf row, name ", " (mode ? "min" : "fast"), of(us, "ms_per_step"), of(us, "tokens_per_s"),
-                sprintf("%.0f %%", 100 * of(us, "sgemm_share")), of(us, "peak_mib")
-            if (peers)
-                printf " %10s %9s %9.2f %9.2f", of("pytorch", "ms_per_step"), of("pytorch", "peak_mib"),
-                    of(us, "tokens_per_s") / of("pytorch", "tokens_per_s"),
-                    of(us, "peak_mib") / of("pytorch", "peak_mib")
-            print ""
+            us = mode == 1 ? "fast" : "min"
+            if ((name, us, "ms_per_step") in values)
+                printf row, name "," us, of(us, "ms_per_step"), of(us, "tokens_per_s"),
+                    sprintf("%.0f %%", 100 * of(us, "sgemm_share")), of(us, "peak_mib"), of("peer", "ms_per_step"),
+                    of("peer", "peak_mib"), sprintf("%.2f", of(us, "tokens_per_s") / of("peer", "tokens_per_s")),
+                    sprintf("%.2f", of(us, "tokens_per_cpu_s") / of("peer", "tokens_per_cpu_s")),
+                    sprintf("%.2f", of(us, "peak_mib") / of("peer", "peak_mib"))
         }
 }

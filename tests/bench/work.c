@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_LENGTHS = 16 << 20 }; /* bytes */
+
 static const struct {
     const char *name;
     struct random_model model;
@@ -16,28 +18,59 @@ static const struct {
     {"roberta-base", {"roberta", 12, 768, 12, 3072, 50265, 514, 0.02f, 1, FAULT_NONE}},
 };
 
-static int write_lengths(const char *dir, bool full, struct err *e)
+/* Lengths drawn from those of a file, one a line. */
+static int draw_lengths(const char *path, int length[WORK_EXAMPLES], struct err *e)
+{
+    char *text;
+    size_t n = 0;
+    int rc = file_read(path, MOST_LENGTHS, &text, NULL, e);
+    if (rc)
+        return rc;
+    long *known = malloc((strlen(text) / 2 + 1) * sizeof *known);
+    for (char *at = text, *end; known; at = end) {
+        long x = strtol(at, &end, 10);
+        if (end == at)
+            break;
+        known[n++] = x < 1 ? 1 : x > WORK_MAX_LENGTH ? WORK_MAX_LENGTH : x;
+    }
+    struct rng rng = rng_stream(1, 0, 0, RNG_TEST);
+    for (int i = 0; n > 0 && i < WORK_EXAMPLES; i++)
+        length[i] = (int)known[rng_below(&rng, (uint32_t)n)];
+    free(known);
+    free(text);
+    return n > 0 ? 0 : err_set(e, ERR_DATA, "%s: no lengths", path);
+}
+
+static int choose_lengths(const char *name, int length[WORK_EXAMPLES], struct err *e)
+{
+    bool full = strcmp(name, "full") == 0;
+    struct rng rng = rng_stream(1, 0, 0, RNG_TEST);
+    if (!full && strcmp(name, "pairs") != 0)
+        return draw_lengths(name, length, e);
+    for (int i = 0; i < WORK_EXAMPLES; i++)
+        length[i] = full ? WORK_MAX_LENGTH : (int)(20 + rng_below(&rng, 34) + rng_below(&rng, 34));
+    return 0;
+}
+
+static int write_lengths(const char *dir, const int length[WORK_EXAMPLES], struct err *e)
 {
     char path[PATH_MAX], text[WORK_EXAMPLES * 4 + 1];
-    struct rng rng = rng_stream(1, 0, 0, RNG_TEST);
     size_t len = 0;
     for (int i = 0; i < WORK_EXAMPLES; i++)
-        len += (size_t)snprintf(text + len, sizeof text - len, "%u\n",
-                                full ? WORK_MAX_LENGTH
-                                     : 20 + rng_below(&rng, 34) + rng_below(&rng, 34));
+        len += (size_t)snprintf(text + len, sizeof text - len, "%d\n", length[i]);
     int rc = file_join(path, sizeof path, dir, "lengths.txt", e);
     return rc ? rc : file_write(path, text, len, 0644, e);
 }
 
 int work_make(const char *shape, const char *lengths, const char *dir, struct err *e)
 {
-    bool full = strcmp(lengths, "full") == 0;
-    if (!full && strcmp(lengths, "pairs") != 0)
-        return err_set(e, ERR_USAGE, "lengths %s are unknown; use pairs or full", lengths);
+    int length[WORK_EXAMPLES], rc = choose_lengths(lengths, length, e);
+    if (rc)
+        return rc;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         if (strcmp(shape, shapes[i].name) == 0) {
-            int rc = random_model_write(&shapes[i].model, dir, e);
-            return rc ? rc : write_lengths(dir, full, e);
+            rc = random_model_write(&shapes[i].model, dir, e);
+            return rc ? rc : write_lengths(dir, length, e);
         }
     return err_set(e, ERR_USAGE, "shape %s is unknown; use minilm or roberta-base", shape);
 }
