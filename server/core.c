@@ -287,7 +287,8 @@ int core_open(struct core **out, const struct core_config *config, core_time now
                      config->room, c->round.places);
     intake_init(&c->intake,
                 coder_room(config->schema->packed) +
-                    (config->spec->federation.scaffold ? 4 * config->schema->packed : 0));
+                    (config->spec->federation.scaffold ? 4 * config->schema->packed : 0),
+                config->max_uploads);
     for (size_t i = 0; rc == 0 && i < config->n_clients; i++) {
         struct member *m = roster_member(&c->who, config->client[i]);
         if (m == NULL)
@@ -406,8 +407,11 @@ void core_disconnected(struct core *c, uint64_t conn, core_time now)
 {
     c->now = now;
     struct session *s = roster_find(&c->who, conn);
-    if (s != NULL)
-        roster_close(&c->who, s);
+    if (s == NULL)
+        return;
+    core_stop_waiting(c, s);
+    roster_close(&c->who, s);
+    core_continue_uploads(c);
 }
 
 void core_begun(struct core *c, core_time now)
@@ -449,6 +453,7 @@ void core_stored(struct core *c, const char *client, bool stored, core_time now)
         core_async_take_held(c);
     if (c->round.async)
         core_async_assign(c);
+    core_continue_uploads(c);
 }
 
 void core_aggregate(struct core *c)
@@ -512,6 +517,7 @@ void core_tick(struct core *c, core_time now)
     deadline(c);
     if (c->round.async)
         core_async_tick(c);
+    core_continue_uploads(c);
 }
 
 void core_pause(struct core *c, bool paused, core_time now)

@@ -95,6 +95,9 @@ struct core_config {
     const double *state;
     struct best best;
     const float *best_params;
+    /* Bytes of updates that may wait for the disk, and of uploads that may be under way; 0:
+     * CORE_MAX_WAITING, INTAKE_BYTES. One fits in any case. */
+    size_t max_waiting, max_uploads;
 };
 
 /* What one client contributed to a round, for the record. */

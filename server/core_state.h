@@ -18,6 +18,7 @@ struct core {
     bool draining, paused, ending, begin_due, begin_out, aggregate_due, aggregate_out, commit_due,
         commit_out, finish_due;
     uint64_t refusals[REASONS];
+    size_t waits[UPLOAD_WAITS]; /* uploads that wait, of each kind */
     /* federation.mode async */
     size_t training;      /* members that work on a task */
     core_time expiry;     /* nobody's task ends before */
@@ -50,6 +51,10 @@ bool core_settle_update(struct core *c, struct member *m, uint64_t conn,
                         const struct msg_update *u);
 /* Forgets uploads under way that nobody waits for any more. */
 void core_sweep(struct core *c);
+/* Something has gone, or time has: answers uploads that waited for it. */
+void core_continue_uploads(struct core *c);
+/* A session is about to be closed. */
+void core_stop_waiting(struct core *c, struct session *s);
 
 /* core_async.c, for federation.mode async alone. */
 /* Gives tasks to clients that have none, as many as there are places for. */

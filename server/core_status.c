@@ -173,5 +173,7 @@ core_time core_deadline(const struct core *c)
         if (c->who.session[i]->expires < t)
             t = c->who.session[i]->expires;
     core_time idle = intake_deadline(&c->intake);
+    if (c->waits[WAITS_PLACE] > 0)
+        idle = intake_gives_way(&c->intake);
     return idle < t ? idle : t;
 }

@@ -61,6 +61,7 @@ void core_on_update(struct core *c, struct session *s, const struct msg *m)
 {
     struct msg_update u = m->update;
     struct member *member = s->member;
+    core_stop_waiting(c, s);
     if (core_async_holds(c, s, &u))
         return;
     enum msg_reason reason = REASON_NONE;
@@ -72,33 +73,106 @@ void core_on_update(struct core *c, struct session *s, const struct msg *m)
         intake_drop(&c->intake, member);
     if (c->round.async)
         core_async_assign(c);
+    core_continue_uploads(c);
+}
+
+/* --- uploads: what there is no place or room for waits for its answer --- */
+
+/* What an update of that length takes, at most, while it waits for the disk. */
+static size_t room_of(size_t length)
+{
+    enum { NAME = 64 };
+    return pending_size(&(struct msg_update){.params.len = length}) + MSG_MAX_METRICS * NAME;
+}
+
+static bool has_room(const struct core *c, size_t bytes)
+{
+    size_t most = c->config.max_waiting > 0 ? c->config.max_waiting : CORE_MAX_WAITING;
+    size_t taken = c->round.waiting_bytes + c->held_bytes;
+    for (size_t i = 0; i < c->who.sessions; i++)
+        taken += c->who.session[i]->promised;
+    return taken == 0 || (taken <= most && bytes <= most - taken);
+}
+
+void core_stop_waiting(struct core *c, struct session *s)
+{
+    if (s->waits != WAITS_NOT)
+        c->waits[s->waits]--;
+    s->waits = WAITS_NOT;
+    s->promised = 0;
+}
+
+static void let_wait(struct core *c, struct session *s, const struct msg_part *p,
+                     enum upload_wait what)
+{
+    s->asked = (struct msg_part){.run_id = c->config.run_id,
+                                 .round = p->round,
+                                 .update_id = p->update_id,
+                                 .length = p->length};
+    s->waits = what;
+    c->waits[what]++;
+}
+
+static void take_part(struct core *c, struct session *s, const struct msg_part *p,
+                      const struct msg_update *u)
+{
+    struct member *member = s->member;
+    size_t next, room = room_of(p->length);
+    if (p->data.len == 0 && intake_full(&c->intake, member, c->now)) {
+        let_wait(c, s, p, WAITS_PLACE);
+        return;
+    }
+    enum msg_reason reason = intake_part(&c->intake, member, p, c->now, &next);
+    if (reason == REASON_NONE && next == p->length && !has_room(c, room)) {
+        let_wait(c, s, p, WAITS_ROOM);
+    } else if (reason == REASON_NONE) {
+        s->promised = next == p->length ? room : 0;
+        s->proceed = (struct msg_proceed){p->update_id, next};
+        roster_due(&c->who, s, DUE_PROCEED);
+    } else if (reason == REASON_SHAPE) {
+        round_refuse(&c->round, member);
+        settled(c, member, s, u, reason);
+    } else {
+        core_refuse(c, s, reason);
+    }
+}
+
+static void on_part(struct core *c, struct session *s, const struct msg_part *p)
+{
+    const struct msg_update u = {
+        .run_id = p->run_id, .round = p->round, .update_id = p->update_id, .uploaded = true};
+    core_stop_waiting(c, s);
+    if (core_async_holds(c, s, &u))
+        return;
+    if (round_wants(&c->round, s->member, &u))
+        take_part(c, s, p, &u);
+    else /* now; maybe in the round's next attempt */
+        (void)take_update(c, s, &u);
+    if (c->round.async)
+        core_async_assign(c);
 }
 
 void core_on_part(struct core *c, struct session *s, const struct msg *m)
 {
-    const struct msg_part *p = &m->part;
-    const struct msg_update u = {
-        .run_id = p->run_id, .round = p->round, .update_id = p->update_id, .uploaded = true};
-    struct member *member = s->member;
-    if (core_async_holds(c, s, &u))
-        return;
-    if (!round_wants(&c->round, member, &u)) { /* now; maybe in the round's next attempt */
-        (void)take_update(c, s, &u);
-    } else {
-        size_t next;
-        enum msg_reason reason = intake_part(&c->intake, member, p, c->now, &next);
-        if (reason == REASON_NONE) {
-            s->proceed = (struct msg_proceed){p->update_id, next};
-            roster_due(&c->who, s, DUE_PROCEED);
-        } else if (reason == REASON_SHAPE) {
-            round_refuse(&c->round, member);
-            settled(c, member, s, &u, reason);
-        } else {
-            core_refuse(c, s, reason);
-        }
+    on_part(c, s, &m->part);
+}
+
+void core_continue_uploads(struct core *c)
+{
+    bool in_vain[UPLOAD_WAITS] = {false};
+    for (size_t i = 0; c->waits[WAITS_PLACE] + c->waits[WAITS_ROOM] > 0 && i < c->who.sessions;
+         i++) {
+        struct session *s = c->who.session[i];
+        enum upload_wait what = s->waits;
+        if (what == WAITS_NOT || in_vain[what])
+            continue;
+        const struct msg_part question = s->asked;
+        if (s->state == SESSION_READY)
+            on_part(c, s, &question);
+        else
+            core_stop_waiting(c, s);
+        in_vain[what] = s->waits == what;
     }
-    if (c->round.async)
-        core_async_assign(c);
 }
 
 void core_sweep(struct core *c)

@@ -8,11 +8,11 @@
 
 enum { MOST_PLACES = 1024 };
 
-void intake_init(struct intake *t, size_t most)
+void intake_init(struct intake *t, size_t most, size_t room)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     *t = (struct intake){.most = most, .place = (most + page - 1) / page * page, .fd = -1};
-    t->places = INTAKE_BYTES / (t->place + 1);
+    t->places = (room > 0 ? room : INTAKE_BYTES) / (t->place + 1);
     t->places = t->places < 1 ? 1 : t->places > MOST_PLACES ? MOST_PLACES : t->places;
 }
 
@@ -57,8 +57,8 @@ static bool away(const struct member *m)
     return m->session == NULL || m->session->state != SESSION_READY;
 }
 
-/* A free place, if need be of a client that is away or has stalled; NULL: there is none. */
-static struct partial *make_room(struct intake *t, core_time now)
+/* A place that is free, or of a client that is away or has stalled; NULL: there is none. */
+static struct partial *best_place(const struct intake *t, core_time now)
 {
     struct partial *oldest = NULL;
     for (size_t i = 0; i < t->places; i++) {
@@ -69,9 +69,29 @@ static struct partial *make_room(struct intake *t, core_time now)
         if (gives_way && (oldest == NULL || p->touched < oldest->touched))
             oldest = p;
     }
-    if (oldest != NULL)
-        empty(t, oldest);
     return oldest;
+}
+
+static struct partial *make_room(struct intake *t, core_time now)
+{
+    struct partial *p = best_place(t, now);
+    if (p != NULL && p->member != NULL)
+        empty(t, p);
+    return p;
+}
+
+bool intake_full(const struct intake *t, const struct member *m, core_time now)
+{
+    return t->taken == t->places && find(t, m) == NULL && best_place(t, now) == NULL;
+}
+
+core_time intake_gives_way(const struct intake *t)
+{
+    core_time next = CORE_NEVER;
+    for (size_t i = 0; t->taken > 0 && i < t->places; i++)
+        if (t->partial[i].member != NULL && t->partial[i].touched + INTAKE_STALLED_MS < next)
+            next = t->partial[i].touched + INTAKE_STALLED_MS;
+    return next;
 }
 
 static bool is_of(const struct partial *p, const struct msg_part *m)

@@ -4,9 +4,9 @@
  *
  * A client has one place at most, of the longest update's size. There are INTAKE_BYTES of places,
  * or one; when all are taken, the one that has been silent for longest gives way, if its client is
- * away or has said nothing for INTAKE_STALLED_MS; else others have to wait. What nobody has added
- * to for INTAKE_IDLE_MS is dropped. The file grows with what comes, in $TMPDIR or /var/tmp, and is
- * empty again when nobody uploads. */
+ * away or has said nothing for INTAKE_STALLED_MS; else others have to wait (intake_full). What
+ * nobody has added to for INTAKE_IDLE_MS is dropped. The file grows with what comes, in $TMPDIR or
+ * /var/tmp, and is empty again when nobody uploads. */
 #ifndef SERVER_INTAKE_H
 #define SERVER_INTAKE_H
 
@@ -32,9 +32,14 @@ struct intake {
     size_t places, taken;
 };
 
-void intake_init(struct intake *t, size_t most);
+/* room: bytes of places; 0: INTAKE_BYTES. */
+void intake_init(struct intake *t, size_t most, size_t room);
 void intake_release(struct intake *t);
 
+/* There is no place for an upload of this client now; and when a silent one will give way next:
+ * CORE_NEVER. */
+bool intake_full(const struct intake *t, const struct member *m, core_time now);
+core_time intake_gives_way(const struct intake *t);
 /* Takes a part, or the question where to go on, which gives the client a place when it has none, or
  * one for another update. *next: where its next part begins. SHAPE: an update of impossible length;
  * PART: no part that comes next, of an update that was asked for: what is here stays as it is;

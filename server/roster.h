@@ -49,6 +49,14 @@ enum due {
     DUE_CLOSE = 128
 };
 
+/* What an upload waits for: its session's question is then answered later. */
+enum upload_wait {
+    WAITS_NOT,
+    WAITS_PLACE, /* in the intake */
+    WAITS_ROOM,  /* all is here but the end: in memory, among the updates that wait for the disk */
+    UPLOAD_WAITS
+};
+
 struct session {
     uint64_t conn;
     enum session_state state;
@@ -64,6 +72,9 @@ struct session {
     struct msg_receipt receipt; /* DUE_RECEIPT; text is static */
     struct msg_proceed proceed; /* DUE_PROCEED */
     struct msg_goodbye goodbye; /* DUE_GOODBYE; text is static */
+    enum upload_wait waits;
+    struct msg_part asked; /* the question; run_id is the run's */
+    size_t promised;       /* memory for the update that it was told to end; 0: none */
 };
 
 struct roster {

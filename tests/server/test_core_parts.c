@@ -1,6 +1,7 @@
 /* Updates that come in parts, in rounds of every kind: what happens to those under way when a round
  * closes, fails or is followed by the next, and when their clients are gone. */
 #include "server/intake.h"
+#include "server/pending.h"
 #include "world.h"
 #include <dirent.h>
 #include <sys/stat.h>
@@ -199,6 +200,107 @@ Test(parts, an_update_that_waits_for_the_disk_is_not_asked_for_again)
     cr_assert_eq(w.client[0].heard[MSG_RECEIPT], 0);
     world_stored(&w, 0, true);
     cr_assert(w.client[0].receipt.accepted);
+    world_close(&w);
+}
+
+/* A round of five, with memory for two updates with all metrics, or three with none. */
+static void open_narrow(struct world *w)
+{
+    world_open(w, 5, 5, 2, 1);
+    w->max_waiting = 2 * (pending_size(&(struct msg_update){.params.len = LENGTH}) + 1024);
+    world_reopen(w);
+    world_join_all(w, 5);
+    w->hold_updates = true;
+    for (int k = 0; k < 5; k++) {
+        begin_upload(w, k, 0);
+        say_part(w, k, 0, 8, LENGTH - 8);
+        expect_offset(__LINE__, w, k, k < 2 ? 3 : 2, k < 2 ? LENGTH : 8);
+    }
+}
+
+Test(parts, the_end_of_an_upload_waits_for_room_and_nobody_is_sent_away)
+{
+    struct world w;
+    open_narrow(&w);
+    say_end(&w, 0, 0);
+    EXPECT_OFFSET(2, 2, 8);
+    say_end(&w, 1, 0);
+    EXPECT_OFFSET(2, 3, LENGTH);
+    EXPECT_OFFSET(3, 2, 8);
+    world_disconnect(&w, 2); /* the room that it was promised is another's */
+    EXPECT_OFFSET(3, 3, LENGTH);
+    say_end(&w, 3, 0);
+    world_join(&w, 2);
+    say_part(&w, 2, 0, 0, 0);
+    EXPECT_OFFSET(2, 3, LENGTH); /* as before: no answer */
+    world_stored(&w, 0, true);
+    EXPECT_OFFSET(4, 3, LENGTH); /* its connection is the older one */
+    EXPECT_OFFSET(2, 3, LENGTH);
+    say_end(&w, 4, 0);
+    world_stored(&w, 1, true);
+    EXPECT_OFFSET(2, 4, LENGTH);
+    say_end(&w, 2, 0);
+    for (int k = 2; k < 5; k++)
+        world_stored(&w, k, true);
+    cr_assert_eq(w.commits, 1);
+    cr_assert_eq(w.commit[0].n, 5);
+    for (int k = 0; k < 5; k++) {
+        cr_assert(w.client[k].receipt.accepted, "%d", k);
+        cr_assert_eq(w.client[k].heard[MSG_GOODBYE], 0, "%d", k);
+    }
+    world_close(&w);
+}
+
+Test(parts, a_round_that_closes_answers_who_waits_for_room)
+{
+    struct world w;
+    open_narrow(&w);
+    say_end(&w, 0, 0);
+    world_pass(&w, 61 * 1000);
+    world_disconnect(&w, 1);
+    EXPECT_OFFSET(2, 3, LENGTH);
+    say_end(&w, 2, 0);
+    EXPECT_OFFSET(4, 2, 8);
+    world_stored(&w, 0, true);
+    EXPECT_OFFSET(3, 3, LENGTH);
+    world_stored(&w, 2, true);
+    cr_assert_eq(w.commits, 1);
+    cr_assert_eq(w.client[4].receipt.reason, REASON_LATE);
+    say_end(&w, 3, 0);
+    cr_assert_eq(w.client[3].receipt.reason, REASON_LATE);
+    for (int k = 0; k < 5; k++)
+        cr_assert_eq(w.client[k].heard[MSG_GOODBYE], 0, "%d", k);
+    world_close(&w);
+}
+
+Test(parts, an_upload_waits_for_a_place_until_another_ends_or_stalls)
+{
+    struct world w;
+    world_open(&w, 3, 3, 0, 1);
+    w.spec.federation.deadline_s = 24 * 3600;
+    w.max_uploads = 1; /* one place */
+    world_reopen(&w);
+    world_join_all(&w, 3);
+    begin_upload(&w, 0, 0);
+    say_part(&w, 1, 0, 0, 0);
+    say_part(&w, 2, 0, 0, 0);
+    EXPECT_OFFSET(1, 0, 0);
+    upload_rest(&w, 0, 0);
+    cr_assert(w.client[0].receipt.accepted);
+    EXPECT_OFFSET(1, 1, 0);
+    EXPECT_OFFSET(2, 0, 0);
+    cr_assert_eq(core_deadline(w.core), w.now + INTAKE_STALLED_MS);
+    world_pass(&w, INTAKE_STALLED_MS - 1);
+    EXPECT_OFFSET(2, 0, 0);
+    world_pass(&w, 1); /* 1 has said nothing since */
+    EXPECT_OFFSET(2, 1, 0);
+    say_part(&w, 2, 0, 0, LENGTH);
+    say_end(&w, 2, 0);
+    cr_assert(w.client[2].receipt.accepted);
+    say_part(&w, 1, 0, 0, 0);
+    say_part(&w, 1, 0, 0, LENGTH);
+    say_end(&w, 1, 0);
+    cr_assert_eq(w.commits, 1);
     world_close(&w);
 }
 

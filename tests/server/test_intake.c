@@ -23,7 +23,7 @@ static void setup(void)
     for (size_t i = 0; i < LENGTH; i++)
         bytes[i] = (unsigned char)(i * 7 + i / 251);
     now = 5000;
-    intake_init(&intake, LENGTH);
+    intake_init(&intake, LENGTH, 0);
 }
 
 static void fini(void)
@@ -159,7 +159,7 @@ Test(intake, lengths_that_cannot_be_are_refused)
 static void two_places(void)
 {
     intake_release(&intake);
-    intake_init(&intake, INTAKE_BYTES / 2 - 65536);
+    intake_init(&intake, INTAKE_BYTES / 2 - 65536, 0);
     cr_assert_eq(intake.places, 2);
     ask(0, 'a', 0);
     now++;

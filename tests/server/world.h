@@ -33,7 +33,8 @@ struct world {
     struct run_spec spec;
     struct schema schema;
     float theta[WORLD_VALUES];
-    uint32_t room; /* core_config.room, from the next world_reopen on */
+    uint32_t room;                   /* of core_config, from the next world_reopen on; ... */
+    size_t max_waiting, max_uploads; /* ... so, too */
     struct core *core;
     core_time now;
     uint64_t last_conn;
@@ -82,6 +83,8 @@ static inline struct core_config world_config(struct world *w)
         .run_id = "0123456789abcdef",
         .params = w->theta,
         .room = w->room,
+        .max_waiting = w->max_waiting,
+        .max_uploads = w->max_uploads,
     };
 }
 
