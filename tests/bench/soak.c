@@ -1,8 +1,8 @@
 /* How a server bears many clients: a real fedpet-server, and N clients on loopback that are real in
  * all but their training: link, TLS and agent are the daemon's, updates are what they were sent
- * plus noise. LoRA r = 8 on a model of MiniLM's shape: 74,498 floats an update.
+ * plus noise. LoRA on a model of MiniLM's shape, by default r = 8: 74,498 floats an update.
  *
- *   soak CLIENTS [ROUNDS [PER_ROUND]]
+ *   soak CLIENTS [ROUNDS [PER_ROUND [RANK]]]
  *
  * prints a line at the beginning, after 1, 10, 20 ... rounds and at the end: the server's resident
  * memory, open files and CPU time by /proc, updates and handshakes a second. ulimit -n must allow
@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { DIALLING = 24, TICK_MS = 100, PEM = 1 << 16, SHOW_EVERY = 10, PACKED = 74498 };
+enum { DIALLING = 24, TICK_MS = 100, PEM = 1 << 16, SHOW_EVERY = 10 };
 
 /* A connection, which may outlive the client's interest in it. */
 struct line {
@@ -41,7 +41,7 @@ struct device {
 };
 
 struct soak {
-    unsigned clients, rounds, per_round;
+    unsigned clients, rounds, per_round, rank;
     char dir[64], path[PATH_MAX];
     uint16_t port;
     pid_t server;
@@ -118,10 +118,10 @@ static void configure(struct soak *s)
             "key: %s/server.key}\n"
             "log: {level: warn}\nmax_clients: %u\nmax_per_address: %u\nkeep_rounds: 1\n"
             "journal_rounds: 1\ntask: {name: sst2}\n"
-            "peft: {method: lora, r: 8, alpha: 8, targets: [query, value]}\n"
+            "peft: {method: lora, r: %u, alpha: 8, targets: [query, value]}\n"
             "federation: {clients: %u, per_round: %u, rounds: %u, deadline_s: 3600, seed: 1}\n",
             s->port, model, s->dir, s->dir, s->dir, s->dir, s->dir, s->clients + 8, s->clients + 8,
-            s->clients, s->per_round, s->rounds);
+            s->rank, s->clients, s->per_round, s->rounds);
     fclose(f);
 }
 
@@ -190,6 +190,12 @@ static void show(struct soak *s, uint32_t rounds)
 }
 
 /* --- clients --- */
+
+/* Floats of an update: query and value in six layers of width 384, and the head. */
+static size_t packed(const struct soak *s)
+{
+    return 6U * 2 * 2 * 384 * s->rank + 2 * (384 + 1);
+}
 
 static void drain(struct device *d);
 
@@ -350,7 +356,7 @@ static void obey(struct device *d, const struct agent_out *out)
         link_close(d->line->link);
         d->line = NULL;
     } else if (out->kind == AGENT_PREPARE) {
-        agent_prepared(d->agent, out->welcome->schema, PACKED, out->welcome->model, 32,
+        agent_prepared(d->agent, out->welcome->schema, packed(s), out->welcome->model, 32,
                        (agent_time)uv_now(&s->loop));
     } else if (out->kind == AGENT_TRAIN) {
         train(d, out->job);
@@ -429,8 +435,9 @@ int main(int argc, char **argv)
     s.rounds = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 100;
     s.per_round = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 100;
     s.per_round = s.per_round < s.clients ? s.per_round : s.clients;
-    if (s.clients < 1 || s.rounds < 1 || s.per_round < 1) {
-        fprintf(stderr, "soak CLIENTS [ROUNDS [PER_ROUND]]\n");
+    s.rank = argc > 4 ? (unsigned)strtoul(argv[4], NULL, 10) : 8;
+    if (s.clients < 1 || s.rounds < 1 || s.per_round < 1 || s.rank < 1) {
+        fprintf(stderr, "soak CLIENTS [ROUNDS [PER_ROUND [RANK]]]\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
