@@ -1,3 +1,4 @@
+#include "nn/hot.h"
 #include "server/aggregate.h"
 #include <string.h>
 
@@ -12,21 +13,47 @@ static size_t distances_and_scores(size_t rows)
     return rows * (rows + 2);
 }
 
+/* Rows that stay in the processor's cache while all others are compared with them. */
+enum { TILE = 32 };
+
+/* |a - b|^2 over n values. */
+INLINE double distance2(const float *a, const float *b, size_t n)
+{
+    double sum[LANES] = {0}, all = 0;
+    size_t whole = n / LANES * LANES;
+    for (size_t i = 0; i < whole; i += LANES) {
+        for (size_t l = 0; l < LANES; l++) {
+            double d = (double)a[i + l] - (double)b[i + l];
+            sum[l] += d * d;
+        }
+    }
+    for (size_t l = 0; l < LANES; l++)
+        all += sum[l];
+    return all + aggregate_distance2(a + whole, b + whole, n - whole);
+}
+
+/* Adds the distances of rows `first` to `last` to all rows before them. */
+HOT static void compare_tile(const struct spool_block *b, size_t first, size_t last,
+                             double *distance)
+{
+    for (size_t k = 0; k < last; k++)
+        for (size_t j = k < first ? first : k + 1; j < last; j++)
+            distance[j * b->rows + k] += distance2(b->value + j * b->n, b->value + k * b->n, b->n);
+}
+
 /* distance: rows x rows, symmetric; added up block by block. */
 static int measure(struct spool *s, double *distance, struct err *e)
 {
     struct spool_block b = {0};
+    size_t rows = spool_rows(s);
     int rc;
-    memset(distance, 0, spool_rows(s) * spool_rows(s) * sizeof *distance);
-    while ((rc = spool_next(s, &b, e)) == 0 && b.n > 0) {
-        for (size_t j = 0; j < b.rows; j++) {
-            for (size_t k = 0; k < j; k++) {
-                distance[j * b.rows + k] +=
-                    aggregate_distance2(b.value + j * b.n, b.value + k * b.n, b.n);
-                distance[k * b.rows + j] = distance[j * b.rows + k];
-            }
-        }
-    }
+    memset(distance, 0, rows * rows * sizeof *distance);
+    while ((rc = spool_next(s, &b, e)) == 0 && b.n > 0)
+        for (size_t first = 0; first < rows; first += TILE)
+            compare_tile(&b, first, first + TILE < rows ? first + TILE : rows, distance);
+    for (size_t j = 0; j < rows; j++)
+        for (size_t k = 0; k < j; k++)
+            distance[k * rows + j] = distance[j * rows + k];
     return rc;
 }
 

@@ -1,5 +1,5 @@
-/* Groups aggregation and wire: what a server does with an update once it has it, and how it gets
- * there. Updates are of LoRA r = 8 on MiniLM's shape, and of a dozen times as many values. */
+/* Groups aggregation, krum and wire: what a server does with an update once it has it, and how it
+ * gets there. Updates are of LoRA r = 8 on MiniLM's shape, and of a dozen times as many values. */
 #include "bench.h"
 #include "measure.h"
 #include "net/openssl.h"
@@ -83,6 +83,65 @@ static int run_aggregation(const struct bench *b, struct err *e)
     for (int i = 0; i < SIZES; i++)
         for (int kind = 0; !rc && kind <= AGGREGATION_KRUM; kind++)
             rc = report_aggregator(b, (enum aggregation)kind, sizes[i], e);
+    return rc;
+}
+
+/* --- krum: what a worker thread computes when the round is closed --- */
+
+static void finish_round(void *ctx)
+{
+    struct sum *s = ctx;
+    if (!s->rc)
+        s->rc = aggregate_finish(&s->how, s->x, s->e);
+}
+
+/* The largest takes so long that once is enough. */
+static double time_krum(struct sum *s)
+{
+    if (s->clients < 1000)
+        return measure_least(finish_round, s);
+    double begin = measure_now();
+    finish_round(s);
+    return measure_now() - begin;
+}
+
+static int report_krum(const struct bench *b, uint32_t clients, struct err *e)
+{
+    const struct federation_spec f = {.clients = clients,
+                                      .per_round = clients,
+                                      .aggregator = AGGREGATION_KRUM,
+                                      .byzantine = clients / 5,
+                                      .krum_keep = 1};
+    struct sum s = {.x = malloc(LORA * sizeof *s.x), .clients = clients, .e = e};
+    char shape[64];
+    if (!s.x)
+        return err_set(e, ERR_NOMEM, "no memory for an update of %d values", LORA);
+    s.rc = aggregate_open(&s.how, &f, LORA, e);
+    for (size_t k = 0; !s.rc && k < clients; k++) {
+        fill(s.x, LORA, k);
+        s.rc = aggregate_add(&s.how, k, s.x, 1, e);
+    }
+    if (!s.rc) {
+        double seconds = time_krum(&s), pairs = 0.5 * clients * (clients - 1);
+        snprintf(shape, sizeof shape, "%u x %d", clients, LORA);
+        if (!s.rc)
+            bench_print(b, &(struct bench_row){.group = "krum",
+                                               .name = "distances, choice",
+                                               .shape = shape,
+                                               .seconds = seconds,
+                                               .work = 3 * pairs * LORA,
+                                               .unit = BENCH_FLOPS});
+    }
+    aggregate_close(&s.how);
+    free(s.x);
+    return s.rc;
+}
+
+static int run_krum(const struct bench *b, struct err *e)
+{
+    int rc = 0;
+    for (uint32_t clients = 10; !rc && clients <= 1000; clients *= 10)
+        rc = report_krum(b, clients, e);
     return rc;
 }
 
@@ -194,5 +253,7 @@ static int run_wire(const struct bench *b, struct err *e)
 
 const struct bench_group bench_aggregation = {
     .name = "aggregation", .what = "ten updates into new parameters", .run = run_aggregation};
+const struct bench_group bench_krum = {
+    .name = "krum", .what = "a round's result by krum, from its updates", .run = run_krum};
 const struct bench_group bench_wire = {
     .name = "wire", .what = "a task from the server's memory to the client's", .run = run_wire};
