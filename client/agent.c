@@ -296,6 +296,12 @@ void agent_forget(struct agent *a)
     a->final = NULL;
 }
 
+bool agent_idle(const struct agent *a)
+{
+    return a->state == READY && a->work == IDLE && a->queued == 0 && !a->kept.known &&
+           a->final == NULL;
+}
+
 void agent_tick(struct agent *a, agent_time now)
 {
     if (now < agent_deadline(a))

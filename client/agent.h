@@ -101,6 +101,9 @@ void agent_paused(struct agent *a, enum msg_pause why);
 /* Frees the settled update and the final values. For a shell that knows that nobody will ask for
  * them again: the simulator, where many agents share one memory. */
 void agent_forget(struct agent *a);
+/* Connected, and ready for tasks, with none to do and no update kept: a new agent would be the same
+ * after Hello, Welcome and Ready. */
+bool agent_idle(const struct agent *a);
 void agent_tick(struct agent *a, agent_time now);
 /* Says goodbye and ends; AGENT_STOPPED comes when outstanding work has been answered. */
 void agent_stop(struct agent *a, agent_time now);

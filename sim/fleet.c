@@ -8,8 +8,9 @@
 
 struct member {
     struct fleet *fleet;
-    struct agent *agent;
-    struct wire *wire; /* NULL while not connected */
+    struct agent *agent; /* NULL while it has nothing to do: see wake */
+    uint32_t index;      /* of its Welcome */
+    struct wire *wire;   /* NULL while not connected */
     uint64_t conn;
     struct local_pair state; /* opened when it first takes part */
     bool has_state;
@@ -30,6 +31,8 @@ struct fleet {
     uint32_t largest; /* examples of the client that has most */
     uint32_t done;    /* updates of the present round */
     bool finished;
+    char run_id[17];
+    struct err trouble; /* of waking a client */
 };
 
 static void mark(struct member *m)
@@ -48,9 +51,69 @@ static struct member *member_of(struct fleet *f, uint64_t conn)
     return m->conn == conn && m->wire ? m : NULL;
 }
 
+static uint32_t examples_of(const struct fleet *f, uint32_t k)
+{
+    const size_t *off = f->config->partition->off;
+    return (uint32_t)(off[k + 1] - off[k]);
+}
+
+static int new_agent(struct member *m)
+{
+    struct fleet *f = m->fleet;
+    uint32_t k = (uint32_t)(m - f->member);
+    char name[PARTITION_NAME];
+    partition_client_name(k, name);
+    return agent_open(&m->agent, name, f->config->spec->federation.seed + k, f->now, &f->trouble);
+}
+
+static void tell_prepared(struct member *m)
+{
+    const struct fleet *f = m->fleet;
+    const struct schema *s = peft_schema(f->config->peft);
+    agent_prepared(m->agent, s->hash, s->packed, peft_model(f->config->peft)->hash,
+                   examples_of(f, (uint32_t)(m - f->member)), f->now);
+}
+
+/* Of many clients few have something to do at a time, so an idle one's agent is closed. A new one
+ * is brought to where that was, before or after its Welcome; the server has heard it all. */
+static bool wake(struct member *m, bool welcomed)
+{
+    struct fleet *f = m->fleet;
+    struct agent_out out;
+    if (m->agent)
+        return true;
+    if (new_agent(m))
+        return false;
+    const struct msg welcome = {.type = MSG_WELCOME,
+                                .welcome = {.protocol = MSG_PROTOCOL,
+                                            .run_id = f->run_id,
+                                            .spec = *f->config->spec,
+                                            .schema = peft_schema(f->config->peft)->hash,
+                                            .model = peft_model(f->config->peft)->hash,
+                                            .index = m->index,
+                                            .next_round = core_round(f->core)}};
+    agent_tick(m->agent, f->now);
+    agent_connected(m->agent, f->now);
+    if (welcomed) {
+        agent_message(m->agent, &welcome, f->now);
+        tell_prepared(m);
+    }
+    while (agent_next(m->agent, &out))
+        ;
+    return true;
+}
+
+static void put_to_sleep(struct member *m)
+{
+    agent_close(m->agent);
+    m->agent = NULL;
+}
+
 static void hang_up(struct member *m)
 {
     struct err clean = {0};
+    if (!wake(m, true))
+        return;
     wire_close(m->wire);
     m->wire = NULL;
     core_disconnected(m->fleet->core, m->conn, m->fleet->now);
@@ -61,7 +124,13 @@ static void hang_up(struct member *m)
 static void at_client(void *ctx, const struct msg *msg)
 {
     struct member *m = ctx;
+    if (!wake(m, msg->type != MSG_WELCOME))
+        return;
+    if (msg->type == MSG_WELCOME)
+        m->index = msg->welcome.index;
     agent_message(m->agent, msg, m->fleet->now);
+    if (msg->type == MSG_RECEIPT) /* a server that cannot die asks for nothing again */
+        agent_forget(m->agent);
     mark(m);
 }
 
@@ -93,12 +162,6 @@ static int connect_member(struct member *m, struct err *e)
     core_connected(f->core, m->conn, name, f->now);
     agent_connected(m->agent, f->now);
     return 0;
-}
-
-static uint32_t examples_of(const struct fleet *f, uint32_t k)
-{
-    const size_t *off = f->config->partition->off;
-    return (uint32_t)(off[k + 1] - off[k]);
 }
 
 /* Virtual milliseconds. */
@@ -140,9 +203,6 @@ static void stop_training(struct member *m)
 static int obey_agent(struct member *m, const struct agent_out *out, struct err *e)
 {
     struct fleet *f = m->fleet;
-    const struct partition *p = f->config->partition;
-    const struct schema *s = peft_schema(f->config->peft);
-    size_t k = (size_t)(m - f->member);
     switch (out->kind) {
     case AGENT_CONNECT:
         return connect_member(m, e);
@@ -153,8 +213,7 @@ static int obey_agent(struct member *m, const struct agent_out *out, struct err 
             hang_up(m);
         return 0;
     case AGENT_PREPARE:
-        agent_prepared(m->agent, s->hash, s->packed, peft_model(f->config->peft)->hash,
-                       p->off[k + 1] - p->off[k], f->now);
+        tell_prepared(m);
         return 0;
     case AGENT_TRAIN:
         return start_training(m, out->job, e);
@@ -168,7 +227,7 @@ static int obey_agent(struct member *m, const struct agent_out *out, struct err 
         if (f->finished || !out->why.code)
             return 0;
         *e = out->why;
-        return err_wrap(e, "client %zu", k);
+        return err_wrap(e, "client %zu", (size_t)(m - f->member));
     }
     return 0;
 }
@@ -185,6 +244,8 @@ static int drain_agents(struct fleet *f, struct err *e)
             if (rc)
                 return rc;
         }
+        if (agent_idle(m->agent))
+            put_to_sleep(m);
     }
     return 0;
 }
@@ -200,8 +261,6 @@ static int obey_core(struct fleet *f, const struct core_out *out, struct err *e)
         rc = m ? wire_carry(m->wire, WIRE_SERVER, &out->msg, at_client, m, e) : 0;
         if (m)
             report_traffic(m);
-        if (m && out->msg.type == MSG_RECEIPT) /* a server that cannot die asks for nothing again */
-            agent_forget(m->agent);
         return rc;
     case OUT_CLOSE:
         m = member_of(f, out->conn);
@@ -244,6 +303,10 @@ static int settle(struct fleet *f, struct err *e)
     int rc = 0;
     while (!rc && core_next(f->core, &out)) {
         rc = obey_core(f, &out, e);
+        if (!rc && f->trouble.code) {
+            *e = f->trouble;
+            rc = e->code;
+        }
         if (!rc)
             rc = drain_agents(f, e);
     }
@@ -293,7 +356,7 @@ static int64_t next_deadline(const struct fleet *f)
 {
     int64_t next = core_deadline(f->core);
     for (uint32_t k = 0; k < f->n; k++) {
-        int64_t at = agent_deadline(f->member[k].agent);
+        int64_t at = f->member[k].agent ? agent_deadline(f->member[k].agent) : AGENT_NEVER;
         next = at < next ? at : next;
     }
     return next;
@@ -313,16 +376,38 @@ static int let_time_pass(struct fleet *f, struct err *e)
     f->now = next > f->now ? next : f->now;
     core_tick(f->core, f->now);
     for (uint32_t k = 0; k < f->n; k++) {
+        if (!f->member[k].agent)
+            continue;
         agent_tick(f->member[k].agent, f->now);
         mark(&f->member[k]);
     }
     return 0;
 }
 
+/* One after the other, so that no more than one is awake; each is woken by its Welcome. */
+static int connect_all(struct fleet *f, struct err *e)
+{
+    int rc = 0;
+    for (uint32_t k = f->n; !rc && k-- > 0;) {
+        if (new_agent(&f->member[k])) {
+            *e = f->trouble;
+            return e->code;
+        }
+        agent_tick(f->member[k].agent, f->now);
+        mark(&f->member[k]);
+        rc = drain_agents(f, e);
+        put_to_sleep(&f->member[k]);
+    }
+    return rc;
+}
+
 static int fleet_loop(struct fleet *f, struct err *e)
 {
+    int rc = connect_all(f, e);
+    if (rc)
+        return rc;
     for (;;) {
-        int rc = drain_agents(f, e);
+        rc = drain_agents(f, e);
         if (!rc)
             rc = settle(f, e);
         if (rc || f->finished)
@@ -357,17 +442,8 @@ static int open_members(struct fleet *f, struct err *e)
         return err_set(e, ERR_NOMEM, "no memory for %u clients", f->n);
     for (uint32_t k = 0; k < f->n; k++)
         f->largest = examples_of(f, k) > f->largest ? examples_of(f, k) : f->largest;
-    for (uint32_t k = f->n;
-         k-- > 0;) { /* backwards: the stack of dirty members then starts with client 0 */
-        struct member *m = &f->member[k];
-        char name[PARTITION_NAME];
-        partition_client_name(k, name);
-        m->fleet = f;
-        int rc = agent_open(&m->agent, name, f->config->spec->federation.seed + k, f->now, e);
-        if (rc)
-            return rc;
-        mark(m);
-    }
+    for (uint32_t k = 0; k < f->n; k++)
+        f->member[k].fleet = f;
     return 0;
 }
 
@@ -389,6 +465,7 @@ int fleet_run(const struct fleet_config *c, float *theta, struct err *e)
                                      .cancel = c->cancel};
     snprintf(core.run_id, sizeof core.run_id, "%016llx",
              (unsigned long long)c->spec->federation.seed);
+    memcpy(f.run_id, core.run_id, sizeof f.run_id);
     int rc = core_open(&f.core, &core, f.now, e);
     if (!rc && c->wire == WIRE_TLS)
         rc = trust_open(&f.trust, e);

@@ -33,6 +33,29 @@ Test(agent, prepares_once_and_gets_ready)
     cr_assert_eq(agent_deadline(agent), AGENT_NEVER);
 }
 
+Test(agent, is_idle_between_tasks_when_nothing_is_kept)
+{
+    cr_assert_not(agent_idle(agent));
+    connect_to_server();
+    welcome_run(RUN, 0);
+    expect(AGENT_PREPARE);
+    cr_assert_not(agent_idle(agent));
+    prepared();
+    cr_assert_not(agent_idle(agent)); /* it has something to say */
+    expect_send(MSG_READY);
+    cr_assert(agent_idle(agent));
+    task(0, 1);
+    expect(AGENT_TRAIN);
+    cr_assert_not(agent_idle(agent));
+    trained(2);
+    receipt(sent_update(0, 2), true);
+    cr_assert_not(agent_idle(agent)); /* the server may ask for it again */
+    agent_forget(agent);
+    cr_assert(agent_idle(agent));
+    lose_connection();
+    cr_assert_not(agent_idle(agent));
+}
+
 Test(agent, three_rounds_and_the_end)
 {
     get_ready();
