@@ -240,6 +240,48 @@ Test(observe, sighup_takes_over_what_it_can_and_names_the_rest)
     deployment_remove(&d);
 }
 
+/* Who has a good certificate, and is not on the list, is out: at once, and when it comes again. */
+Test(observe, sighup_cuts_and_turns_away_who_is_not_on_the_list)
+{
+    struct deployment d;
+    struct robot in = {0}, out = {0}, late = {0};
+    uv_loop_t loop;
+    size_t i;
+    json_t *line;
+    deployment_make(&d, NULL, 0);
+    server_start(&d);
+    uv_loop_init(&loop);
+    robot_dial(&in, &loop, &d, 0);
+    robot_dial(&out, &loop, &d, 1);
+    await_state(&d, &loop, "2 of 3 ready");
+    configure(&d, "allow: [client-0000]\n");
+    kill(d.server, SIGHUP);
+    while (!out.down)
+        uv_run(&loop, UV_RUN_ONCE);
+    robot_dial(&late, &loop, &d, 2);
+    while (!late.down)
+        uv_run(&loop, UV_RUN_ONCE);
+    cr_assert_str_eq(late.name, ""); /* it has not been welcomed to anything */
+    cr_assert_not(in.down);
+    await_state(&d, &loop, "1 of 3 ready");
+    await_audited(&d, "refused", 2);
+    json_t *lines = audited(&d, "refused");
+    json_array_foreach(lines, i, line)
+    {
+        cr_assert_str_eq(json_string_value(json_object_get(line, "client")),
+                         i == 0 ? "client-0001" : "client-0002");
+        cr_assert_str_eq(json_string_value(json_object_get(line, "reason")), "not on the list");
+    }
+    json_decref(lines);
+    cr_assert_eq(server_stop_by(&d, SIGTERM), 0);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    robot_release(&in);
+    robot_release(&out);
+    robot_release(&late);
+    uv_loop_close(&loop);
+    deployment_remove(&d);
+}
+
 Test(observe, sighup_opens_a_rotated_log_file_anew)
 {
     struct deployment d;
