@@ -1,6 +1,7 @@
 /* FedProx and SCAFFOLD: the corrections by themselves, and in training. */
 #include "client/drift.h"
 #include "tests/client/toy.h"
+#include "tests/greater.h"
 #include <criterion/criterion.h>
 #include <math.h>
 
@@ -154,7 +155,7 @@ Test(drift_training, fedprox_pulls_back_to_the_start)
     double worst = 0;
     for (size_t i = 0; i < toy.count; i++) {
         double pull = mu * ((double)one[i] - toy.theta[i]);
-        worst = fmax(worst, fabs(two[i] - (plain[i] - toy.local.lr * pull)));
+        worst = greater(worst, fabs(two[i] - (plain[i] - toy.local.lr * pull)));
     }
     cr_assert_gt(distance(plain, two), 1e-4);
     cr_assert_lt(worst, 1e-6, "off by %g", worst);
@@ -212,7 +213,7 @@ Test(drift_training, scaffold_is_option_2_of_the_paper)
     float *one = scaffold(1, 1, server, own, change);
     for (size_t i = 0; i < n; i++) {
         double want = plain[i] - toy.local.lr * ((double)server[i] - before[i]);
-        worst = fmax(worst, fabs(one[i] - want));
+        worst = greater(worst, fabs(one[i] - want));
     }
     cr_assert_lt(worst, 1e-6, "the first step is off by %g", worst);
     memcpy(own, before, n * sizeof *own);
@@ -221,7 +222,7 @@ Test(drift_training, scaffold_is_option_2_of_the_paper)
     for (size_t i = 0; i < n; i++) {
         double moved = ((double)toy.theta[i] - y[i]) / (STEPS * toy.local.lr);
         double want = (double)before[i] - server[i] + moved;
-        worst = fmax(worst, fabs(own[i] - want));
+        worst = greater(worst, fabs(own[i] - want));
         cr_assert_float_eq(change[i], (double)own[i] - before[i], 1e-6);
     }
     cr_assert_lt(worst, 1e-5, "the control variate is off by %g", worst);

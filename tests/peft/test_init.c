@@ -1,4 +1,5 @@
 /* Initial values: each tensor from the distribution of the method's source. */
+#include "tests/greater.h"
 #include "tests/peft/tuned.h"
 #include <math.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@ static struct moments moments_of(const real *x, size_t n)
     struct moments m = {0};
     for (size_t k = 0; k < n; k++) {
         m.deviation += (double)x[k] * (double)x[k];
-        m.greatest = fmax(m.greatest, fabs((double)x[k]));
+        m.greatest = greater(m.greatest, fabs((double)x[k]));
     }
     m.deviation = sqrt(m.deviation / (double)n);
     return m;

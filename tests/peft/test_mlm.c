@@ -2,6 +2,7 @@
  * it, against transformers and torch (tests/interop/mlm_golden.py); and what comes of it as a model
  * directory. */
 #include "model/model_dir.h"
+#include "tests/greater.h"
 #include "tests/model/scratch.h"
 #include "tests/peft/tuned.h"
 #include <math.h>
@@ -100,7 +101,7 @@ Test(mlm, logits_and_loss_are_those_of_transformers)
         const float *want = answer(&m, "", "logits");
         double worst = 0;
         for (int k = 0; k < m.masked * m.golden.model->cfg.vocab; k++)
-            worst = fmax(worst, fabs((double)m.logits[k] - (double)want[k]));
+            worst = greater(worst, fabs((double)m.logits[k] - (double)want[k]));
         cr_expect_leq(worst, 2e-5, "%s: a logit is off by %g", golden_families[i], worst);
         cr_expect_float_eq(m.loss, (double)answer(&m, "", "loss")[0], 2e-5);
         mlm_close(&m);
@@ -121,8 +122,8 @@ Test(mlm, every_gradient_is_that_of_torch)
             double worst = 0, scale = 0;
             cr_assert_not_null(want, "%s", t->name);
             for (size_t j = 0; j < t->count; j++) {
-                worst = fmax(worst, fabs((double)m.grad[t->offset + j] - (double)want[j]));
-                scale = fmax(scale, fabs((double)want[j]));
+                worst = greater(worst, fabs((double)m.grad[t->offset + j] - (double)want[j]));
+                scale = greater(scale, fabs((double)want[j]));
             }
             /* A key's bias moves all scores of a query alike: its gradient is rounding. */
             bool none = strstr(t->name, "key.bias") || strstr(t->name, "k_lin.bias");

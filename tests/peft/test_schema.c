@@ -1,6 +1,7 @@
 /* What is trained, by name and number, on shapes alone: no weights are needed. */
 #include "base/file.h"
 #include "peft/peft.h"
+#include "tests/greater.h"
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -282,7 +283,7 @@ Test(schema, initial_values_are_those_of_peft)
         for (size_t k = 0; k < t->count; k++) {
             sum += (double)v[k];
             squares += (double)v[k] * (double)v[k];
-            greatest = fmax(greatest, fabs((double)v[k]));
+            greatest = greater(greatest, fabs((double)v[k]));
         }
         double deviation = sqrt(squares / n), bound = 1 / sqrt((double)t->dim[1]);
         if (is_B || t->ndim == 1) {

@@ -6,6 +6,7 @@
 #include "server/aggregate.h"
 #include "server/scaffold.h"
 #include "server/select.h"
+#include "tests/greater.h"
 #include <criterion/criterion.h>
 #include <math.h>
 #include <string.h>
@@ -199,7 +200,7 @@ static double distance_to_optimum(const float *x)
             up += curve[k][i] * centre[k][i];
             down += curve[k][i];
         }
-        worst = fmax(worst, fabs((double)x[i] - up / down));
+        worst = greater(worst, fabs((double)x[i] - up / down));
     }
     return worst;
 }
