@@ -14,7 +14,7 @@ static bool is_bias(int i)
 /* A pooler of the model file belongs to the encoder and stands in for the dense layer. */
 static bool dense_is_base(const struct model *m)
 {
-    return m->pooler.W != NULL;
+    return m->pooler.W.x != NULL;
 }
 
 static int first_tensor(const struct model *m, enum head_kind kind)
@@ -22,8 +22,8 @@ static int first_tensor(const struct model *m, enum head_kind kind)
     return kind == HEAD_TOKENS || dense_is_base(m) ? CLASSIFIER : DENSE;
 }
 
-/* The values that the file has for a tensor of this name and shape; NULL without. */
-static const real *pretrained(const struct model *m, const struct head_tensor *h)
+/* The values that the file has for a tensor of this name and shape, if any. */
+static struct stored pretrained(const struct model *m, const struct head_tensor *h)
 {
     for (int i = 0; i < FILE_HEAD_TENSORS; i++) {
         const struct head_tensor *file = &m->file_head[i];
@@ -31,7 +31,7 @@ static const real *pretrained(const struct model *m, const struct head_tensor *h
             file->dim[0] == h->dim[0] && (h->ndim == 1 || file->dim[1] == h->dim[1]))
             return file->pretrained;
     }
-    return NULL;
+    return (struct stored){0};
 }
 
 static int mlm_tensors(const struct model *m, struct head_tensor out[HEAD_MAX_TENSORS])

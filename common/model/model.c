@@ -52,12 +52,16 @@ static int convert(const struct st_tensor *t, real *x, struct err *e)
     return 0;
 }
 
-/* Values of a tensor: in the map itself when it holds them in our type, else converted into the
- * model's memory. */
-static const real *values(struct binder *b, const struct st_tensor *t)
+static bool aligned(const struct st_tensor *t, size_t to)
 {
-    if (sizeof(real) == sizeof(float) && t->dtype == DTYPE_F32 &&
-        (uintptr_t)t->raw % alignof(real) == 0)
+    return (uintptr_t)t->raw % to == 0;
+}
+
+/* Values of a tensor in reals: in the map itself when it holds them in our type, else converted
+ * into the model's memory. */
+static const real *reals(struct binder *b, const struct st_tensor *t)
+{
+    if (sizeof(real) == sizeof(float) && t->dtype == DTYPE_F32 && aligned(t, alignof(real)))
         return (const real *)(const void *)t->raw;
 
     real *x = arena_calloc(&b->m->mem, t->count, sizeof *x);
@@ -68,6 +72,16 @@ static const real *values(struct binder *b, const struct st_tensor *t)
     return b->rc == 0 ? x : NULL;
 }
 
+/* Values of a tensor: in the map, wherever they can be computed with there. */
+static struct stored values(struct binder *b, const struct st_tensor *t)
+{
+    if (t->dtype == DTYPE_F16 && aligned(t, alignof(uint16_t)))
+        return (struct stored){t->raw, STORED_F16};
+    if (t->dtype == DTYPE_BF16 && aligned(t, alignof(uint16_t)))
+        return (struct stored){t->raw, STORED_BF16};
+    return stored_reals(reals(b, t));
+}
+
 static const struct st_tensor *find(struct binder *b, const char *name)
 {
     const struct st_tensor *t = safetensors_find(&b->m->file, name);
@@ -76,10 +90,10 @@ static const struct st_tensor *find(struct binder *b, const char *name)
     return t;
 }
 
-/* Values of the encoder's tensor PARENT MODULE.PART in shape [rows, cols], or [rows] when cols is
- * 0. NULL on failure. */
-static const real *take(struct binder *b, const char *parent, const char *module, const char *part,
-                        int rows, int cols)
+/* The encoder's tensor PARENT MODULE.PART, of shape [rows, cols], or [rows] when cols is 0. NULL on
+ * failure. */
+static const struct st_tensor *take(struct binder *b, const char *parent, const char *module,
+                                    const char *part, int rows, int cols)
 {
     char name[NAME_MAX_BYTES], fault[120];
     if (b->rc != 0)
@@ -92,7 +106,7 @@ static const real *take(struct binder *b, const char *parent, const char *module
         return NULL;
     }
     if (t->ndim == (cols > 0 ? 2 : 1) && t->dim[0] == rows && (cols == 0 || t->dim[1] == cols))
-        return values(b, t);
+        return t;
     snprintf(fault, sizeof fault,
              cols > 0 ? "is not [%d, %d] as config.json says" : "is not [%d] as config.json says",
              rows, cols);
@@ -100,11 +114,25 @@ static const real *take(struct binder *b, const char *parent, const char *module
     return NULL;
 }
 
+static struct stored take_matrix(struct binder *b, const char *parent, const char *module, int rows,
+                                 int cols)
+{
+    const struct st_tensor *t = take(b, parent, module, "weight", rows, cols);
+    return t != NULL ? values(b, t) : (struct stored){0};
+}
+
+static const real *take_vector(struct binder *b, const char *parent, const char *module,
+                               const char *part, int n)
+{
+    const struct st_tensor *t = take(b, parent, module, part, n, 0);
+    return t != NULL ? reals(b, t) : NULL;
+}
+
 static struct linear_weights take_linear(struct binder *b, const char *parent, const char *module,
                                          int out, int in)
 {
-    return (struct linear_weights){.W = take(b, parent, module, "weight", out, in),
-                                   .b = take(b, parent, module, "bias", out, 0),
+    return (struct linear_weights){.W = take_matrix(b, parent, module, out, in),
+                                   .b = take_vector(b, parent, module, "bias", out),
                                    .out = out,
                                    .in = in};
 }
@@ -121,8 +149,9 @@ static struct norm_weights take_norm(struct binder *b, const char *parent, const
 {
     bool old = has(b, parent, module, "gamma");
     int d = b->m->cfg.hidden;
-    return (struct norm_weights){.gain = take(b, parent, module, old ? "gamma" : "weight", d, 0),
-                                 .bias = take(b, parent, module, old ? "beta" : "bias", d, 0)};
+    return (struct norm_weights){.gain =
+                                     take_vector(b, parent, module, old ? "gamma" : "weight", d),
+                                 .bias = take_vector(b, parent, module, old ? "beta" : "bias", d)};
 }
 
 static void take_layer(struct binder *b, int layer)
@@ -146,10 +175,10 @@ static void take_encoder(struct binder *b)
     b->prefix = names->prefix;
     if (!has(b, "", names->word, "weight"))
         b->prefix = "";
-    b->m->word = take(b, "", names->word, "weight", c->vocab, c->hidden);
-    b->m->position = take(b, "", names->position, "weight", c->positions, c->hidden);
+    b->m->word = take_matrix(b, "", names->word, c->vocab, c->hidden);
+    b->m->position = take_matrix(b, "", names->position, c->positions, c->hidden);
     if (c->types > 0)
-        b->m->type = take(b, "", names->type, "weight", c->types, c->hidden);
+        b->m->type = take_matrix(b, "", names->type, c->types, c->hidden);
     b->m->emb_norm = take_norm(b, "", names->emb_norm);
     for (int i = 0; i < c->layers; i++)
         take_layer(b, i);

@@ -1,7 +1,7 @@
 /* A frozen pretrained encoder from an unmodified Hugging Face directory: config.json and
- * model.safetensors, mapped read-only. Families: bert, roberta, distilbert, all post-LN and alike
- * but for names, embeddings and head. A model is immutable after opening and may be shared by any
- * number of threads. */
+ * model.safetensors, mapped read-only and computed with as they are stored. Families: bert,
+ * roberta, distilbert, all post-LN and alike but for names, embeddings and head. A model is
+ * immutable after opening and may be shared by any number of threads. */
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
 
@@ -26,9 +26,11 @@ struct model_config {
     bool tied;      /* the decoder of masked tokens is the table of word embeddings */
 };
 
-/* Frozen weights. Linear weights are [out,in]. */
+/* Frozen weights: matrices as the file holds them, vectors in reals. Linear weights are [out,in].
+ */
 struct linear_weights {
-    const real *W, *b;
+    struct stored W;
+    const real *b;
     int out, in;
 };
 struct norm_weights {
@@ -48,9 +50,9 @@ struct head_tensor {
     int ndim;
     int64_t dim[2];
     bool gain; /* of a layer norm */
-    /* From the model file when it has the tensor in this shape; else NULL: N(0, 0.02), biases 0,
+    /* From the model file when it has the tensor in this shape; else none: N(0, 0.02), biases 0,
      * gains 1. */
-    const real *pretrained;
+    struct stored pretrained;
 };
 enum { HEAD_MAX_TENSORS = 5, FILE_HEAD_TENSORS = 4 + 2 + 5 /* of the three kinds */ };
 
@@ -58,10 +60,10 @@ struct model {
     struct model_config cfg;
     struct safetensors file;
     struct arena mem;
-    const real *word, *position, *type; /* [vocab,d], [positions,d], [types,d] or NULL */
+    struct stored word, position, type; /* [vocab,d], [positions,d], [types,d] or none */
     struct norm_weights emb_norm;
     struct layer_weights *layer;
-    /* BERT; W is NULL when the file has none: then the pooler is trained with the head. */
+    /* BERT; none when the file has none: then the pooler is trained with the head. */
     struct linear_weights pooler;
     /* Head tensors of the file, of every kind, in its shapes; name is NULL where it has none. */
     struct head_tensor file_head[FILE_HEAD_TENSORS];
@@ -101,7 +103,7 @@ struct base_tensor {
     int site;  /* enum linear_site; -1: none */
     int ndim;
     int64_t dim[2];
-    const real *x; /* its frozen values in the model; NULL when the model has no weights */
+    struct stored x; /* its frozen values in the model; none when the model has no weights */
 };
 /* All of them in HF's order: embeddings, layers, then the pooler of a BERT model whose file has one
  * (of any BERT when the model has no weights). From the configuration alone. *out is from `mem`.
@@ -125,9 +127,9 @@ struct val *block_norm(struct tape *t, struct val *x, struct val *h, const struc
  */
 struct encoder_hooks {
     void *self;
-    /* Site BASE: the parameter that is trained in place of the frozen tensor with these values, or
-     * NULL where it stays frozen. Vectors are [1,n]. */
-    struct val *(*tensor)(void *self, struct tape *t, const real *frozen, int rows, int cols);
+    /* Site BASE: the parameter that is trained in place of the frozen tensor whose values lie
+     * there, or NULL where it stays frozen. Vectors are [1,n]. */
+    struct val *(*tensor)(void *self, struct tape *t, const void *frozen, int rows, int cols);
     /* Site SUB: what a block ends with, from its input x and its sub-layer's output h. In the last
      * layer they hold the rows of the output only. NULL: block_norm. */
     struct val *(*block)(void *self, struct tape *t, int layer, enum block_site site, struct val *x,

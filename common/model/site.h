@@ -6,18 +6,18 @@
 #include "model/model.h"
 
 /* The base tensor x [rows,cols], or what is trained instead of it. */
-static inline struct val *site_matrix(const struct encoder_hooks *h, struct tape *t, const real *x,
-                                      int rows, int cols)
+static inline struct val *site_matrix(const struct encoder_hooks *h, struct tape *t,
+                                      struct stored x, int rows, int cols)
 {
-    struct val *trained = h->tensor != NULL ? h->tensor(h->self, t, x, rows, cols) : NULL;
-    return trained != NULL ? trained : tape_const(t, x, rows, cols);
+    struct val *trained = h->tensor != NULL ? h->tensor(h->self, t, x.x, rows, cols) : NULL;
+    return trained != NULL ? trained : tape_stored(t, x, rows, cols);
 }
 
 /* A vector as [1,n]. */
 static inline struct val *site_vector(const struct encoder_hooks *h, struct tape *t, const real *x,
                                       int n)
 {
-    return site_matrix(h, t, x, 1, n);
+    return site_matrix(h, t, stored_reals(x), 1, n);
 }
 
 #endif

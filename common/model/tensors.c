@@ -30,7 +30,7 @@ static void append(struct list *l, const char *parent, const char *module, const
     l->tensor[l->n++] = t;
 }
 
-static void append_table(struct list *l, const char *module, int rows, const real *x)
+static void append_table(struct list *l, const char *module, int rows, struct stored x)
 {
     append(l, "", module, "weight",
            (struct base_tensor){.role = ROLE_EMBEDDING, .layer = -1, .site = -1, .x = x}, rows,
@@ -43,17 +43,18 @@ static void append_linear(struct list *l, const char *parent, const char *module
     struct base_tensor t = {.role = ROLE_WEIGHT, .layer = layer, .site = site, .x = w.W};
     append(l, parent, module, "weight", t, w.out, w.in);
     t.role = ROLE_BIAS;
-    t.x = w.b;
+    t.x = stored_reals(w.b);
     append(l, parent, module, "bias", t, w.out, 0);
 }
 
 static void append_norm(struct list *l, const char *parent, const char *module, int layer,
                         struct norm_weights w)
 {
-    struct base_tensor t = {.role = ROLE_NORM_GAIN, .layer = layer, .site = -1, .x = w.gain};
+    struct base_tensor t = {
+        .role = ROLE_NORM_GAIN, .layer = layer, .site = -1, .x = stored_reals(w.gain)};
     append(l, parent, module, "weight", t, l->cfg->hidden, 0);
     t.role = ROLE_NORM_BIAS;
-    t.x = w.bias;
+    t.x = stored_reals(w.bias);
     append(l, parent, module, "bias", t, l->cfg->hidden, 0);
 }
 
@@ -89,7 +90,7 @@ int model_tensors(const struct model *m, struct arena *mem, struct base_tensor *
     append_norm(&l, "", l.names->emb_norm, -1, m->emb_norm);
     for (int i = 0; i < c->layers; i++)
         append_layer(&l, i, bound ? &m->layer[i] : NULL);
-    if (l.names->pooler != NULL && (!bound || m->pooler.W != NULL)) {
+    if (l.names->pooler != NULL && (!bound || m->pooler.W.x != NULL)) {
         struct linear_weights pooler = {m->pooler.W, m->pooler.b, c->hidden, c->hidden};
         append_linear(&l, "", l.names->pooler, -1, -1, pooler);
     }

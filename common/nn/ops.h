@@ -9,7 +9,8 @@
 #include <stdint.h>
 
 /* x [T,in], W [out,in], b [1,out] or NULL -> x W^T + b [T,out]. A frozen W (no gradient) keeps
- * neither x nor the result. */
+ * neither x nor the result. W may be stored (tape_stored): its reals are then made for each product
+ * and take out * in of the tape's memory meanwhile; the bits are those of a W in reals. */
 struct val *op_linear(struct tape *t, struct val *x, struct val *W, struct val *b);
 
 /* y += scale * u W^T in place: a branch beside a linear; u [T,r], W [out,r]. y [T,out] must not be
@@ -33,7 +34,8 @@ bool act_parse(const char *name, enum act *out);
 struct val *op_act(struct tape *t, struct val *x, enum act kind);
 
 /* Sum of `n` table rows per token: out[i] = sum_k table[k][id[k][i]], tables [vocab_k, d], T ids
- * each. Ids were checked by the caller. */
+ * each. Ids were checked by the caller. Tables may be stored: only the rows in use are made reals.
+ */
 struct val *op_embed(struct tape *t, int T, int n, struct val *const *table,
                      const int32_t *const *id);
 

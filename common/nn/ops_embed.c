@@ -39,18 +39,31 @@ static void record_lookup(struct tape *t, struct val *y, struct val *table, cons
     l->id = tape_copy(t, id, (size_t)y->rows * sizeof *id);
 }
 
+/* to = row `id` of a table, or to += it; `spare` is room for a row, when the table is stored. */
+static void take_row(const struct val *table, int32_t id, bool add, real *spare, real *to)
+{
+    const size_t d = (size_t)table->cols, from = (size_t)id * d;
+    const real *row = table->x ? table->x + from : spare;
+
+    if (!table->x)
+        stored_read(table->stored, from, d, spare);
+    if (add)
+        add_row(d, row, to);
+    else
+        memcpy(to, row, d * sizeof *to);
+}
+
 struct val *op_embed(struct tape *t, int T, int n, struct val *const *table,
                      const int32_t *const *id)
 {
     const size_t d = (size_t)table[0]->cols;
     struct val *y = tape_new(t, T, (int)d);
+    real *spare = tape_scratch(t, d);
 
-    for (int i = 0; tape_computes(t) && i < T; i++) {
-        real *row = val_data(y) + (size_t)i * d;
-        memcpy(row, table[0]->x + (size_t)id[0][i] * d, d * sizeof *row);
-        for (int k = 1; k < n; k++)
-            add_row(d, table[k]->x + (size_t)id[k][i] * d, row);
-    }
+    for (int i = 0; tape_computes(t) && i < T; i++)
+        for (int k = 0; k < n; k++)
+            take_row(table[k], id[k][i], k > 0, spare, val_data(y) + (size_t)i * d);
+    tape_unscratch(t, spare, d);
     for (int k = 0; k < n; k++) {
         assert(table[k]->cols == (int)d);
         record_lookup(t, y, table[k], id[k]);

@@ -21,6 +21,23 @@ HOT static void add_columns(int rows, int cols, const real *restrict gy, real *r
             gb[j] += gy[(size_t)i * (size_t)cols + (size_t)j];
 }
 
+/* W in reals, for one product: its own, or made of what is stored. */
+static const real *widen(struct tape *t, const struct val *W)
+{
+    if (W->x)
+        return W->x;
+    real *x = tape_scratch(t, val_count(W));
+    if (tape_computes(t))
+        stored_read(W->stored, 0, val_count(W), x);
+    return x;
+}
+
+static void widen_end(struct tape *t, const struct val *W, const real *x)
+{
+    if (x != W->x)
+        tape_unscratch(t, (real *)x, val_count(W));
+}
+
 /* Gradients of y = scale * x W^T from gy. */
 static void product_backward(struct tape *t, struct val *x, struct val *W, real scale,
                              const real *gy)
@@ -30,8 +47,10 @@ static void product_backward(struct tape *t, struct val *x, struct val *W, real 
 
     if (x->wants_grad) {
         real *gx = tape_grad(t, x, &add);
+        const real *w = widen(t, W);
         if (tape_computes(t))
-            blas_gemm(BLAS_AS_IS, BLAS_AS_IS, T, in, out, scale, gy, out, W->x, in, add, gx, in);
+            blas_gemm(BLAS_AS_IS, BLAS_AS_IS, T, in, out, scale, gy, out, w, in, add, gx, in);
+        widen_end(t, W, w);
     }
     if (W->wants_grad) {
         real *gW = tape_grad(t, W, &add);
@@ -53,15 +72,19 @@ static void linear_backward(struct tape *t, struct record *r)
     }
 }
 
-static void linear_forward(const struct val *x, const struct val *W, const struct val *b,
-                           struct val *y)
+static void linear_forward(struct tape *t, const struct val *x, const struct val *W,
+                           const struct val *b, struct val *y)
 {
     const int T = x->rows, in = W->cols, out = W->rows;
+    const real *w = widen(t, W);
 
-    for (int i = 0; b && i < T; i++)
-        memcpy(val_data(y) + (size_t)i * (size_t)out, b->x, (size_t)out * sizeof(real));
-    blas_gemm(BLAS_AS_IS, BLAS_TRANSPOSED, T, out, in, 1, x->x, in, W->x, in, b ? 1 : 0,
-              val_data(y), out);
+    if (tape_computes(t)) {
+        for (int i = 0; b && i < T; i++)
+            memcpy(val_data(y) + (size_t)i * (size_t)out, b->x, (size_t)out * sizeof(real));
+        blas_gemm(BLAS_AS_IS, BLAS_TRANSPOSED, T, out, in, 1, x->x, in, w, in, b ? 1 : 0,
+                  val_data(y), out);
+    }
+    widen_end(t, W, w);
 }
 
 struct val *op_linear(struct tape *t, struct val *x, struct val *W, struct val *b)
@@ -69,8 +92,7 @@ struct val *op_linear(struct tape *t, struct val *x, struct val *W, struct val *
     struct val *y = tape_new(t, x->rows, W->rows);
 
     assert(x->cols == W->cols && (!b || (b->rows == 1 && b->cols == W->rows)));
-    if (tape_computes(t))
-        linear_forward(x, W, b, y);
+    linear_forward(t, x, W, b, y);
 
     if (x->wants_grad || W->wants_grad || (b && b->wants_grad)) {
         struct linear *l = tape_record(t, sizeof *l, linear_backward, y);

@@ -170,6 +170,16 @@ struct val *tape_const(struct tape *t, const real *x, int rows, int cols)
     return tape_param(t, x, NULL, rows, cols);
 }
 
+struct val *tape_stored(struct tape *t, struct stored x, int rows, int cols)
+{
+    const bool reals = x.as == STORED_REAL;
+    struct val *v = tape_const(t, reals ? x.x : NULL, rows, cols);
+
+    if (!reals)
+        v->stored = x;
+    return v;
+}
+
 struct val *tape_new(struct tape *t, int rows, int cols)
 {
     struct val *v = tape_alloc(t, sizeof *v);

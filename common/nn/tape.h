@@ -19,11 +19,14 @@
 #include "base/err.h"
 #include "base/rng.h"
 #include "nn/real.h"
+#include "nn/stored.h"
 #include <stdbool.h>
 #include <stddef.h>
 
 struct val {
-    const real *x; /* [rows, cols]; pool memory, or borrowed (constants, parameters) */
+    const real
+        *x; /* [rows, cols]; pool memory, or borrowed (constants, parameters); NULL: stored */
+    struct stored stored; /* of tape_stored, when not as reals */
     int rows, cols;
     bool wants_grad;
     /* The rest belongs to the tape and the ops (record.h). */
@@ -61,6 +64,8 @@ void tape_measure(struct tape *t);
 bool tape_training(const struct tape *t);
 /* A borrowed constant: x stays the caller's and must outlive the step. */
 struct val *tape_const(struct tape *t, const real *x, int rows, int cols);
+/* A borrowed constant as it is stored: for ops that take one (ops.h); others need reals. */
+struct val *tape_stored(struct tape *t, struct stored x, int rows, int cols);
 /* A parameter: as a constant when g is NULL; else backward ADDS its gradient to g [rows, cols]. */
 struct val *tape_param(struct tape *t, const real *x, real *g, int rows, int cols);
 

@@ -11,9 +11,10 @@ bool peft_can_merge(const struct peft *p)
 
 bool peft_merged(const struct peft *p, const real *theta, const struct base_tensor *t, real *out)
 {
-    const struct trained_base *b = peft_trained(p, t->x);
+    const struct trained_base *b = peft_trained(p, t->x.x);
+    const real *trained = b != NULL ? theta + p->schema.tensor[b->tensor].offset : NULL;
     size_t n = (size_t)t->dim[0] * (size_t)(t->ndim > 1 ? t->dim[1] : 1);
-    memcpy(out, b != NULL ? theta + p->schema.tensor[b->tensor].offset : t->x, n * sizeof *out);
+    stored_read(trained != NULL ? stored_reals(trained) : t->x, 0, n, out);
     bool folded = p->method->merge != NULL && p->method->merge(p, theta, t, out);
     return folded || b != NULL;
 }

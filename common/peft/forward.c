@@ -8,12 +8,12 @@ struct call {
     struct val *begun;
 };
 
-static struct val *at_tensor(void *self, struct tape *t, const real *frozen, int rows, int cols)
+static struct val *at_tensor(void *self, struct tape *t, const void *frozen, int rows, int cols)
 {
     const struct call *c = self;
     const struct trained_base *b = peft_trained(c->p, frozen);
-    (void)rows;
-    (void)cols;
+    if (b == NULL && c->p->decoder != NULL && frozen == c->p->model->word.x)
+        return tape_const(t, c->p->decoder, rows, cols);
     return b != NULL ? peft_param(c->p, t, b->tensor, c->theta, c->grad) : NULL;
 }
 
@@ -50,7 +50,7 @@ struct val *peft_logits(const struct peft *p, struct tape *t, const struct batch
     struct call *call = tape_alloc(t, sizeof *call);
     *call = (struct call){.p = p, .theta = theta, .grad = grad};
     struct encoder_hooks hooks = {.self = call,
-                                  .tensor = p->n_base > 0 ? at_tensor : NULL,
+                                  .tensor = p->n_base > 0 || p->decoder != NULL ? at_tensor : NULL,
                                   .block = m->block != NULL ? at_block : NULL,
                                   .prefix = m->prefix != NULL ? at_prefix : NULL,
                                   .prompt = m->prompt != NULL ? at_prompt : NULL,

@@ -59,13 +59,13 @@ static int fill_missing(const struct loading *l, struct err *e)
                            "%s: tensor \"%s\" is missing: the adapter has other targets or another "
                            "base model",
                            path, s->name);
-        if (h->pretrained == NULL)
+        if (h->pretrained.x == NULL)
             return err_set(
                 e, ERR_MODEL,
                 "%s: head tensor \"%s\" is missing: save the adapter again with \"%s\" in "
                 "modules_to_save",
                 path, s->name, h->module);
-        memcpy(l->theta + s->offset, h->pretrained, s->count * sizeof *l->theta);
+        stored_read(h->pretrained, 0, s->count, l->theta + s->offset);
     }
     return 0;
 }

@@ -25,6 +25,9 @@ struct peft {
     size_t first_base, head; /* index of the first trained base tensor, of the first head tensor */
     int n_head;
     struct head_tensor head_tensor[HEAD_MAX_TENSORS];
+    /* Frozen word embeddings in reals, where they are stored otherwise and decode masked tokens:
+     * made once, since for each product they would take as much of each thread's memory. */
+    const real *decoder;
 };
 
 /* For plan(): appends the tensor PATH-OF-SITE SUFFIX. Tensors of one site are added together.
@@ -38,8 +41,8 @@ bool peft_at(const struct peft *p, int layer, enum linear_site site, size_t *ten
 /* A tensor as a parameter of the tape: vectors are [1, n]. */
 struct val *peft_param(const struct peft *p, struct tape *t, size_t tensor, const real *theta,
                        real *grad);
-/* The trained base tensor that replaces these frozen values; NULL: none. */
-const struct trained_base *peft_trained(const struct peft *p, const real *frozen);
+/* The trained base tensor that replaces the frozen values that lie there; NULL: none. */
+const struct trained_base *peft_trained(const struct peft *p, const void *frozen);
 
 /* The activation of bottleneck adapters that takes effect: the placement's own where it is
  * ACTIVATION_DEFAULT. */

@@ -35,7 +35,7 @@ static bool is_trained(const struct peft *p, const struct base_tensor *t)
 {
     bool norm = t->role == ROLE_NORM_GAIN || t->role == ROLE_NORM_BIAS;
     /* Only a head over sequences has it; one that the file lacks is the head's own. */
-    if (model_is_pooler(t) && (p->head_kind != HEAD_SEQUENCE || p->model->pooler.W == NULL))
+    if (model_is_pooler(t) && (p->head_kind != HEAD_SEQUENCE || p->model->pooler.W.x == NULL))
         return false;
     return (norm && p->spec.norms) || (p->method->trains != NULL && p->method->trains(&p->spec, t));
 }
@@ -49,8 +49,8 @@ static int add_base(struct peft *p, const struct base_tensor *t, struct err *e)
 
 static int by_address(const void *a, const void *b)
 {
-    uintptr_t x = (uintptr_t)((const struct trained_base *)a)->of.x;
-    uintptr_t y = (uintptr_t)((const struct trained_base *)b)->of.x;
+    uintptr_t x = (uintptr_t)((const struct trained_base *)a)->of.x.x;
+    uintptr_t y = (uintptr_t)((const struct trained_base *)b)->of.x.x;
     return (x > y) - (x < y);
 }
 
@@ -88,6 +88,20 @@ static int plan_head(struct peft *p, struct err *e)
     return 0;
 }
 
+static int plan_decoder(struct peft *p, struct err *e)
+{
+    const struct stored word = p->model->word;
+    const size_t n = (size_t)p->model->cfg.vocab * (size_t)p->model->cfg.hidden;
+    if (p->head_kind != HEAD_MLM || word.as == STORED_REAL || peft_trained(p, word.x) != NULL)
+        return 0;
+    real *x = arena_alloc(&p->mem, n * sizeof *x);
+    if (x == NULL)
+        return err_set(e, ERR_NOMEM, "no memory for the decoder of masked tokens");
+    stored_read(word, 0, n, x);
+    p->decoder = x;
+    return 0;
+}
+
 static int plan(struct peft *p, struct err *e)
 {
     p->site = arena_calloc(&p->mem, (size_t)p->model->cfg.layers * LIN_SITES, sizeof *p->site);
@@ -96,6 +110,8 @@ static int plan(struct peft *p, struct err *e)
     int rc = p->method->plan != NULL ? p->method->plan(p, e) : 0;
     if (rc == 0)
         rc = plan_base(p, e);
+    if (rc == 0)
+        rc = plan_decoder(p, e);
     if (rc == 0)
         rc = plan_head(p, e);
     if (rc == 0)
@@ -241,9 +257,9 @@ struct val *peft_param(const struct peft *p, struct tape *t, size_t tensor, cons
                       matrix ? (int)s->dim[0] : 1, (int)s->dim[matrix ? 1 : 0]);
 }
 
-const struct trained_base *peft_trained(const struct peft *p, const real *frozen)
+const struct trained_base *peft_trained(const struct peft *p, const void *frozen)
 {
-    struct trained_base key = {.of.x = frozen};
+    struct trained_base key = {.of.x.x = frozen};
     return p->n_base > 0 ? bsearch(&key, p->base, p->n_base, sizeof key, by_address) : NULL;
 }
 
@@ -255,8 +271,8 @@ static void init_head(const struct peft *p, uint64_t seed, real *theta)
         const struct head_tensor *h = &p->head_tensor[i];
         size_t tensor = p->head + (size_t)i;
         const struct tensor_spec *s = &p->schema.tensor[tensor];
-        if (h->pretrained != NULL)
-            memcpy(theta + s->offset, h->pretrained, s->count * sizeof *theta);
+        if (h->pretrained.x != NULL)
+            stored_read(h->pretrained, 0, s->count, theta + s->offset);
         else if (h->ndim > 1)
             init_normal(p, seed, tensor, head_init_std, theta);
         else
@@ -270,7 +286,7 @@ void peft_init(const struct peft *p, uint64_t seed, real *theta)
         p->method->init(p, seed, theta);
     for (size_t i = 0; i < p->n_base; i++) {
         const struct tensor_spec *s = &p->schema.tensor[p->base[i].tensor];
-        memcpy(theta + s->offset, p->base[i].of.x, s->count * sizeof *theta);
+        stored_read(p->base[i].of.x, 0, s->count, theta + s->offset);
     }
     init_head(p, seed, theta);
 }

@@ -25,7 +25,7 @@ static void prompt_init(const struct peft *p, uint64_t seed, real *theta)
     struct rng r = init_stream(seed, ROWS);
     for (size_t row = 0; row < p->spec.length; row++) {
         size_t word = rng_below(&r, (uint32_t)p->model->cfg.vocab);
-        memcpy(theta + s->offset + row * d, p->model->word + word * d, d * sizeof *theta);
+        stored_read(p->model->word, word * d, d, theta + s->offset + row * d);
     }
 }
 

@@ -6,6 +6,7 @@
 #include "nn/record.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { TOKENS = 512, WIDTH = 384, HEADS = 12, FFN = 1536, INPUTS = 3, CLASSES = 1024 };
 
@@ -166,10 +167,76 @@ static void report_products(const struct bench *b)
     }
 }
 
+/* --- frozen weights as they are stored ------------------------------------------------------- */
+
+struct linear {
+    struct tape *tape;
+    struct stored W;
+    int out, in;
+    const real *x;
+    real *g;
+    struct err *e;
+    int rc;
+};
+
+static void linear_step(struct tape *t, void *arg)
+{
+    const struct linear *l = arg;
+    struct val *x = tape_param(t, l->x, l->g, TOKENS, l->in);
+    struct val *y = op_linear(t, x, tape_stored(t, l->W, l->out, l->in), NULL);
+    memset(tape_grad_add(t, y), 0, val_count(y) * sizeof(real));
+    tape_backward(t, tape_new(t, 1, 1)); /* of no loss: y has its gradient already */
+}
+
+static void run_linear(void *ctx)
+{
+    struct linear *l = ctx;
+    if (!l->rc)
+        l->rc = tape_run(l->tape, true, rng_stream(1, 0, 0, RNG_TEST), linear_step, l, l->e);
+}
+
+/* A frozen linear, forward and back, with W in reals and in F16. */
+static int report_linear(const struct bench *b, int out, int in, struct err *e)
+{
+    size_t n = (size_t)out * (size_t)in, rows = TOKENS * (size_t)in;
+    real *numbers = calloc(n + 2 * rows, sizeof *numbers);
+    uint16_t *halves = calloc(n, sizeof *halves);
+    struct linear l = {.out = out, .in = in, .e = e};
+    const struct stored as[] = {stored_reals(numbers), {halves, STORED_F16}};
+    char shape[64];
+    l.rc = numbers && halves ? tape_open(&l.tape, 0, e)
+                             : err_set(e, ERR_NOMEM, "no memory for a linear layer");
+    l.x = numbers + n;
+    l.g = numbers + n + rows;
+    snprintf(shape, sizeof shape, "%d x %d x %d", TOKENS, out, in);
+    double ceiling = measure_gemm(TOKENS, out, in);
+    for (int k = 0; !l.rc && k < 2; k++) {
+        l.W = as[k];
+        struct bench_row row = {.group = "kernels",
+                                .name = k ? "frozen linear in F16" : "frozen linear",
+                                .shape = shape,
+                                .seconds = measure_least(run_linear, &l),
+                                .work = 4.0 * TOKENS * out * in,
+                                .unit = BENCH_FLOPS,
+                                .ceiling = ceiling};
+        if (!l.rc)
+            bench_print(b, &row);
+    }
+    tape_close(l.tape);
+    free(numbers);
+    free(halves);
+    return l.rc;
+}
+
 static int run(const struct bench *b, struct err *e)
 {
+    static const int shape[][2] = {{WIDTH, WIDTH},       {FFN, WIDTH},
+                                   {WIDTH, FFN},         {2 * WIDTH, 2 * WIDTH},
+                                   {2 * FFN, 2 * WIDTH}, {2 * WIDTH, 2 * FFN}};
     int rc = 0;
     report_products(b);
+    for (size_t i = 0; !rc && i < sizeof shape / sizeof *shape; i++)
+        rc = report_linear(b, shape[i][0], shape[i][1], e);
     for (size_t i = 0; !rc && i < sizeof ops / sizeof *ops; i++)
         rc = run_op(b, &ops[i], e);
     return rc;

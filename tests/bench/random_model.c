@@ -107,6 +107,7 @@ static int write_weights(struct weights *w, const struct random_model *m, const 
     for (size_t i = 0; i < w->n; i++) {
         fill(&w->tensor[i], at, m->deviation, &rng);
         w->tensor[i].x = at;
+        w->tensor[i].dtype = m->dtype;
         at += count(&w->tensor[i]);
     }
     rc = safetensors_write(path, w->tensor, w->n, e);

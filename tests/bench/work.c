@@ -14,8 +14,8 @@ static const struct {
     const char *name;
     struct random_model model;
 } shapes[] = {
-    {"minilm", {"bert", 6, 384, 12, 1536, 30522, 512, 0.02f, 1, FAULT_NONE}},
-    {"roberta-base", {"roberta", 12, 768, 12, 3072, 50265, 514, 0.02f, 1, FAULT_NONE}},
+    {"minilm", {"bert", 6, 384, 12, 1536, 30522, 512, 0.02f, 1, FAULT_NONE, DTYPE_F32}},
+    {"roberta-base", {"roberta", 12, 768, 12, 3072, 50265, 514, 0.02f, 1, FAULT_NONE, DTYPE_F32}},
 };
 
 /* Lengths drawn from those of a file, one a line. */
@@ -62,14 +62,17 @@ static int write_lengths(const char *dir, const int length[WORK_EXAMPLES], struc
     return rc ? rc : file_write(path, text, len, 0644, e);
 }
 
-int work_make(const char *shape, const char *lengths, const char *dir, struct err *e)
+int work_make(const char *shape, const char *lengths, enum dtype dtype, const char *dir,
+              struct err *e)
 {
     int length[WORK_EXAMPLES], rc = choose_lengths(lengths, length, e);
     if (rc)
         return rc;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         if (strcmp(shape, shapes[i].name) == 0) {
-            rc = random_model_write(&shapes[i].model, dir, e);
+            struct random_model m = shapes[i].model;
+            m.dtype = dtype;
+            rc = random_model_write(&m, dir, e);
             return rc ? rc : write_lengths(dir, length, e);
         }
     return err_set(e, ERR_USAGE, "shape %s is unknown; use minilm or roberta-base", shape);

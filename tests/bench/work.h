@@ -9,10 +9,11 @@
 
 enum { WORK_BATCH = 32, WORK_EXAMPLES = 512, WORK_MAX_LENGTH = 128 };
 
-/* Writes a model, and the lengths of its texts into lengths.txt. shape: minilm or roberta-base;
- * lengths: pairs (20 to 86 tokens, mean 53, as MRPC), full (128), or a file of lengths to draw
- * from, one a line. ERR_USAGE, ERR_IO, ERR_DATA, ERR_NOMEM. */
-int work_make(const char *shape, const char *lengths, const char *dir, struct err *e) MUST_CHECK;
+/* Writes a model of that type, F32 or F16, and the lengths of its texts into lengths.txt. shape:
+ * minilm or roberta-base; lengths: pairs (20 to 86 tokens, mean 53, as MRPC), full (128), or a file
+ * of lengths to draw from, one a line. ERR_USAGE, ERR_IO, ERR_DATA, ERR_NOMEM. */
+int work_make(const char *shape, const char *lengths, enum dtype dtype, const char *dir,
+              struct err *e) MUST_CHECK;
 
 /* Examples of the lengths in DIR/lengths.txt with random tokens and alternating labels. The caller
  * releases d->mem. */

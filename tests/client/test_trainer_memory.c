@@ -1,6 +1,7 @@
 /* A trainer within a memory limit: the same bits, or a refusal that says what is needed. */
 #include "base/size.h"
 #include "tests/client/toy.h"
+#include "tests/model/scratch.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -156,4 +157,48 @@ Test(trainer_memory, says_when_memory_does_not_suffice)
     }
     cr_assert_eq(rc, ERR_NOMEM);
     free(theta);
+}
+
+static bool as_it_is(struct st_out *t, float *x)
+{
+    (void)t;
+    (void)x;
+    return true;
+}
+
+/* A model in F16 trains as the same model in F32 does, whatever the threads and whatever is
+ * recomputed; and what its products need beside the activations is part of the limit. */
+Test(trainer_memory, a_model_in_half_precision_trains_to_the_same_bits)
+{
+    char dir[] = "/tmp/fedpet-half-XXXXXX";
+    struct err e;
+    struct train_result r;
+    toy_open_as(&toy, DTYPE_F16, 4, 60, 2, 0.1);
+    struct train_job job = toy_job(&toy);
+    struct toy same = toy;
+    scratch_make(dir);
+    scratch_copy(toy.dir, dir, "config.json");
+    scratch_tensors(toy.dir, dir, "model.safetensors", as_it_is);
+    cr_assert_eq(model_open(&same.model, dir, &e), 0, "%s", e.text);
+    cr_assert(same.model->word.as == STORED_REAL && toy.model->word.as == STORED_F16);
+    cr_assert_eq(peft_open(&same.peft, same.model, &toy.spec, &toy.local, HEAD_SEQUENCE, 2, &e), 0,
+                 "%s", e.text);
+    const struct train_job job_of_same = toy_job(&same);
+    float *want = toy_fit(&same, &job_of_same, 2, &r);
+    float *theta = malloc(toy.count * sizeof *theta);
+    for (unsigned threads = 1; threads <= 2; threads++)
+        for (int mode = MEMORY_AUTO; mode <= MEMORY_FAST; mode++) {
+            size_t needed = fit_within(&job, threads, mode, 0, theta).peak;
+            cr_expect_arr_eq(theta, want, toy.count * sizeof *theta, "%u threads, mode %d", threads,
+                             mode);
+            if (threads == 1) {
+                cr_expect_eq(fit_within(&job, 1, mode, needed, theta).rc, 0);
+                cr_expect_eq(fit_within(&job, 1, MEMORY_FAST, needed - 1, theta).rc, ERR_NOMEM);
+            }
+        }
+    free(want);
+    free(theta);
+    peft_close(same.peft);
+    model_close(same.model);
+    scratch_remove(dir);
 }

@@ -63,10 +63,10 @@ static inline void toy_sentences(struct toy *t, size_t n, uint32_t n_labels)
     }
 }
 
-/* dropout: of the LoRA branch, and of the model. Abort when something fails: the modules beneath
- * have their own tests. */
-static inline void toy_open_deep(struct toy *t, int layers, size_t n, uint32_t n_labels,
-                                 double dropout)
+/* dtype: of the model's file, F32 or F16; dropout: of the LoRA branch, and of the model. Abort when
+ * something fails: the modules beneath have their own tests. */
+static inline void toy_open_as(struct toy *t, enum dtype dtype, int layers, size_t n,
+                               uint32_t n_labels, double dropout)
 {
     struct err e;
     memset(t, 0, sizeof *t);
@@ -81,7 +81,8 @@ static inline void toy_open_deep(struct toy *t, int layers, size_t n, uint32_t n
                                        .vocab = TOY_VOCAB,
                                        .positions = TOY_POSITIONS,
                                        .deviation = 0.1f,
-                                       .seed = 3};
+                                       .seed = 3,
+                                       .dtype = dtype};
     toy_check(random_model_write(&shape, t->dir, &e), &e);
     toy_check(model_open(&t->model, t->dir, &e), &e);
     t->local =
@@ -105,6 +106,12 @@ static inline void toy_open_deep(struct toy *t, int layers, size_t n, uint32_t n
     t->count = peft_schema(t->peft)->count;
     t->theta = malloc(t->count * sizeof *t->theta);
     peft_init(t->peft, 5, t->theta);
+}
+
+static inline void toy_open_deep(struct toy *t, int layers, size_t n, uint32_t n_labels,
+                                 double dropout)
+{
+    toy_open_as(t, DTYPE_F32, layers, n, n_labels, dropout);
 }
 
 static inline void toy_open(struct toy *t, size_t n, uint32_t n_labels, double dropout)

@@ -49,6 +49,15 @@ static inline int32_t *golden_ints(struct golden *g, const char *name)
     return out;
 }
 
+/* n numbers of s in reals; memory of g. */
+static inline const real *golden_reals(struct golden *g, struct stored s, size_t n)
+{
+    real *out = arena_calloc(&g->mem, n, sizeof *out);
+    cr_assert_not_null(out);
+    stored_read(s, 0, n, out);
+    return out;
+}
+
 /* Sequences [from, to) of the batch; memory of g. */
 static inline struct batch golden_part(struct golden *g, int from, int to)
 {

@@ -87,12 +87,12 @@ static struct val *as_val(struct tape *t, const struct param *p)
 
 /* --- hooks ----------------------------------------------------------------------------------- */
 
-static struct val *trained_tensor(void *self, struct tape *tape, const real *frozen, int rows,
+static struct val *trained_tensor(void *self, struct tape *tape, const void *frozen, int rows,
                                   int cols)
 {
     const struct trial *t = self;
     for (size_t i = 0; t->trained != NULL && i < t->n_base; i++)
-        if (t->base[i].x == frozen) {
+        if (t->base[i].x.x == frozen) {
             const struct param *p = &t->trained[i];
             cr_assert(p->rows == rows && p->cols == cols, "%s", t->base[i].name);
             return as_val(tape, p);
@@ -205,7 +205,9 @@ static void train_everything(struct trial *t)
     for (size_t i = 0; i < t->n_base; i++) {
         const struct base_tensor *b = &t->base[i];
         bool matrix = b->ndim > 1;
-        t->trained[i] = param(t, b->x, matrix ? (int)b->dim[0] : 1, (int)b->dim[matrix ? 1 : 0]);
+        int rows = matrix ? (int)b->dim[0] : 1, cols = (int)b->dim[matrix ? 1 : 0];
+        t->trained[i] =
+            param(t, golden_reals(&t->g, b->x, (size_t)rows * (size_t)cols), rows, cols);
     }
     t->hooks.tensor = trained_tensor;
 }
@@ -325,13 +327,13 @@ static struct val *plain_block(void *self, struct tape *tape, int layer, enum bl
     return block_norm(tape, x, h, n);
 }
 
-static struct val *nothing_trained(void *self, struct tape *tape, const real *frozen, int rows,
+static struct val *nothing_trained(void *self, struct tape *tape, const void *frozen, int rows,
                                    int cols)
 {
     struct trial *t = self;
     size_t i = 0;
     (void)tape;
-    while (i < t->n_base && t->base[i].x != frozen)
+    while (i < t->n_base && t->base[i].x.x != frozen)
         i++;
     cr_assert_lt(i, t->n_base, "not a base tensor");
     const struct base_tensor *b = &t->base[i];

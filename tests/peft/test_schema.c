@@ -119,7 +119,7 @@ Test(schema, the_head_is_the_familys)
     struct model bert = shaped(FAMILY_BERT, 12, 768, 3072);
     cr_expect_eq(trainable(&bert, &spec, 2), 294912 + 768 * 768 + 768 + 1538);
     const real pooler = 0;
-    bert.pooler.W = &pooler;
+    bert.pooler.W = stored_reals(&pooler);
     cr_expect_eq(trainable(&bert, &spec, 2), 294912 + 1538, "a pooler in the file is frozen");
 
     struct model distil = shaped(FAMILY_DISTILBERT, 6, 768, 3072);
@@ -134,7 +134,7 @@ Test(schema, full_fine_tuning_trains_every_tensor_once)
     bert.cfg.vocab = 30522;
     cr_expect_eq(trainable(&bert, &spec, 2), 109483778, "the pooler is trained with the head");
     const real pooler = 0;
-    bert.pooler.W = &pooler;
+    bert.pooler.W = stored_reals(&pooler);
     cr_expect_eq(trainable(&bert, &spec, 2), 109483778, "the pooler is one of the base model's");
 
     struct peft *p = NULL;
@@ -311,7 +311,7 @@ Test(schema, pretrained_heads_are_the_start)
     for (int i = 0; i < 2 * 64; i++)
         weight[i] = (real)i;
     m.file_head[2] = (struct head_tensor){
-        .name = "classifier.weight", .ndim = 2, .dim = {2, 64}, .pretrained = weight};
+        .name = "classifier.weight", .ndim = 2, .dim = {2, 64}, .pretrained = stored_reals(weight)};
     struct peft_spec spec = lora(1, QUERY_VALUE);
     for (uint32_t labels = 2; labels <= 3; labels++) {
         struct peft *p = open_peft(&m, &spec, labels);

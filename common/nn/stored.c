@@ -1,0 +1,42 @@
+#include "nn/stored.h"
+#include "base/half.h"
+#include "nn/hot.h"
+#include <string.h>
+
+/* As float_of_half, without a branch: exponents are moved by 112 = 127 - 15; a subnormal's fraction
+ * becomes that of 2^-14, which is then taken off; infinities and NaN are moved once more. */
+HOT static void read_f16(const uint16_t *restrict x, size_t n, real *restrict out)
+{
+    const uint32_t one = 1u << 23, move = 112u << 23;
+
+    for (size_t i = 0; i < n; i++) {
+        uint32_t sign = (uint32_t)(x[i] & 0x8000u) << 16, rest = (uint32_t)(x[i] & 0x7fffu) << 13;
+        uint32_t small = bits_of_float(float_of_bits(rest + move + one) - 0x1p-14f);
+        uint32_t bits = rest < one ? small : rest + move;
+
+        bits = rest < 31 * one ? bits : rest + 2 * move;
+        out[i] = (real)float_of_bits(sign | bits);
+    }
+}
+
+/* bfloat16 is the upper half of a float. */
+HOT static void read_bf16(const uint16_t *restrict x, size_t n, real *restrict out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = (real)float_of_bits((uint32_t)x[i] << 16);
+}
+
+void stored_read(struct stored s, size_t from, size_t n, real *out)
+{
+    switch (s.as) {
+    case STORED_REAL:
+        memcpy(out, (const real *)s.x + from, n * sizeof *out);
+        break;
+    case STORED_F16:
+        read_f16((const uint16_t *)s.x + from, n, out);
+        break;
+    case STORED_BF16:
+        read_bf16((const uint16_t *)s.x + from, n, out);
+        break;
+    }
+}
