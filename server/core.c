@@ -288,7 +288,7 @@ int core_open(struct core **out, const struct core_config *config, core_time now
     intake_init(&c->intake,
                 coder_room(config->schema->packed) +
                     (config->spec->federation.scaffold ? 4 * config->schema->packed : 0),
-                config->max_uploads);
+                config->uploads != NULL ? config->uploads : &c->own);
     for (size_t i = 0; rc == 0 && i < config->n_clients; i++) {
         struct member *m = roster_member(&c->who, config->client[i]);
         if (m == NULL)

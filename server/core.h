@@ -70,6 +70,12 @@
 typedef int64_t core_time;
 #define CORE_NEVER INT64_MAX
 
+/* Bytes of places for uploads under way (server/intake.h) that all runs of a server may have, and
+ * have. */
+struct core_uploads {
+    size_t room, taken; /* room 0: INTAKE_BYTES */
+};
+
 struct core_config {
     const struct run_spec *spec; /* borrowed */
     const struct schema *schema; /* borrowed */
@@ -95,9 +101,9 @@ struct core_config {
     const double *state;
     struct best best;
     const float *best_params;
-    /* Bytes of updates that may wait for the disk, and of uploads that may be under way; 0:
-     * CORE_MAX_WAITING, INTAKE_BYTES. One fits in any case. */
-    size_t max_waiting, max_uploads;
+    /* Bytes of updates that may wait for the disk; 0: CORE_MAX_WAITING. One fits in any case. */
+    size_t max_waiting;
+    struct core_uploads *uploads; /* borrowed; NULL: this run is the only one */
 };
 
 /* What one client contributed to a round, for the record. */

@@ -13,6 +13,7 @@ struct core {
     struct round round;
     struct roster who;
     struct pace pace;
+    struct core_uploads own; /* where there is no other run */
     struct intake intake;
     core_time now; /* of the last event */
     bool draining, paused, ending, begin_due, begin_out, aggregate_due, aggregate_out, commit_due,

@@ -174,6 +174,6 @@ core_time core_deadline(const struct core *c)
             t = c->who.session[i]->expires;
     core_time idle = intake_deadline(&c->intake);
     if (c->waits[WAITS_PLACE] > 0)
-        idle = intake_gives_way(&c->intake);
+        idle = intake_gives_way(&c->intake, c->now);
     return idle < t ? idle : t;
 }

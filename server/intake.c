@@ -8,11 +8,17 @@
 
 enum { MOST_PLACES = 1024 };
 
-void intake_init(struct intake *t, size_t most, size_t room)
+static size_t room_of(const struct core_uploads *all)
+{
+    return all->room > 0 ? all->room : INTAKE_BYTES;
+}
+
+void intake_init(struct intake *t, size_t most, struct core_uploads *all)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    *t = (struct intake){.most = most, .place = (most + page - 1) / page * page, .fd = -1};
-    t->places = (room > 0 ? room : INTAKE_BYTES) / (t->place + 1);
+    *t = (struct intake){
+        .most = most, .place = (most + page - 1) / page * page, .fd = -1, .all = all};
+    t->places = room_of(all) / (t->place + 1);
     t->places = t->places < 1 ? 1 : t->places > MOST_PLACES ? MOST_PLACES : t->places;
 }
 
@@ -21,6 +27,7 @@ static void empty(struct intake *t, struct partial *p)
     if (p->map != NULL)
         munmap(p->map, p->length);
     *p = (struct partial){0};
+    t->all->taken -= t->place;
     if (--t->taken == 0 && ftruncate(t->fd, 0) != 0)
         return; /* the space is used again all the same */
 }
@@ -57,14 +64,23 @@ static bool away(const struct member *m)
     return m->session == NULL || m->session->state != SESSION_READY;
 }
 
+/* Whether the server has room for another place of this run. */
+static bool may_grow(const struct intake *t)
+{
+    return t->taken == 0 || t->all->taken + t->place <= room_of(t->all);
+}
+
 /* A place that is free, or of a client that is away or has stalled; NULL: there is none. */
 static struct partial *best_place(const struct intake *t, core_time now)
 {
     struct partial *oldest = NULL;
+    bool grows = may_grow(t);
     for (size_t i = 0; i < t->places; i++) {
         struct partial *p = &t->partial[i];
-        if (p->member == NULL)
+        if (p->member == NULL && grows)
             return p;
+        if (p->member == NULL)
+            continue;
         bool gives_way = away(p->member) || now - p->touched >= INTAKE_STALLED_MS;
         if (gives_way && (oldest == NULL || p->touched < oldest->touched))
             oldest = p;
@@ -82,12 +98,12 @@ static struct partial *make_room(struct intake *t, core_time now)
 
 bool intake_full(const struct intake *t, const struct member *m, core_time now)
 {
-    return t->taken == t->places && find(t, m) == NULL && best_place(t, now) == NULL;
+    return t->taken > 0 && find(t, m) == NULL && best_place(t, now) == NULL;
 }
 
-core_time intake_gives_way(const struct intake *t)
+core_time intake_gives_way(const struct intake *t, core_time now)
 {
-    core_time next = CORE_NEVER;
+    core_time next = t->taken < t->places ? now + INTAKE_LOOK_MS : CORE_NEVER;
     for (size_t i = 0; t->taken > 0 && i < t->places; i++)
         if (t->partial[i].member != NULL && t->partial[i].touched + INTAKE_STALLED_MS < next)
             next = t->partial[i].touched + INTAKE_STALLED_MS;
@@ -134,6 +150,7 @@ static struct partial *begin(struct intake *t, struct member *m, const struct ms
     *p = (struct partial){
         .member = m, .round = part->round, .id = part->update_id, .length = part->length};
     t->taken++;
+    t->all->taken += t->place;
     return p;
 }
 

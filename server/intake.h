@@ -2,10 +2,11 @@
  * they take no memory and go with the process. What a client has sent survives its connection: it
  * asks where to go on. A killed server forgets all of them, and clients begin anew.
  *
- * A client has one place at most, of the longest update's size. There are INTAKE_BYTES of places,
- * or one; when all are taken, the one that has been silent for longest gives way, if its client is
- * away or has said nothing for INTAKE_STALLED_MS; else others have to wait (intake_full). What
- * nobody has added to for INTAKE_IDLE_MS is dropped. The file grows with what comes, in $TMPDIR or
+ * A client has one place at most, of the longest update's size. All runs of a server together have
+ * INTAKE_BYTES of places, but each one in any case; when all are taken, the one of this run that
+ * has been silent for longest gives way, if its client is away or has said nothing for
+ * INTAKE_STALLED_MS; else others have to wait (intake_full). What nobody has added to for
+ * INTAKE_IDLE_MS is dropped. The file grows with what comes, in $TMPDIR or
  * /var/tmp, and is empty again when nobody uploads. */
 #ifndef SERVER_INTAKE_H
 #define SERVER_INTAKE_H
@@ -14,7 +15,7 @@
 #include "server/roster.h"
 
 #define INTAKE_BYTES ((size_t)1 << 30)
-enum { INTAKE_STALLED_MS = 60 * 1000, INTAKE_IDLE_MS = 60 * 60 * 1000 };
+enum { INTAKE_STALLED_MS = 60 * 1000, INTAKE_IDLE_MS = 60 * 60 * 1000, INTAKE_LOOK_MS = 5 * 1000 };
 
 struct partial {
     struct member *member; /* whose; NULL: a free place */
@@ -30,16 +31,17 @@ struct intake {
     int fd;       /* -1: there has been none yet */
     struct partial *partial;
     size_t places, taken;
+    struct core_uploads *all; /* the server's */
 };
 
-/* room: bytes of places; 0: INTAKE_BYTES. */
-void intake_init(struct intake *t, size_t most, size_t room);
+/* most: bytes of the longest update; all: borrowed. */
+void intake_init(struct intake *t, size_t most, struct core_uploads *all);
 void intake_release(struct intake *t);
 
-/* There is no place for an upload of this client now; and when a silent one will give way next:
- * CORE_NEVER. */
+/* There is no place for an upload of this client now; and when to look again: when a silent one
+ * gives way, and every INTAKE_LOOK_MS where it is other runs that have the room. */
 bool intake_full(const struct intake *t, const struct member *m, core_time now);
-core_time intake_gives_way(const struct intake *t);
+core_time intake_gives_way(const struct intake *t, core_time now);
 /* Takes a part, or the question where to go on, which gives the client a place when it has none, or
  * one for another update. *next: where its next part begins. SHAPE: an update of impossible length;
  * PART: no part that comes next, of an update that was asked for: what is here stays as it is;

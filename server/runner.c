@@ -97,6 +97,7 @@ static int open_core(struct runner *r, struct err *e)
         .params = r->run.params,
         .metric = metric_name(r->run.metric),
         .lower_is_better = metric_lower_is_better(r->run.metric),
+        .uploads = &r->server->uploads,
     };
     memcpy(c.run_id, r->stored.run_id, sizeof c.run_id);
     int rc = read_legacy(r, &c, &legacy, e);

@@ -56,6 +56,7 @@ struct server {
     struct conf *fresh;               /* owns what was read anew; NULL: nothing was */
     uv_loop_t loop;
     struct runners runners;
+    struct core_uploads uploads;
     struct store *people; /* for the loop */
     struct enroll enroll;
     struct tls_context *tls, *enroll_tls;

@@ -5,6 +5,7 @@
 #include "world.h"
 #include <dirent.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { LENGTH = 4 * (WORLD_VALUES - 1) }; /* one of them is LOCAL */
 
@@ -275,10 +276,11 @@ Test(parts, a_round_that_closes_answers_who_waits_for_room)
 
 Test(parts, an_upload_waits_for_a_place_until_another_ends_or_stalls)
 {
+    struct core_uploads one_place = {.room = 1};
     struct world w;
     world_open(&w, 3, 3, 0, 1);
     w.spec.federation.deadline_s = 24 * 3600;
-    w.max_uploads = 1; /* one place */
+    w.uploads = &one_place;
     world_reopen(&w);
     world_join_all(&w, 3);
     begin_upload(&w, 0, 0);
@@ -302,6 +304,38 @@ Test(parts, an_upload_waits_for_a_place_until_another_ends_or_stalls)
     say_end(&w, 1, 0);
     cr_assert_eq(w.commits, 1);
     world_close(&w);
+}
+
+Test(parts, of_several_runs_share_the_servers_room)
+{
+    const size_t two_places = 2 * (size_t)sysconf(_SC_PAGESIZE);
+    struct core_uploads all = {.room = two_places + 2};
+    struct world first, second, *run[] = {&first, &second};
+    for (int i = 0; i < 2; i++) {
+        world_open(run[i], 2, 2, 0, 1);
+        run[i]->spec.federation.deadline_s = 24 * 3600;
+        run[i]->uploads = &all;
+        world_reopen(run[i]);
+        world_join_all(run[i], 2);
+    }
+    begin_upload(&first, 0, 0);
+    begin_upload(&first, 1, 0);
+    cr_assert_eq(all.taken, two_places);
+    begin_upload(&second, 0, 0); /* one place in any case */
+    say_part(&second, 1, 0, 0, 0);
+    expect_offset(__LINE__, &second, 1, 0, 0);
+    cr_assert_eq(core_deadline(second.core), second.now + INTAKE_LOOK_MS);
+    world_pass(&second, INTAKE_LOOK_MS);
+    expect_offset(__LINE__, &second, 1, 0, 0);
+    upload_rest(&first, 0, 0);
+    upload_rest(&first, 1, 0);
+    cr_assert_eq(first.commits, 1);
+    world_pass(&second, INTAKE_LOOK_MS);
+    expect_offset(__LINE__, &second, 1, 1, 0);
+    cr_assert_eq(all.taken, two_places);
+    world_close(&second); /* with what is under way */
+    cr_assert_eq(all.taken, 0);
+    world_close(&first);
 }
 
 Test(parts, of_another_runs_update_are_refused)

@@ -7,6 +7,7 @@
 enum { LENGTH = 2 * MSG_CHUNK + 1000 };
 
 static struct intake intake;
+static struct core_uploads all;
 static struct member member[4];
 static struct session session[4];
 static unsigned char bytes[LENGTH];
@@ -23,7 +24,8 @@ static void setup(void)
     for (size_t i = 0; i < LENGTH; i++)
         bytes[i] = (unsigned char)(i * 7 + i / 251);
     now = 5000;
-    intake_init(&intake, LENGTH, 0);
+    all = (struct core_uploads){0};
+    intake_init(&intake, LENGTH, &all);
 }
 
 static void fini(void)
@@ -159,7 +161,7 @@ Test(intake, lengths_that_cannot_be_are_refused)
 static void two_places(void)
 {
     intake_release(&intake);
-    intake_init(&intake, INTAKE_BYTES / 2 - 65536, 0);
+    intake_init(&intake, INTAKE_BYTES / 2 - 65536, &all);
     cr_assert_eq(intake.places, 2);
     ask(0, 'a', 0);
     now++;

@@ -33,8 +33,9 @@ struct world {
     struct run_spec spec;
     struct schema schema;
     float theta[WORLD_VALUES];
-    uint32_t room;                   /* of core_config, from the next world_reopen on; ... */
-    size_t max_waiting, max_uploads; /* ... so, too */
+    uint32_t room;                /* of core_config, from the next world_reopen on; ... */
+    size_t max_waiting;           /* ... so, too, ... */
+    struct core_uploads *uploads; /* ... and this */
     struct core *core;
     core_time now;
     uint64_t last_conn;
@@ -84,7 +85,7 @@ static inline struct core_config world_config(struct world *w)
         .params = w->theta,
         .room = w->room,
         .max_waiting = w->max_waiting,
-        .max_uploads = w->max_uploads,
+        .uploads = w->uploads,
     };
 }
 
