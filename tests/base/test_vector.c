@@ -25,5 +25,5 @@ Test(vector, refuses_what_no_address_space_holds)
 {
     cr_expect_null(vector_alloc(SIZE_MAX / 2, 4));
     cr_expect_null(vector_alloc(SIZE_MAX, 1));
-    cr_expect_null(vector_zeroed(SIZE_MAX / 8, 4));
+    cr_expect_null(vector_zeroed(SIZE_MAX / 7, 4));
 }
