@@ -427,6 +427,7 @@ void core_begun(struct core *c, core_time now)
         give_task(c, r->slot[i].member);
     if (r->async)
         core_async_opened(c);
+    core_continue_uploads(c);
 }
 
 void core_stored(struct core *c, const char *client, bool stored, core_time now)
@@ -510,9 +511,13 @@ void core_traffic(struct core *c, uint64_t conn, uint64_t in, uint64_t out)
 void core_tick(struct core *c, core_time now)
 {
     c->now = now;
-    for (size_t i = 0; i < c->who.sessions; i++)
-        if (c->who.session[i]->expires <= now)
-            core_refuse(c, c->who.session[i], REASON_LATE);
+    for (size_t i = 0; i < c->who.sessions; i++) {
+        struct session *s = c->who.session[i];
+        if (s->expires <= now)
+            core_refuse(c, s, REASON_LATE);
+        if (s->promise_ends <= now) /* it has stalled: others are not to wait for it */
+            s->promised = 0;
+    }
     intake_expire(&c->intake, now);
     deadline(c);
     if (c->round.async)

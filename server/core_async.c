@@ -144,7 +144,7 @@ bool core_async_hold(struct core *c, const struct session *s, const struct msg_u
             let_go(c, at); /* another one of its: the last word counts */
         else
             at = &(*at)->next;
-    if (c->held != NULL && size > CORE_MAX_WAITING - c->held_bytes)
+    if (!pending_fits(size, c->held_bytes, CORE_MAX_WAITING))
         return false;
     *at = pending_make(u, c->round.run_id);
     if (*at == NULL)

@@ -169,9 +169,11 @@ core_time core_deadline(const struct core *c)
     core_time t = runs && !waits ? r->deadline : CORE_NEVER;
     if (runs && c->expiry < t)
         t = c->expiry;
-    for (size_t i = 0; i < c->who.sessions; i++)
-        if (c->who.session[i]->expires < t)
-            t = c->who.session[i]->expires;
+    for (size_t i = 0; i < c->who.sessions; i++) {
+        const struct session *s = c->who.session[i];
+        t = s->expires < t ? s->expires : t;
+        t = s->promised > 0 && s->promise_ends < t ? s->promise_ends : t;
+    }
     core_time idle = intake_deadline(&c->intake);
     if (c->waits[WAITS_PLACE] > 0)
         idle = intake_gives_way(&c->intake, c->now);

@@ -91,7 +91,7 @@ static bool has_room(const struct core *c, size_t bytes)
     size_t taken = c->round.waiting_bytes + c->held_bytes;
     for (size_t i = 0; i < c->who.sessions; i++)
         taken += c->who.session[i]->promised;
-    return taken == 0 || (taken <= most && bytes <= most - taken);
+    return pending_fits(bytes, taken, most);
 }
 
 void core_stop_waiting(struct core *c, struct session *s)
@@ -127,6 +127,7 @@ static void take_part(struct core *c, struct session *s, const struct msg_part *
         let_wait(c, s, p, WAITS_ROOM);
     } else if (reason == REASON_NONE) {
         s->promised = next == p->length ? room : 0;
+        s->promise_ends = c->now + INTAKE_STALLED_MS;
         s->proceed = (struct msg_proceed){p->update_id, next};
         roster_due(&c->who, s, DUE_PROCEED);
     } else if (reason == REASON_SHAPE) {

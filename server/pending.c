@@ -11,6 +11,11 @@ size_t pending_size(const struct msg_update *u)
     return size;
 }
 
+bool pending_fits(size_t bytes, size_t taken, size_t most)
+{
+    return taken == 0 || (taken <= most && bytes <= most - taken);
+}
+
 static const unsigned char *put(unsigned char **at, const void *bytes, size_t len)
 {
     unsigned char *copy = *at;

@@ -18,5 +18,7 @@ struct pending {
 struct pending *pending_make(const struct msg_update *u, const char *run_id);
 /* Memory that it takes. */
 size_t pending_size(const struct msg_update *u);
+/* Whether so many bytes more may wait where `taken` of `most` do: one update may in any case. */
+bool pending_fits(size_t bytes, size_t taken, size_t most);
 
 #endif

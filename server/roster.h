@@ -75,6 +75,7 @@ struct session {
     enum upload_wait waits;
     struct msg_part asked; /* the question; run_id is the run's */
     size_t promised;       /* memory for the update that it was told to end; 0: none */
+    core_time promise_ends;
 };
 
 struct roster {

@@ -205,9 +205,10 @@ Test(parts, an_update_that_waits_for_the_disk_is_not_asked_for_again)
 }
 
 /* A round of five, with memory for two updates with all metrics, or three with none. */
-static void open_narrow(struct world *w)
+static void open_narrow(struct world *w, uint32_t deadline_s)
 {
     world_open(w, 5, 5, 2, 1);
+    w->spec.federation.deadline_s = deadline_s;
     w->max_waiting = 2 * (pending_size(&(struct msg_update){.params.len = LENGTH}) + 1024);
     world_reopen(w);
     world_join_all(w, 5);
@@ -222,7 +223,7 @@ static void open_narrow(struct world *w)
 Test(parts, the_end_of_an_upload_waits_for_room_and_nobody_is_sent_away)
 {
     struct world w;
-    open_narrow(&w);
+    open_narrow(&w, 60);
     say_end(&w, 0, 0);
     EXPECT_OFFSET(2, 2, 8);
     say_end(&w, 1, 0);
@@ -252,10 +253,40 @@ Test(parts, the_end_of_an_upload_waits_for_room_and_nobody_is_sent_away)
     world_close(&w);
 }
 
+/* Connected, but stopped, it answers nothing; the kernel keeps its connection. */
+Test(parts, room_that_a_silent_client_was_promised_is_another_ones_in_a_minute)
+{
+    struct world w;
+    open_narrow(&w, 24 * 3600);
+    say_end(&w, 1, 0);
+    EXPECT_OFFSET(2, 2, 8);
+    cr_assert_eq(core_deadline(w.core), w.now + INTAKE_STALLED_MS);
+    world_pass(&w, INTAKE_STALLED_MS - 1);
+    EXPECT_OFFSET(2, 2, 8);
+    world_pass(&w, 1);
+    EXPECT_OFFSET(2, 3, LENGTH);
+    EXPECT_OFFSET(3, 2, 8);
+    cr_assert_eq(core_deadline(w.core), w.now + INTAKE_STALLED_MS); /* of 2 */
+    say_end(&w, 2, 0);
+    world_stored(&w, 1, true);
+    say_end(&w, 0, 0); /* late, but there is room again */
+    world_stored(&w, 0, true);
+    cr_assert(w.client[0].receipt.accepted);
+    world_close(&w);
+}
+
+Test(parts, that_wait_for_the_disk_are_bounded_by_one_that_is_larger_than_the_bound)
+{
+    cr_assert(pending_fits(9, 0, 8));
+    cr_assert(pending_fits(4, 4, 8));
+    cr_assert_not(pending_fits(5, 4, 8));
+    cr_assert_not(pending_fits(1, 9, 8));
+}
+
 Test(parts, a_round_that_closes_answers_who_waits_for_room)
 {
     struct world w;
-    open_narrow(&w);
+    open_narrow(&w, 60);
     say_end(&w, 0, 0);
     world_pass(&w, 61 * 1000);
     world_disconnect(&w, 1);
