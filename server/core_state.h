@@ -21,7 +21,7 @@ struct core {
     uint64_t refusals[REASONS];
     size_t waits[UPLOAD_WAITS]; /* uploads that wait, of each kind */
     /* federation.mode async */
-    size_t training;      /* members that work on a task */
+    size_t training;      /* members that work on a task, but for overdue ones */
     core_time expiry;     /* nobody's task ends before */
     uint32_t draws;       /* in this round */
     struct pending *held; /* updates that wait for the next round, first come first */
