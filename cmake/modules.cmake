@@ -39,6 +39,12 @@ function(fedpet_program name)
     endif()
 endfunction()
 
+# Seconds that a test program may take; sanitizers make it several times slower.
+set(FEDPET_TIMEOUT 600)
+if(FEDPET_SANITIZE)
+    set(FEDPET_TIMEOUT 1800)
+endif()
+
 # fedpet_test(FOLDER DEPS...): one Criterion program, test_FOLDER, from tests/FOLDER/test_*.c; then
 # tests/FOLDER/extra.cmake, for tests that Criterion cannot run. --verbose names what was skipped.
 function(fedpet_test folder)
@@ -49,7 +55,7 @@ function(fedpet_test folder)
         target_compile_definitions(test_${folder} PRIVATE FEDPET_TEST_DIR="${CMAKE_CURRENT_SOURCE_DIR}"
                                                           FEDPET_BUILD_DIR="${CMAKE_BINARY_DIR}")
         add_test(NAME ${folder} COMMAND test_${folder} --verbose=1 WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-        set_tests_properties(${folder} PROPERTIES TIMEOUT 600)
+        set_tests_properties(${folder} PROPERTIES TIMEOUT ${FEDPET_TIMEOUT})
     endif()
     include(${CMAKE_CURRENT_SOURCE_DIR}/${folder}/extra.cmake OPTIONAL)
 endfunction()
@@ -61,5 +67,5 @@ function(fedpet_thread_test name source)
     target_link_libraries(test_${name} PRIVATE ${ARGN})
     add_dependencies(threads test_${name})
     add_test(NAME ${name} COMMAND test_${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-    set_tests_properties(${name} PROPERTIES LABELS threads TIMEOUT 600 SKIP_RETURN_CODE 77)
+    set_tests_properties(${name} PROPERTIES LABELS threads TIMEOUT ${FEDPET_TIMEOUT} SKIP_RETURN_CODE 77)
 endfunction()
