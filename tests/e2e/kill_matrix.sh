@@ -2,6 +2,7 @@
 # kill_matrix.sh [POINTS]: runs with server and clients killed some twenty times each, until that many deaths (default 200)
 # are survived; then a table of where they died. Stops at the first run whose result is not the undisturbed one's. SEED
 # chooses the points, FEDPET_BIN the programs.
+steps=${steps:-10000} # a training of more than a second, so that there are savepoints to go on from
 . tests/e2e/kill.sh
 
 points=${1:-200} runs=0 began=$(date +%s)
