@@ -16,11 +16,10 @@ enum node_kind { NODE_SCALAR, NODE_LIST, NODE_MAP };
 
 struct node {
     enum node_kind kind;
-    bool quoted;      /* NODE_SCALAR: written in quotes, thus a text even when it reads null */
-    const char *key;  /* inside a NODE_MAP, else NULL */
-    const char *text; /* NODE_SCALAR: no NUL inside */
-    const char
-        *value; /* NODE_SCALAR: what the text stands for, where it is not itself; else NULL */
+    bool quoted;        /* NODE_SCALAR: written in quotes, thus a text even when it reads null */
+    const char *key;    /* inside a NODE_MAP, else NULL */
+    const char *text;   /* NODE_SCALAR: no NUL inside */
+    const char *value;  /* of a text that stands for something else; else NULL */
     const char *source; /* file name, or what stands for one; borrowed */
     unsigned line;      /* in source, from 1; 0: source has no lines */
     struct node *child, *next;
