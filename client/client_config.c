@@ -26,6 +26,7 @@ static const cyaml_strval_t memory_words[] = {
     [MEMORY_AUTO] = {"auto", MEMORY_AUTO},
     [MEMORY_MIN] = {"min", MEMORY_MIN},
     [MEMORY_FAST] = {"fast", MEMORY_FAST},
+    [MEMORY_HALF] = {"half", MEMORY_HALF},
 };
 static const cyaml_schema_field_t fields[] = {
     TEXT(server),
@@ -86,7 +87,7 @@ int client_memory(const char *word, enum memory_mode *out, struct err *e)
             *out = (enum memory_mode)memory_words[i].val;
             return 0;
         }
-    return err_set(e, ERR_USAGE, "--memory %s is unknown; use auto, min or fast", word);
+    return err_set(e, ERR_USAGE, "--memory %s is unknown; use auto, min, fast or half", word);
 }
 
 const char *client_memory_word(enum memory_mode mode)

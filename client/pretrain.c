@@ -283,7 +283,7 @@ static int pretraining_open(struct pretraining *p, struct err *e)
     if (!rc)
         rc = optim_open(&p->optim, p->schema, p->job->local, e);
     if (!rc)
-        rc = trainer_gauges(p->trainer) ? trainer_gauge_open(&p->gauge, e) : 0;
+        rc = trainer_gauges(p->trainer) ? trainer_gauge_open(&p->gauge, p->trainer, e) : 0;
     if (!rc)
         rc = fold_open(&p->grad, p->schema->count, p->trainer->most, e);
     if (rc)

@@ -13,7 +13,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-/* Memory for activations: the same bits in every mode, within any limit. */
+/* Memory for activations: the same bits in every mode but MEMORY_HALF, and within any limit. */
 struct memory {
     enum memory_mode {
         MEMORY_AUTO, /* all kept for backward; where the limit does not bear that for all threads,
@@ -21,6 +21,8 @@ struct memory {
                         whatever is the least loss of time */
         MEMORY_MIN,  /* layers are always recomputed, where that saves memory */
         MEMORY_FAST, /* never: only the number of threads gives way to the limit */
+        MEMORY_HALF, /* as MEMORY_FAST, but what is kept is kept in half precision, which rounds
+                        gradients (tape_halve) */
     } mode;
     size_t limit; /* bytes of all threads' tapes together; 0: none */
 };

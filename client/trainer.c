@@ -369,7 +369,7 @@ static int plan(struct fit *f, uint32_t first, struct err *e)
     struct gauge g;
     if (!trainer_gauges(f->trainer))
         return trainer_plan(f->trainer, NULL, e);
-    int rc = trainer_gauge_open(&g, e);
+    int rc = trainer_gauge_open(&g, f->trainer, e);
     if (rc)
         return rc;
     rc = measure_steps(f, first, &g, e);

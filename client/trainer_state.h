@@ -20,8 +20,8 @@ struct trainer {
 struct gauge {
     struct tape *kept, *recomputed; /* their peaks are the answers */
 };
-/* ERR_NOMEM. */
-int trainer_gauge_open(struct gauge *g, struct err *e) MUST_CHECK;
+/* For t's mode of memory. ERR_NOMEM. */
+int trainer_gauge_open(struct gauge *g, const struct trainer *t, struct err *e) MUST_CHECK;
 void trainer_gauge_close(struct gauge *g);
 /* Measures one more, as tape_run would do it. ERR_NOMEM. */
 int trainer_gauge_add(struct gauge *g, bool training, void (*step)(struct tape *t, void *arg),

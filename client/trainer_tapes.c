@@ -1,6 +1,7 @@
 /* The trainer itself: workers and their tapes, and how these keep to a limit. */
 #include "base/log.h"
 #include "base/size.h"
+#include "client/client_config.h"
 #include "client/train.h"
 #include "client/trainer_state.h"
 #include <cblas.h>
@@ -30,6 +31,8 @@ static int open_workers(struct trainer *t, unsigned threads, struct err *e)
         rc = tape_open(&t->tape[i], cap, e);
         if (!rc && t->recompute)
             tape_recompute(t->tape[i]);
+        if (!rc && t->memory.mode == MEMORY_HALF)
+            tape_halve(t->tape[i]);
     }
     return rc;
 }
@@ -77,7 +80,7 @@ size_t trainer_peak_bytes(const struct trainer *t)
 
 /* --- what they need ------------------------------------------------------------------------- */
 
-int trainer_gauge_open(struct gauge *g, struct err *e)
+int trainer_gauge_open(struct gauge *g, const struct trainer *t, struct err *e)
 {
     *g = (struct gauge){0};
     int rc = tape_open(&g->kept, 0, e);
@@ -88,6 +91,8 @@ int trainer_gauge_open(struct gauge *g, struct err *e)
         return rc;
     }
     tape_recompute(g->recomputed);
+    if (t->memory.mode == MEMORY_HALF)
+        tape_halve(g->kept);
     tape_measure(g->kept);
     tape_measure(g->recomputed);
     return 0;
@@ -150,17 +155,22 @@ static const char *least_text(size_t bytes, char out[SIZE_TEXT])
     return size_text((bytes + mib - 1) / mib * mib, out);
 }
 
-/* kept: what a tape needs for MEMORY_FAST; least: for the other modes. */
+static bool recomputes(enum memory_mode mode)
+{
+    return mode == MEMORY_AUTO || mode == MEMORY_MIN;
+}
+
+/* kept: what a tape needs for the modes that never recompute; least: for the others. */
 static int refuse(const struct trainer *t, size_t kept, size_t least, struct err *e)
 {
     char limit[SIZE_TEXT], need[SIZE_TEXT], less[SIZE_TEXT];
     size_text(t->memory.limit, limit);
     least_text(least, less);
-    if (t->memory.mode == MEMORY_FAST && least < kept)
+    if (!recomputes(t->memory.mode) && least < kept)
         return err_set(e, ERR_NOMEM,
-                       "the memory limit is %s, and `memory: fast` needs %s at least: raise the "
+                       "the memory limit is %s, and `memory: %s` needs %s at least: raise the "
                        "limit, or take `memory: auto`, which needs %s",
-                       limit, least_text(kept, need), less);
+                       limit, client_memory_word(t->memory.mode), least_text(kept, need), less);
     return err_set(e, ERR_NOMEM,
                    "the memory limit is %s, and this model needs %s at least for these texts: "
                    "raise the limit, or lower local.max_length",
@@ -197,7 +207,7 @@ int trainer_plan_forward(struct trainer *t, void (*step)(struct tape *t, void *a
                          size_t n, struct err *e)
 {
     struct gauge g;
-    int rc = trainer_gauge_open(&g, e);
+    int rc = trainer_gauge_open(&g, t, e);
     if (rc)
         return rc;
     for (size_t i = 0; !rc && i < n; i++) {

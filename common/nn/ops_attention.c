@@ -137,6 +137,7 @@ struct backward {
     real *gq, *gk, *gv; /* NULL where none is wanted */
     bool add_q, add_k, add_v;
     real *P, *gP, *A; /* A: P after dropout; P itself without */
+    bool halved;      /* q and k have been rounded since: their sums are others */
 };
 
 static void head_backward(const struct attention *a, const struct head *h, void *arg)
@@ -146,7 +147,10 @@ static void head_backward(const struct attention *a, const struct head *h, void 
     const real scale = 1 / (real)sqrt(h->dh), *gctx = b->gctx + h->q_at;
 
     scores(a, h, b->P);
-    probabilities((size_t)h->nq, (size_t)h->nk, a->lse->x + h->lse_at, b->P);
+    if (b->halved)
+        softmax((size_t)h->nq, (size_t)h->nk, b->P, val_data(a->lse) + h->lse_at);
+    else
+        probabilities((size_t)h->nq, (size_t)h->nk, a->lse->x + h->lse_at, b->P);
     if (a->dropped)
         dropout_factors(&a->mask, h->first_draw, n, b->A);
 
@@ -187,7 +191,7 @@ static void attention_backward(struct tape *t, struct record *r)
 {
     const struct attention *a = (const struct attention *)r;
     const size_t n = most_scores(&a->shape), size = (a->dropped ? 3 : 2) * n;
-    struct backward b = {.gctx = r->out->g, .P = tape_scratch(t, size)};
+    struct backward b = {.gctx = r->out->g, .P = tape_scratch(t, size), .halved = tape_halves(t)};
 
     b.gP = b.P + n;
     b.A = a->dropped ? b.gP + n : b.P;
@@ -214,7 +218,7 @@ static void record(struct tape *t, const struct attention *a, struct val *ctx)
     record_keep(&kept->r, a->q);
     record_keep(&kept->r, a->k);
     record_keep(&kept->r, a->v);
-    record_keep(&kept->r, a->lse);
+    record_keep_exact(&kept->r, a->lse);
 }
 
 struct val *op_attention(struct tape *t, struct val *q, struct val *k, struct val *v,

@@ -40,7 +40,7 @@ static struct val *finish(struct tape *t, struct tape_scope scope, struct val *x
         struct loss *l = tape_record(t, sizeof *l, loss_backward, y);
         l->x = x;
         l->slope = slope;
-        record_keep(&l->r, slope);
+        record_keep_exact(&l->r, slope);
     }
     return tape_leave(t, scope, y);
 }

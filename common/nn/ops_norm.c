@@ -167,7 +167,7 @@ struct val *op_add_norm(struct tape *t, struct val *x, struct val *h, real p, st
         *kept = n;
         record_keep(&kept->r, gain);
         record_keep(&kept->r, n.xhat);
-        record_keep(&kept->r, n.rstd);
+        record_keep_exact(&kept->r, n.rstd);
     }
     return tape_leave(t, scope, y);
 }

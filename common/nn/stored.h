@@ -5,6 +5,7 @@
 
 #include "nn/real.h"
 #include <stddef.h>
+#include <stdint.h>
 
 enum stored_as { STORED_REAL, STORED_F16, STORED_BF16 };
 
@@ -20,5 +21,8 @@ static inline struct stored stored_reals(const real *x)
 
 /* Numbers [from, from + n) of s. Exact, subnormals, infinities and NaN included. */
 void stored_read(struct stored s, size_t from, size_t n, real *out);
+/* The other way, as STORED_F16: the nearest, ties to even; the largest, 65504, for what is larger,
+ * and for NaN. */
+void half_write(const real *x, size_t n, uint16_t *out);
 
 #endif

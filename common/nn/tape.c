@@ -1,5 +1,6 @@
 #include "nn/pool.h"
 #include "nn/record.h"
+#include "nn/stored.h"
 
 #include <assert.h>
 #include <setjmp.h>
@@ -18,7 +19,7 @@ struct tape {
     struct rng dropout;
     uint32_t draws;
     bool training;
-    bool recompute, measure;
+    bool recompute, halve, measure;
     bool dry;    /* within the first call of a checkpoint: records are not kept ... */
     bool missed; /* ... and backward will want some of them */
     jmp_buf over_cap;
@@ -115,6 +116,16 @@ bool tape_recomputes(const struct tape *t)
     return t->recompute;
 }
 
+void tape_halve(struct tape *t)
+{
+    t->halve = true;
+}
+
+bool tape_halves(const struct tape *t)
+{
+    return t->halve;
+}
+
 void tape_measure(struct tape *t)
 {
     t->measure = true;
@@ -190,6 +201,12 @@ struct val *tape_new(struct tape *t, int rows, int cols)
     return v;
 }
 
+/* A pool's block is never of no bytes. */
+static size_t half_bytes(size_t n)
+{
+    return (n ? n : 1) * sizeof(uint16_t);
+}
+
 static void claim(struct val *v)
 {
     assert(v->borrowed || v->claims > 0);
@@ -202,6 +219,37 @@ static void drop(struct tape *t, struct val *v)
         return;
     tape_unscratch(t, val_data(v), val_count(v));
     v->x = NULL;
+}
+
+/* From the end of its scope to the first record that reads it again. */
+static void halve(struct tape *t, struct val *v)
+{
+    const size_t n = val_count(v);
+
+    v->half = get(t, half_bytes(n));
+    if (tape_computes(t))
+        half_write(v->x, n, v->half);
+    tape_unscratch(t, val_data(v), n);
+    v->x = NULL;
+}
+
+static void unhalve(struct tape *t, struct val *v)
+{
+    const size_t n = val_count(v);
+
+    v->x = tape_scratch(t, n);
+    if (tape_computes(t))
+        stored_read((struct stored){.x = v->half, .as = STORED_F16}, 0, n, val_data(v));
+    pool_put(&t->pool, v->half, half_bytes(n));
+    v->half = NULL;
+}
+
+/* Forward has no more use for v. */
+static void leave(struct tape *t, struct val *v)
+{
+    drop(t, v);
+    if (v->claims > 0 && t->halve && !v->exact)
+        halve(t, v);
 }
 
 struct tape_scope tape_enter(struct tape *t)
@@ -218,7 +266,7 @@ struct val *tape_leave(struct tape *t, struct tape_scope s, struct val *keep)
         if (v == keep)
             kept = v;
         else
-            drop(t, v);
+            leave(t, v);
     }
     t->live = s.first;
     if (kept) {
@@ -261,6 +309,12 @@ void record_keep(struct record *r, struct val *v)
     r->kept[r->n_kept++] = v;
 }
 
+void record_keep_exact(struct record *r, struct val *v)
+{
+    v->exact = true;
+    record_keep(r, v);
+}
+
 real *tape_grad(struct tape *t, struct val *v, bool *add)
 {
     assert(v->wants_grad);
@@ -284,6 +338,9 @@ static void run(struct tape *t, struct record *r)
 {
     struct val *out = r->out;
 
+    for (int i = 0; i < r->n_kept; i++)
+        if (r->kept[i]->half)
+            unhalve(t, r->kept[i]);
     if (out->g) {
         r->backward(t, r);
         if (!r->in_place && out->g) {

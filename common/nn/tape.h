@@ -22,6 +22,7 @@
 #include "nn/stored.h"
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct val {
     const real
@@ -31,6 +32,8 @@ struct val {
     bool wants_grad;
     /* The rest belongs to the tape and the ops (record.h). */
     bool borrowed;   /* x is the caller's */
+    bool exact;      /* never halved */
+    uint16_t *half;  /* x, halved, while it waits for backward; x is NULL then */
     unsigned claims; /* on x: the forward scope's and the records' */
     real *g; /* gradient: NULL until the first contribution; for parameters the caller's accumulator
               */
@@ -55,6 +58,11 @@ int tape_run(struct tape *t, bool training, struct rng dropout,
 /* Has tape_checkpoint save memory, from the next step on. */
 void tape_recompute(struct tape *t);
 bool tape_recomputes(const struct tape *t);
+/* Has later steps keep in half precision (IEEE 754 binary16, the nearest; at most 65504) what only
+ * backward will read again: half the memory, and gradients that differ by its rounding, a relative
+ * 2^-11 of each number kept. What forward computes, the loss too, is the same. */
+void tape_halve(struct tape *t);
+bool tape_halves(const struct tape *t);
 /* Has later steps move no number: ops take the memory that they would, and leave it untouched, so
  * that tape_peak_bytes says what those steps need, at next to no cost in time and memory. What vals
  * hold is undefined then; gradients of parameters stay as they are. */

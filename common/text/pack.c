@@ -25,13 +25,13 @@ static int longest_first(const void *a, const void *b)
     return (x->place > y->place) - (x->place < y->place);
 }
 
-/* How many micro-batches: about `aim` tokens each, even above one so that two threads share
- * alike, never an empty one. */
+/* How many micro-batches: about `aim` tokens each, an even number so that two threads share alike,
+ * unless the halves of a small batch would keep BLAS busy with packing; never an empty one. */
 static size_t count_bins(size_t tokens, size_t sequences, size_t aim)
 {
     size_t bins = (tokens + aim - 1) / aim;
 
-    if (bins > 1)
+    if (tokens >= aim / 2)
         bins += bins & 1;
     if (bins > sequences)
         bins = sequences > 1 ? sequences & ~(size_t)1 : sequences;

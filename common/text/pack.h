@@ -21,7 +21,7 @@ struct packing {
 
 /* Splits examples index[0..n) of d into micro-batches of about PACK_TOKENS tokens with even
  * token counts (longest first into the emptiest, ties by order); an even number of micro-batches
- * where there is more than one, none of them empty. Token types are 0 where the family has fewer
+ * from PACK_TOKENS / 2 tokens on, none of them empty. Token types are 0 where the family has fewer
  * than two. Memory from `mem`. ERR_NOMEM. */
 int pack_examples(const struct dataset *d, const uint32_t *index, size_t n,
                   const struct model_config *c, struct arena *mem, struct packing *out,

@@ -1,7 +1,7 @@
 /* Speed of a LoRA training step (r = 8 on query and value) on random weights of a known shape.
  *
  *   bench_step make SHAPE LENGTHS DIR [f16]  DIR gets what work_make (work.h) writes
- *   bench_step run DIR [THREADS [STEPS [auto|min|fast]]]
+ *   bench_step run DIR [THREADS [STEPS [auto|min|fast|half]]]
  *
  * `run` prints one line of KEY=VALUE: tokens/s by the clock and by processor time, the GFLOP/s of
  * the matrix products that a step needs (see work_flops), the share of what cblas_sgemm reaches on

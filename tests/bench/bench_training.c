@@ -62,10 +62,10 @@ static void report(const struct bench *b, const struct task *t, struct call *c, 
     for (size_t i = 0; i < c->data->n; i++)
         all += c->data->example[i].n_tokens;
     char name[64], shape[64];
-    snprintf(name, sizeof name, "%s, %s", t->method->name,
-             !training                 ? "evaluation"
-             : t->memory == MEMORY_MIN ? "step, memory: min"
-                                       : "step");
+    snprintf(name, sizeof name, "%s, %s%s", t->method->name, training ? "step" : "evaluation",
+             t->memory == MEMORY_MIN    ? ", memory: min"
+             : t->memory == MEMORY_HALF ? ", memory: half"
+                                        : "");
     snprintf(shape, sizeof shape, "%s, %s", t->shape, t->lengths);
     bench_print(b, &(struct bench_row){.group = "training",
                                        .name = name,
@@ -88,7 +88,7 @@ static int measure(const struct bench *b, const struct task *t, const struct pef
                    : err_set(e, ERR_NOMEM, "no memory for the parameters");
     if (!c.rc) {
         peft_init(peft, 1, c.theta);
-        if (t->memory != MEMORY_MIN)
+        if (t->memory == MEMORY_FAST)
             report(b, t, &c, false);
         report(b, t, &c, true);
     }
@@ -128,10 +128,11 @@ static int run_shape(const struct bench *b, struct task *t, int methods, struct 
         rc = bench_apart(piece, b, t, e);
     }
     t->method = &work_methods[0];
-    t->memory = MEMORY_MIN;
+    t->memory = MEMORY_HALF;
     if (!rc)
         rc = bench_apart(piece, b, t, e);
-    return rc;
+    t->memory = MEMORY_MIN;
+    return rc ? rc : bench_apart(piece, b, t, e);
 }
 
 static int run(const struct bench *b, struct err *e)

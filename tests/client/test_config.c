@@ -168,13 +168,13 @@ Test(config, memory_modes_are_words)
 {
     enum memory_mode mode = MEMORY_MIN;
     struct err e;
-    for (int m = MEMORY_AUTO; m <= MEMORY_FAST; m++) {
+    for (int m = MEMORY_AUTO; m <= MEMORY_HALF; m++) {
         cr_assert_eq(client_memory(client_memory_word(m), &mode, &e), 0, "%s", e.text);
         cr_assert_eq((int)mode, m);
     }
     cr_assert_eq(client_memory("most", &mode, &e), ERR_USAGE);
-    cr_assert_eq(mode, MEMORY_FAST);
-    cr_assert_not_null(strstr(e.text, "auto, min or fast"), "%s", e.text);
+    cr_assert_eq(mode, MEMORY_HALF);
+    cr_assert_not_null(strstr(e.text, "auto, min, fast or half"), "%s", e.text);
 }
 
 Test(config, threads_default_to_the_cores)

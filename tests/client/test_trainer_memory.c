@@ -3,6 +3,7 @@
 #include "tests/client/toy.h"
 #include "tests/model/scratch.h"
 #include <criterion/criterion.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,6 +100,41 @@ Test(trainer_memory, a_limit_with_room_costs_nothing)
     cr_assert_eq(fit_within(&job, 1, MEMORY_AUTO, kept - 1, theta).peak, least);
     cr_assert_eq(fit_within(&job, 1, MEMORY_MIN, 2 * kept, theta).peak, least);
     free(theta);
+}
+
+static double distance(const float *a, const float *b)
+{
+    double sum = 0;
+    for (size_t i = 0; i < toy.count; i++)
+        sum += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+    return sqrt(sum);
+}
+
+/* Less memory than everything in full, other bits than that, and the same ones for all threads and
+ * limits; not far from it. */
+Test(trainer_memory, half_precision_is_near_and_keeps_to_a_limit)
+{
+    struct train_job job = deep_job();
+    size_t bytes = toy.count * sizeof *toy.theta;
+    float *exact = malloc(bytes), *half = malloc(bytes), *other = malloc(bytes);
+    size_t kept = fit_within(&job, 1, MEMORY_FAST, 0, exact).peak;
+    size_t halved = fit_within(&job, 1, MEMORY_HALF, 0, half).peak;
+    cr_expect_lt(halved, kept - kept / 5, "%zu, %zu", halved, kept);
+    cr_expect_gt(distance(half, exact), 0);
+    cr_expect_lt(distance(half, exact), 0.02 * distance(exact, toy.theta), "%g of %g",
+                 distance(half, exact), distance(exact, toy.theta));
+    for (unsigned threads = 1; threads <= 4; threads += 3) {
+        cr_assert_eq(fit_within(&job, threads, MEMORY_HALF, 0, other).rc, 0);
+        cr_expect_arr_eq(other, half, bytes, "%u threads", threads);
+        cr_assert_eq(fit_within(&job, threads, MEMORY_HALF, halved, other).rc, 0);
+        cr_expect_arr_eq(other, half, bytes, "%u threads", threads);
+    }
+    struct within w = fit_within(&job, 1, MEMORY_HALF, halved - 1, other);
+    cr_expect_eq(w.rc, ERR_NOMEM);
+    cr_expect_not_null(strstr(w.error.text, "`memory: half` needs "), "%s", w.error.text);
+    free(exact);
+    free(half);
+    free(other);
 }
 
 /* The size that an error names after these words, which is one in MiB. */

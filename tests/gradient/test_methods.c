@@ -153,14 +153,18 @@ Test(methods, gradients_match_under_dropout_too)
         check_all(HEAD_SEQUENCE, 0.2, stream);
 }
 
+enum saving { SAVE_NOTHING, SAVE_RECOMPUTE, SAVE_HALVE, SAVE_BOTH };
+
 /* Loss and gradient on a tape of its own; returns what that took. */
-static size_t take_step(struct tuned *t, bool recompute, bool measure, real *loss, real *grad)
+static size_t take_step(struct tuned *t, enum saving how, bool measure, real *loss, real *grad)
 {
     struct err e = {0};
     tape_close(t->tape);
     cr_assert_eq(tape_open(&t->tape, 0, &e), 0, "%s", e.text);
-    if (recompute)
+    if (how & SAVE_RECOMPUTE)
         tape_recompute(t->tape);
+    if (how & SAVE_HALVE)
+        tape_halve(t->tape);
     if (measure)
         tape_measure(t->tape);
     *loss = tuned_loss(t, &t->batch, t->theta, grad, NULL);
@@ -176,15 +180,15 @@ static void check_recomputed(const struct variant *v, const char *family, enum h
     real *grad = arena_calloc(&t.golden.mem, 3 * t.count, sizeof *grad);
     cr_assert_not_null(grad);
     real *again = grad + t.count, *none = again + t.count;
-    size_t kept = take_step(&t, false, false, &loss, grad);
-    size_t recomputed = take_step(&t, true, false, &same, again);
+    size_t kept = take_step(&t, SAVE_NOTHING, false, &loss, grad);
+    size_t recomputed = take_step(&t, SAVE_RECOMPUTE, false, &same, again);
     cr_expect_eq(same, loss);
     cr_expect_arr_eq(again, grad, t.count * sizeof *grad, "%s %s on %s", v->method, v->what,
                      family);
-    cr_expect_eq(take_step(&t, false, true, &undefined, none), kept, "%s %s on %s", v->method,
-                 v->what, family);
-    cr_expect_eq(take_step(&t, true, true, &undefined, none), recomputed, "%s %s on %s", v->method,
-                 v->what, family);
+    cr_expect_eq(take_step(&t, SAVE_NOTHING, true, &undefined, none), kept, "%s %s on %s",
+                 v->method, v->what, family);
+    cr_expect_eq(take_step(&t, SAVE_RECOMPUTE, true, &undefined, none), recomputed, "%s %s on %s",
+                 v->method, v->what, family);
     for (size_t k = 0; k < t.count; k++)
         cr_assert_eq(none[k], 0);
     tuned_close(&t);
@@ -198,6 +202,41 @@ Test(methods, recomputing_changes_no_bit_and_memory_is_known_beforehand)
         for (int i = 0; i < GOLDEN_FAMILIES; i++) {
             check_recomputed(&variants[v], golden_families[i], HEAD_SEQUENCE);
             check_recomputed(&variants[v], golden_families[i], HEAD_TOKENS);
+        }
+}
+
+/* Numbers kept in half precision have a relative error of 2^-11, which models as rough as these
+ * make a few times that of gradients; the loss has none. */
+static void check_halved(const struct variant *v, const char *family, enum saving how)
+{
+    struct tuned t;
+    real loss, same, undefined;
+    double error = 0, norm = 0;
+    start(&t, v, family, HEAD_SEQUENCE, 0.2);
+    perturb(&t);
+    real *exact = arena_calloc(&t.golden.mem, 3 * t.count, sizeof *exact);
+    cr_assert_not_null(exact);
+    real *halved = exact + t.count, *none = halved + t.count;
+    take_step(&t, how & ~SAVE_HALVE, false, &loss, exact);
+    size_t saved = take_step(&t, how, false, &same, halved);
+    cr_expect_eq(same, loss);
+    for (size_t k = 0; k < t.count; k++) {
+        error += (halved[k] - exact[k]) * (halved[k] - exact[k]);
+        norm += exact[k] * exact[k];
+    }
+    cr_expect_lt(error, 0x1p-16 * norm, "%s %s on %s: %g", v->method, v->what, family,
+                 sqrt(error / norm));
+    cr_expect_gt(error, 0, "%s %s on %s", v->method, v->what, family);
+    cr_expect_eq(take_step(&t, how, true, &undefined, none), saved);
+    tuned_close(&t);
+}
+
+Test(methods, halving_rounds_gradients_alone)
+{
+    for (int v = 0; v < VARIANTS; v++)
+        for (int i = 0; i < GOLDEN_FAMILIES; i++) {
+            check_halved(&variants[v], golden_families[i], SAVE_HALVE);
+            check_halved(&variants[v], golden_families[i], SAVE_BOTH);
         }
 }
 

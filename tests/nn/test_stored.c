@@ -33,6 +33,34 @@ Test(stored, every_half_is_exact)
     free(x);
 }
 
+/* Of floats around every half and between it and the next; where a half has no such number, the
+ * largest. */
+Test(stored, halves_are_written_to_the_nearest)
+{
+    enum { AROUND = 5 };
+    const size_t n = (size_t)ALL * AROUND;
+    real *x = malloc(n * sizeof *x);
+    uint16_t *half = malloc(n * sizeof *half);
+
+    for (unsigned i = 0; i < ALL; i++) {
+        const uint32_t bits = bits_of_float(float_of_half((uint16_t)i));
+        const uint32_t step[AROUND] = {0, 1, 0xfff, 0x1000, 0x1001}; /* 0x2000 to the next */
+        for (int k = 0; k < AROUND; k++)
+            x[i * AROUND + (unsigned)k] = (real)float_of_bits(bits + step[k]);
+    }
+    half_write(x, n, half);
+    for (size_t i = 0; i < n; i++) {
+        const float value = (float)x[i];
+        const uint16_t sign = signbit(value) ? 0x8000 : 0;
+        uint16_t want = half_of_float(value);
+        if (!(fabsf(value) < 65520))
+            want = HALF_LARGEST | sign;
+        cr_assert_eq(half[i], want, "%a: %04x, not %04x", (double)value, half[i], want);
+    }
+    free(x);
+    free(half);
+}
+
 /* Whatever the vector width leaves over. */
 Test(stored, any_piece_is_read)
 {

@@ -2,6 +2,7 @@
 #include "nn/pool.h"
 #include "run.h"
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -205,6 +206,20 @@ Test(tape, a_scope_keeps_one_val)
 
 /* --- checkpoints ----------------------------------------------------------------------------- */
 
+/* Peak of a step whose records keep halves. */
+static size_t run_halved(struct stack *s)
+{
+    struct tape *t;
+    struct err e = {0};
+
+    cr_assert_eq(tape_open(&t, 0, &e), 0);
+    tape_halve(t);
+    cr_assert_eq(tape_run(t, true, run_dropout(), stack_step, s, &e), 0);
+    size_t peak = tape_peak_bytes(t);
+    tape_close(t);
+    return peak;
+}
+
 /* Peak of a step of a deep stack whose blocks are checkpoints. */
 static size_t run_checkpointed(struct stack *s)
 {
@@ -233,6 +248,27 @@ Test(tape, checkpoints_keep_their_inputs_alone_and_give_the_same_bits)
     cr_expect_gt(plain, 60 * MATRIX, "%zu", plain);
     stack_free(&s);
     stack_free(&c);
+}
+
+/* What a block keeps takes half as much; what it keeps exactly is small. */
+Test(tape, halving_halves_what_backward_reads)
+{
+    struct stack ten = stack_make(10), thirty = stack_make(30), exact = stack_make(30);
+    size_t few = run_halved(&ten), many = run_halved(&thirty);
+    double error = 0, norm = 0;
+
+    run_step(true, stack_step, &exact);
+    cr_expect_lt(many - few, 20 * MATRIX + SMALL);
+    cr_expect_gt(many - few, 19 * MATRIX);
+    cr_expect_eq(thirty.loss, exact.loss);
+    for (int i = 0; i < D; i++) {
+        error += pow(thirty.g[i] - exact.g[i], 2);
+        norm += pow(exact.g[i], 2);
+    }
+    cr_expect(error > 0 && error < 0x1p-18 * norm, "%g", sqrt(error / norm));
+    stack_free(&ten);
+    stack_free(&thirty);
+    stack_free(&exact);
 }
 
 Test(tape, measures_a_step_without_computing_it)

@@ -126,14 +126,16 @@ Test(pack, small_and_empty_batches)
 {
     static struct made m;
     struct arena mem;
-    const int tokens[] = {LONGEST, LONGEST, LONGEST};
+    const int tokens[] = {LONGEST, LONGEST - 1, 1, LONGEST};
 
     arena_init(&mem, ARENA_NO_CAP);
-    make(&m, 3, tokens);
+    make(&m, 4, tokens);
     struct packing none = pack(&m, 0, &bert, &mem);
     cr_expect_eq(none.n, 0);
-    struct packing one = pack(&m, 3, &bert, &mem);
+    struct packing one = pack(&m, 2, &bert, &mem); /* a token less than half of PACK_TOKENS */
     cr_expect_eq(one.n, 1);
+    struct packing two = pack(&m, 3, &bert, &mem);
+    cr_expect_eq(two.n, 2);
     arena_release(&mem);
 }
 
