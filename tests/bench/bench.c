@@ -14,7 +14,8 @@
 #include <unistd.h>
 
 static const struct bench_group *const groups[] = {
-    &bench_kernels, &bench_training, &bench_text, &bench_aggregation, &bench_krum, &bench_wire};
+    &bench_kernels, &bench_training,   &bench_text, &bench_aggregation,
+    &bench_krum,    &bench_simulation, &bench_wire};
 enum { GROUPS = sizeof groups / sizeof *groups };
 
 /* --- printing -------------------------------------------------------------------------------- */
@@ -88,7 +89,7 @@ static int run_group(const struct bench *b, const char *name, struct err *e)
             return groups[i]->run(b, e);
     return err_set(e, ERR_USAGE,
                    "there is no group %s; there are kernels, training, text, "
-                   "aggregation, krum, wire",
+                   "aggregation, krum, simulation, wire",
                    name);
 }
 

@@ -34,6 +34,6 @@ struct bench_group {
     int (*run)(const struct bench *b, struct err *e);
 };
 extern const struct bench_group bench_kernels, bench_training, bench_text, bench_aggregation,
-    bench_krum, bench_wire;
+    bench_krum, bench_simulation, bench_wire;
 
 #endif

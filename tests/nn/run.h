@@ -11,8 +11,8 @@ static inline struct rng run_dropout(void)
     return rng_stream(3, 1, 4, RNG_DROPOUT);
 }
 
-/* More than any step here needs; tests run thousands of them, and an emulator looks after every page
- * of what a tape without a cap reserves. */
+/* More than any step here needs; tests run thousands of them, and an emulator looks after every
+ * page of what a tape without a cap reserves. */
 enum { RUN_CAP = 256 << 20 };
 
 /* Returns the pool's peak. */
