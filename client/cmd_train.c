@@ -5,6 +5,7 @@
 #include "client/cmd.h"
 #include "client/experiment.h"
 #include "client/progress.h"
+#include "client/sweep.h"
 #include "client/train.h"
 #include "model/jsonfile.h"
 #include <limits.h>
@@ -18,6 +19,7 @@ struct training {
     struct experiment x;
     struct backbone backbone;
     struct dataset *train, *valid, *dev; /* valid, dev NULL: none */
+    struct rows valid_features, dev_features;
     enum metric metric;
     struct peft *peft;
     struct trainer *trainer;
@@ -77,6 +79,8 @@ static void training_close(struct training *t)
     trainer_close(t->trainer);
     peft_close(t->peft);
     dataset_close(t->dev);
+    rows_release(&t->dev_features);
+    rows_release(&t->valid_features);
     dataset_close(t->valid);
     dataset_close(t->train);
     backbone_close(&t->backbone);
@@ -88,9 +92,11 @@ static int score_on(struct training *t, const struct dataset *d, const float *th
                     double *loss, struct err *e)
 {
     struct score score;
-    int rc =
-        trainer_eval(t->trainer, &(struct eval_job){.peft = t->peft, .data = d, .theta = theta},
-                     &score, NULL, NULL, e);
+    const struct eval_job job = {.peft = t->peft,
+                                 .data = d,
+                                 .theta = theta,
+                                 .features = d == t->dev ? &t->dev_features : &t->valid_features};
+    int rc = trainer_eval(t->trainer, &job, &score, NULL, NULL, e);
     if (rc)
         return rc;
     *value = score_value(&score, t->metric);

@@ -5,6 +5,7 @@
 #include "client/experiment.h"
 #include "client/journal.h"
 #include "client/savepoint.h"
+#include "client/sweep.h"
 #include "client/throttle.h"
 #include "client/upload.h"
 #include <errno.h>
@@ -29,6 +30,7 @@ struct session {
     struct dataset *data;
     uint32_t *index; /* the training examples, then the held-out ones */
     size_t n_train, n_held;
+    struct rows features, held_features;
     enum metric metric;
     struct peft *peft;
     float *initial; /* values of the tensors that do not travel */
@@ -171,6 +173,8 @@ void session_close(struct session *s)
         return;
     peft_close(s->peft);
     dataset_close(s->data);
+    rows_release(&s->features);
+    rows_release(&s->held_features);
     free(s->task_name);
     free(s->index);
     free(s->initial);
@@ -212,7 +216,8 @@ static int score_held_out(struct session *s, struct trainer *t, uint32_t round,
                                              .index = s->index + s->n_train,
                                              .n = s->n_held,
                                              .theta = s->theta,
-                                             .cancel = cancel},
+                                             .cancel = cancel,
+                                             .features = &s->held_features},
                           &score, NULL, NULL, e);
     if (rc)
         return rc;
@@ -279,7 +284,8 @@ static int train_to_end(struct session *s, struct trainer *t, const struct agent
                               .progress = rest,
                               .ctx = pace,
                               .cancel = pace->cancel,
-                              .savepoint = savepoint};
+                              .savepoint = savepoint,
+                              .features = &s->features};
     int rc = trainer_fit(t, &train, s->theta, &trained, e);
     if (!rc)
         upload_encode(&s->upload, job->round, job->index, job->params, s->theta, train.state);

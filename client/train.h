@@ -45,6 +45,7 @@ struct train_progress {
     double loss, lr;
 };
 struct savepoint;
+struct rows; /* client/sweep.h */
 
 struct train_job {
     const struct peft *peft;
@@ -71,6 +72,8 @@ struct train_job {
     /* Goes on from there, and keeps it up to date, when cancelled too (client/savepoint.h). NULL:
      * none. */
     struct savepoint *savepoint;
+    /* As of an eval_job, from one training to the next. */
+    struct rows *features;
 };
 struct train_result {
     uint32_t steps;
@@ -85,7 +88,10 @@ struct train_result {
  * local->decay_over_run is that of step round * steps + s of rounds * steps. ERR_NOMEM, before the
  * first step if it is for the limit, whose least possible value the text then tells; ERR_STATE when
  * cancelled; ERR_DATA when n is 0; ERR_CONFIG when the loss is not finite (with a hint to lower
- * lr). theta, *job->state and *job->control_change are untouched on error. */
+ * lr). theta, *job->state and *job->control_change are untouched on error.
+ * Where the head alone is trained, without dropout in the encoder, for a pass over the examples at
+ * least, these go through the encoder once (sweep_features), and not in each step: bits that
+ * depend on the examples alone, too. */
 int trainer_fit(struct trainer *t, const struct train_job *job, float *theta,
                 struct train_result *r, struct err *e) MUST_CHECK;
 
@@ -96,6 +102,10 @@ struct eval_job {
     size_t n;
     const float *theta;        /* schema->count */
     const atomic_bool *cancel; /* checked at each micro-batch; may be NULL */
+    /* What the encoder makes of the examples, where nothing of it is trained: zeroed before the
+     * first job over this list, computed by it, read by all others, released by its owner. NULL: it
+     * is not kept. */
+    struct rows *features;
 };
 /* Scores theta. The same bits for any number of threads. `score`, when not NULL, is opened, to be
  * closed by score_close; `predicted`, when not NULL, gets a class (or rounded value, for

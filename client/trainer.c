@@ -2,6 +2,7 @@
 #include "client/drift.h"
 #include "client/fold.h"
 #include "client/savepoint.h"
+#include "client/sweep.h"
 #include "client/train.h"
 #include "client/trainer_state.h"
 #include "nn/optim.h"
@@ -14,6 +15,7 @@
 
 struct micro {
     const struct batch *batch;
+    const uint32_t *example;
     real scale;
 };
 
@@ -34,8 +36,10 @@ struct fit {
     uint32_t steps;
     double loss_sum; /* over what was seen: examples, or tagged tokens */
     uint64_t seen, tokens;
-    double began; /* seconds of the monotonic clock */
-    double aside; /* seconds spent in the caller's progress() */
+    const struct rows *features; /* what the encoder makes of the examples; NULL: it may change */
+    struct rows own_features;    /* of this job alone */
+    double began;                /* seconds of the monotonic clock */
+    double aside;                /* seconds spent in the caller's progress() */
 
     /* The step under way. */
     struct arena mem;
@@ -62,7 +66,14 @@ static void forward_backward(struct tape *t, void *arg)
     struct fit *f = w->fit;
     const struct peft *p = f->job->peft;
     const struct micro *m = &f->micro[w->i];
-    struct val *logits = peft_logits(p, t, m->batch, f->theta, w->grad);
+    struct val *logits;
+    if (f->features) {
+        bool tokens = f->job->data->head == HEAD_TOKENS;
+        struct val *x = rows_gather(f->features, t, m->batch, m->example, tokens);
+        logits = peft_head_logits(p, t, x, f->theta, w->grad);
+    } else {
+        logits = peft_logits(p, t, m->batch, f->theta, w->grad);
+    }
     struct val *loss = peft_loss(p, t, logits, m->batch, m->scale);
     f->loss[w->i] = loss->x[0];
     tape_backward(t, loss);
@@ -132,7 +143,7 @@ static int gather(struct fit *f, uint64_t s, struct err *e)
             scored += pack_scored(&packing[b].batch[k]);
         real scale = scored ? (real)(1.0 / ((double)count * (double)scored)) : 1;
         for (int k = 0; k < packing[b].n; k++)
-            *m++ = (struct micro){&packing[b].batch[k], scale};
+            *m++ = (struct micro){&packing[b].batch[k], packing[b].example[k], scale};
     }
     return 0;
 }
@@ -335,6 +346,7 @@ static void fit_close(struct fit *f)
     fold_close(&f->grad);
     free(f->theta);
     free(f->order);
+    rows_release(&f->own_features);
     arena_release(&f->mem);
     pthread_mutex_destroy(&f->lock);
 }
@@ -379,12 +391,34 @@ static int plan(struct fit *f, uint32_t first, struct err *e)
     return rc;
 }
 
+/* What the encoder makes of the examples, once, where it makes the same of them in every step; but
+ * not for a training that sees few of them. In batches that do not depend on the steps', so that a
+ * training that goes on from a savepoint has the same. */
+static int make_features(struct fit *f, struct err *e)
+{
+    const struct train_job *job = f->job;
+    const struct eval_job encoded = {.peft = job->peft,
+                                     .data = job->data,
+                                     .index = job->index,
+                                     .n = job->n,
+                                     .theta = f->theta,
+                                     .cancel = job->cancel};
+    struct rows *features = job->features ? job->features : &f->own_features;
+    if (f->steps < f->epoch_steps || !sweep_keeps_features(&encoded, true))
+        return 0;
+    int rc = features->x ? 0 : sweep_features(f->trainer, &encoded, features, e);
+    f->features = rc ? NULL : features;
+    return rc;
+}
+
 /* All steps from the first that is not done. */
 static int run_steps(struct fit *f, struct err *e)
 {
     const struct train_job *job = f->job;
     const uint32_t first = job->savepoint ? restore(f) : 0;
-    int rc = plan(f, first, e);
+    int rc = make_features(f, e);
+    if (!rc)
+        rc = plan(f, first, e);
     for (uint32_t s = first; !rc && s < f->steps; s++) {
         bool stop = cancelled(f);
         if (job->savepoint && s > first && (stop || savepoint_due(job->savepoint)))

@@ -1,13 +1,22 @@
 #include "sim/judge.h"
 #include <stdlib.h>
 
+static int evaluate(struct judge *j, const struct dataset *d, const float *theta,
+                    struct score *score, int32_t *predicted, struct err *e)
+{
+    const bool dev = d == j->setup->dev;
+    const struct eval_job job = {.peft = j->setup->peft,
+                                 .data = d,
+                                 .theta = theta,
+                                 .features = dev ? &j->dev_features : &j->valid_features};
+    return trainer_eval(j->trainer, &job, score, predicted, NULL, e);
+}
+
 static int score_on(struct judge *j, const struct dataset *d, const float *theta, double *value,
                     double *loss, struct err *e)
 {
     struct score score;
-    int rc = trainer_eval(j->trainer,
-                          &(struct eval_job){.peft = j->setup->peft, .data = d, .theta = theta},
-                          &score, NULL, NULL, e);
+    int rc = evaluate(j, d, theta, &score, NULL, e);
     if (rc)
         return rc;
     *value = score_value(&score, j->setup->metric);
@@ -48,6 +57,8 @@ void judge_close(struct judge *j)
 {
     partition_close(&j->shares);
     trainer_close(j->trainer);
+    rows_release(&j->dev_features);
+    rows_release(&j->valid_features);
     j->trainer = NULL;
 }
 
@@ -134,9 +145,7 @@ static int score_result(struct judge *j, const float *theta, struct score *score
     int32_t *predicted = classes ? malloc(s->dev->n * sizeof *predicted) : NULL;
     if (classes && !predicted)
         return err_set(e, ERR_NOMEM, "no memory for %zu predictions", s->dev->n);
-    int rc = trainer_eval(j->trainer,
-                          &(struct eval_job){.peft = s->peft, .data = s->dev, .theta = theta},
-                          score, predicted, NULL, e);
+    int rc = evaluate(j, s->dev, theta, score, predicted, e);
     if (!rc && classes)
         rc = score_clients(j, predicted, &out->clients, e);
     if (!rc) {

@@ -2,7 +2,7 @@
 #ifndef SIM_JUDGE_H
 #define SIM_JUDGE_H
 
-#include "client/train.h"
+#include "client/sweep.h"
 #include "server/core.h"
 #include "sim/partition.h"
 #include "sim/report.h"
@@ -13,9 +13,10 @@ struct judge {
     struct trainer *trainer;
     struct report *report;   /* borrowed */
     struct partition shares; /* of the test set, as the clients' examples are mixed */
-    struct best best;        /* of the validated rounds, from 0 */
-    uint32_t rounds;         /* recorded */
-    bool counted;            /* the wire has bytes */
+    struct rows valid_features, dev_features;
+    struct best best; /* of the validated rounds, from 0 */
+    uint32_t rounds;  /* recorded */
+    bool counted;     /* the wire has bytes */
 };
 
 /* Scores theta on the test set before the first round. ERR_NOMEM. */

@@ -43,13 +43,26 @@ static struct val *at_prompt(void *self, struct tape *t)
     return c->p->method->prompt(c->p, t, c->begun);
 }
 
-struct val *peft_logits(const struct peft *p, struct tape *t, const struct batch *b,
-                        const real *theta, real *grad)
+bool peft_encodes_alike(const struct peft *p, bool training)
+{
+    const struct peft_method *m = p->method;
+    bool dropped = training && (p->hidden_dropout > 0 || p->attention_dropout > 0);
+    if (m->linear != NULL || m->block != NULL || m->prefix != NULL || m->prompt != NULL || dropped)
+        return false;
+    for (size_t i = 0; i < p->n_base; i++)
+        if (!model_is_pooler(&p->base[i].of)) /* the head's */
+            return false;
+    return p->head_kind != HEAD_MLM; /* whose masks move */
+}
+
+/* A forward pass's hooks; they live as long as the step. */
+static struct encoder_hooks hooks_of(const struct peft *p, struct tape *t, const real *theta,
+                                     real *grad)
 {
     const struct peft_method *m = p->method;
     struct call *call = tape_alloc(t, sizeof *call);
     *call = (struct call){.p = p, .theta = theta, .grad = grad};
-    struct encoder_hooks hooks = {.self = call,
+    return (struct encoder_hooks){.self = call,
                                   .tensor = p->n_base > 0 || p->decoder != NULL ? at_tensor : NULL,
                                   .block = m->block != NULL ? at_block : NULL,
                                   .prefix = m->prefix != NULL ? at_prefix : NULL,
@@ -58,16 +71,34 @@ struct val *peft_logits(const struct peft *p, struct tape *t, const struct batch
                                   .linear = m->linear != NULL ? at_linear : NULL,
                                   .hidden_dropout = p->hidden_dropout,
                                   .attention_dropout = p->attention_dropout};
-    struct val *head[HEAD_MAX_TENSORS];
-    if (m->begin != NULL)
-        call->begun = m->begin(p, t, theta, grad);
+}
+
+struct val *peft_features(const struct peft *p, struct tape *t, const struct batch *b,
+                          const real *theta, real *grad)
+{
     static const enum encoder_output read_by[] = {[HEAD_SEQUENCE] = ENCODER_FIRST,
                                                   [HEAD_TOKENS] = ENCODER_TOKENS,
                                                   [HEAD_MLM] = ENCODER_TAGGED};
-    struct val *x = encoder_hidden(p->model, t, b, &hooks, read_by[p->head_kind]);
+    struct encoder_hooks hooks = hooks_of(p, t, theta, grad);
+    if (p->method->begin != NULL)
+        ((struct call *)hooks.self)->begun = p->method->begin(p, t, theta, grad);
+    return encoder_hidden(p->model, t, b, &hooks, read_by[p->head_kind]);
+}
+
+struct val *peft_head_logits(const struct peft *p, struct tape *t, struct val *x, const real *theta,
+                             real *grad)
+{
+    struct encoder_hooks hooks = hooks_of(p, t, theta, grad);
+    struct val *head[HEAD_MAX_TENSORS];
     for (int i = 0; i < p->n_head; i++)
         head[i] = peft_param(p, t, p->head + (size_t)i, theta, grad);
     return head_logits(p->model, p->head_kind, t, x, head, p->head_dropout, &hooks);
+}
+
+struct val *peft_logits(const struct peft *p, struct tape *t, const struct batch *b,
+                        const real *theta, real *grad)
+{
+    return peft_head_logits(p, t, peft_features(p, t, b, theta, grad), theta, grad);
 }
 
 /* The label of each row of the logits. */

@@ -84,6 +84,15 @@ void peft_init(const struct peft *p, uint64_t seed, real *theta);
  * schema->count; grad: an accumulator of the same shape, NULL when not training. */
 struct val *peft_logits(const struct peft *p, struct tape *t, const struct batch *b,
                         const real *theta, real *grad);
+/* Its two parts: what the head reads of the encoder, [n, hidden] or a row a token, and logits from
+ * that. */
+struct val *peft_features(const struct peft *p, struct tape *t, const struct batch *b,
+                          const real *theta, real *grad);
+struct val *peft_head_logits(const struct peft *p, struct tape *t, struct val *x, const real *theta,
+                             real *grad);
+/* Are the features of a text always the same? Nothing of the encoder is trained, and in `training`
+ * nothing of it dropped. */
+bool peft_encodes_alike(const struct peft *p, bool training);
 /* The loss that HF computes (mean cross-entropy; mean squared error when n_labels = 1), as scale *
  * sum over the micro-batch: over examples, or over tagged or masked tokens. */
 struct val *peft_loss(const struct peft *p, struct tape *t, struct val *logits,

@@ -1,0 +1,145 @@
+/* What the encoder makes of examples is computed once where it is always the same. */
+#include "client/sweep.h"
+#include "tests/client/toy.h"
+#include <criterion/criterion.h>
+#include <math.h>
+
+enum { EXAMPLES = 90 };
+
+static struct toy toy;
+
+static void fini(void)
+{
+    toy_close(&toy);
+}
+
+TestSuite(sweep, .fini = fini);
+
+static void open_toy(const char *method, double dropout)
+{
+    struct err e;
+    toy_open(&toy, EXAMPLES, 2, dropout);
+    peft_close(toy.peft);
+    free(toy.theta);
+    toy.spec.method = (char *)(uintptr_t)method;
+    toy_check(peft_open(&toy.peft, toy.model, &toy.spec, &toy.local, HEAD_SEQUENCE, 2, &e), &e);
+    toy.count = peft_schema(toy.peft)->count;
+    toy.theta = malloc(toy.count * sizeof *toy.theta);
+    peft_init(toy.peft, 5, toy.theta);
+}
+
+static void evaluate(const struct eval_job *job, unsigned threads, float *logits)
+{
+    struct trainer *t;
+    struct err e;
+    toy_check(trainer_open(&t, threads, NULL, &e), &e);
+    toy_check(trainer_eval(t, job, NULL, NULL, logits, &e), &e);
+    trainer_close(t);
+}
+
+/* Another word in each sentence. */
+static void change_texts(void)
+{
+    for (size_t i = 0; i < EXAMPLES; i++) {
+        int32_t *id = (int32_t *)(uintptr_t)toy.data.example[i].id;
+        id[1] = id[1] == TOY_YES ? TOY_NO : TOY_YES;
+    }
+}
+
+Test(sweep, evaluation_encodes_once_for_a_frozen_encoder)
+{
+    static const uint32_t some[] = {7, 3, 80, 41, 5};
+    enum { SOME = sizeof some / sizeof *some };
+    float plain[2 * SOME], first[2 * SOME], again[2 * SOME], changed[2 * SOME];
+    struct rows features = {0};
+    open_toy("head", 0.1); /* dropout is training's */
+    struct eval_job job = {
+        .peft = toy.peft, .data = &toy.data, .index = some, .n = SOME, .theta = toy.theta};
+
+    evaluate(&job, 1, plain);
+    job.features = &features;
+    evaluate(&job, 2, first);
+    cr_assert_not_null(features.x);
+    cr_expect_arr_eq(first, plain, sizeof plain);
+    change_texts();
+    evaluate(&job, 1, again);
+    cr_expect_arr_eq(again, plain, sizeof plain);
+    job.features = NULL;
+    evaluate(&job, 1, changed);
+    cr_expect_neq(memcmp(changed, plain, sizeof plain), 0);
+    rows_release(&features);
+}
+
+Test(sweep, evaluation_keeps_nothing_of_an_encoder_that_is_tuned)
+{
+    float logits[2 * EXAMPLES];
+    struct rows features = {0};
+    open_toy("bitfit", 0);
+    const struct eval_job job = {
+        .peft = toy.peft, .data = &toy.data, .theta = toy.theta, .features = &features};
+    evaluate(&job, 1, logits);
+    cr_expect_null(features.x);
+}
+
+/* The same task with dropout so small that nothing is ever dropped: then the encoder runs in each
+ * step. */
+static float *fit_step_by_step(void)
+{
+    struct train_result r;
+    open_toy("head", 1e-9);
+    const struct train_job job = toy_job(&toy);
+    struct rows features = {0};
+    struct train_job watched = job;
+    watched.features = &features;
+    float *theta = toy_fit(&toy, &watched, 1, &r);
+    cr_assert_null(features.x);
+    toy_close(&toy);
+    return theta;
+}
+
+Test(sweep, training_a_head_without_dropout_encodes_once)
+{
+    struct train_result r;
+    struct rows features = {0};
+    float *plain = fit_step_by_step();
+    open_toy("head", 0);
+    struct train_job job = toy_job(&toy);
+    const size_t bytes = toy.count * sizeof *toy.theta;
+    float *theta = toy_fit(&toy, &job, 1, &r), *other = toy_fit(&toy, &job, 4, &r);
+    double moved = 0;
+    for (size_t i = 0; i < toy.count; i++) {
+        cr_expect_float_eq(theta[i], plain[i], 1e-5);
+        moved += fabs((double)theta[i] - (double)toy.theta[i]);
+    }
+    cr_expect_gt(moved, 0.1, "%g", moved);
+    cr_expect_arr_eq(other, theta, bytes);
+    free(other);
+
+    job.features = &features; /* a round, and the next one of other texts that nobody reads */
+    for (unsigned threads = 1; threads <= 4; threads += 3) {
+        other = toy_fit(&toy, &job, threads, &r);
+        cr_assert_not_null(features.x);
+        cr_expect_arr_eq(other, theta, bytes, "%u threads", threads);
+        free(other);
+        change_texts();
+    }
+    rows_release(&features);
+    free(theta);
+    free(plain);
+}
+
+Test(sweep, a_training_of_few_steps_encodes_what_it_sees)
+{
+    struct train_result r;
+    struct rows features = {0};
+    open_toy("head", 0);
+    toy.local.steps = 2; /* of three that an epoch has */
+    struct train_job job = toy_job(&toy);
+    job.features = &features;
+    free(toy_fit(&toy, &job, 1, &r));
+    cr_expect_null(features.x);
+    toy.local.steps = 3;
+    free(toy_fit(&toy, &job, 1, &r));
+    cr_expect_not_null(features.x);
+    rows_release(&features);
+}
