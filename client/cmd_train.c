@@ -79,8 +79,8 @@ static void training_close(struct training *t)
     trainer_close(t->trainer);
     peft_close(t->peft);
     dataset_close(t->dev);
-    rows_release(&t->dev_features);
-    rows_release(&t->valid_features);
+    sweep_release(&t->dev_features);
+    sweep_release(&t->valid_features);
     dataset_close(t->valid);
     dataset_close(t->train);
     backbone_close(&t->backbone);

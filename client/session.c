@@ -173,8 +173,8 @@ void session_close(struct session *s)
         return;
     peft_close(s->peft);
     dataset_close(s->data);
-    rows_release(&s->features);
-    rows_release(&s->held_features);
+    sweep_release(&s->features);
+    sweep_release(&s->held_features);
     free(s->task_name);
     free(s->index);
     free(s->initial);

@@ -49,7 +49,7 @@ static int rows_open(struct rows *r, const struct eval_job *job, size_t width, s
     return 0;
 }
 
-void rows_release(struct rows *r)
+void sweep_release(struct rows *r)
 {
     free(r->x);
     free(r->first);
@@ -62,8 +62,8 @@ static size_t rows_of(const struct batch *b, int s, bool tokens)
     return tokens ? (size_t)(b->off[s + 1] - b->off[s]) : 1;
 }
 
-struct val *rows_gather(const struct rows *r, struct tape *t, const struct batch *b,
-                        const uint32_t *example, bool tokens)
+struct val *sweep_gather(const struct rows *r, struct tape *t, const struct batch *b,
+                         const uint32_t *example, bool tokens)
 {
     const size_t n = (size_t)(tokens ? b->tokens : b->n);
     float *x = tape_alloc(t, n * r->width * sizeof *x), *to = x;
@@ -99,7 +99,7 @@ static void forward(struct tape *t, void *arg)
     if (s->encode)
         x = peft_features(job->peft, t, b, job->theta, NULL);
     else if (job->features && job->features->x)
-        x = peft_head_logits(job->peft, t, rows_gather(job->features, t, b, example, tokens),
+        x = peft_head_logits(job->peft, t, sweep_gather(job->features, t, b, example, tokens),
                              job->theta, NULL);
     else
         x = peft_logits(job->peft, t, b, job->theta, NULL);
@@ -181,7 +181,7 @@ int sweep_features(struct trainer *t, const struct eval_job *job, struct rows *o
     struct sweep s = {.trainer = t, .job = job, .out = out, .encode = true};
     int rc = run(&s, hidden(job), e);
     if (rc)
-        rows_release(out);
+        sweep_release(out);
     return rc;
 }
 

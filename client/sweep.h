@@ -11,11 +11,11 @@ struct rows {
     size_t n, width;
     size_t *first; /* of each of the data set's examples that is in the list: its first row */
 };
-void rows_release(struct rows *r);
+void sweep_release(struct rows *r);
 /* The rows of a micro-batch, one sequence after the other, as a constant of the step; `example`
  * names its sequences. */
-struct val *rows_gather(const struct rows *r, struct tape *t, const struct batch *b,
-                        const uint32_t *example, bool tokens);
+struct val *sweep_gather(const struct rows *r, struct tape *t, const struct batch *b,
+                         const uint32_t *example, bool tokens);
 
 /* Logits, from job->features where they are there. out->x may be the caller's memory, for
  * dataset_rows * n_labels numbers; NULL: it is allocated. ERR_NOMEM; ERR_STATE when cancelled. */

@@ -69,7 +69,7 @@ static void forward_backward(struct tape *t, void *arg)
     struct val *logits;
     if (f->features) {
         bool tokens = f->job->data->head == HEAD_TOKENS;
-        struct val *x = rows_gather(f->features, t, m->batch, m->example, tokens);
+        struct val *x = sweep_gather(f->features, t, m->batch, m->example, tokens);
         logits = peft_head_logits(p, t, x, f->theta, w->grad);
     } else {
         logits = peft_logits(p, t, m->batch, f->theta, w->grad);
@@ -346,7 +346,7 @@ static void fit_close(struct fit *f)
     fold_close(&f->grad);
     free(f->theta);
     free(f->order);
-    rows_release(&f->own_features);
+    sweep_release(&f->own_features);
     arena_release(&f->mem);
     pthread_mutex_destroy(&f->lock);
 }

@@ -138,6 +138,6 @@ int trainer_eval(struct trainer *t, const struct eval_job *job, struct score *sc
         rc = tally(&v, score, e);
     if (logits)
         v.logits.x = NULL; /* the caller's */
-    rows_release(&v.logits);
+    sweep_release(&v.logits);
     return rc;
 }

@@ -57,8 +57,8 @@ void judge_close(struct judge *j)
 {
     partition_close(&j->shares);
     trainer_close(j->trainer);
-    rows_release(&j->dev_features);
-    rows_release(&j->valid_features);
+    sweep_release(&j->dev_features);
+    sweep_release(&j->valid_features);
     j->trainer = NULL;
 }
 

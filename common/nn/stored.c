@@ -44,7 +44,7 @@ HOT static void write_f16(const real *restrict x, size_t n, uint16_t *restrict o
     }
 }
 
-void half_write(const real *x, size_t n, uint16_t *out)
+void stored_write_half(const real *x, size_t n, uint16_t *out)
 {
     write_f16(x, n, out);
 }

@@ -23,6 +23,6 @@ static inline struct stored stored_reals(const real *x)
 void stored_read(struct stored s, size_t from, size_t n, real *out);
 /* The other way, as STORED_F16: the nearest, ties to even; the largest, 65504, for what is larger,
  * and for NaN. */
-void half_write(const real *x, size_t n, uint16_t *out);
+void stored_write_half(const real *x, size_t n, uint16_t *out);
 
 #endif

@@ -228,7 +228,7 @@ static void halve(struct tape *t, struct val *v)
 
     v->half = get(t, half_bytes(n));
     if (tape_computes(t))
-        half_write(v->x, n, v->half);
+        stored_write_half(v->x, n, v->half);
     tape_unscratch(t, val_data(v), n);
     v->x = NULL;
 }

@@ -67,7 +67,7 @@ Test(sweep, evaluation_encodes_once_for_a_frozen_encoder)
     job.features = NULL;
     evaluate(&job, 1, changed);
     cr_expect_neq(memcmp(changed, plain, sizeof plain), 0);
-    rows_release(&features);
+    sweep_release(&features);
 }
 
 Test(sweep, evaluation_keeps_nothing_of_an_encoder_that_is_tuned)
@@ -123,7 +123,7 @@ Test(sweep, training_a_head_without_dropout_encodes_once)
         free(other);
         change_texts();
     }
-    rows_release(&features);
+    sweep_release(&features);
     free(theta);
     free(plain);
 }
@@ -141,5 +141,5 @@ Test(sweep, a_training_of_few_steps_encodes_what_it_sees)
     toy.local.steps = 3;
     free(toy_fit(&toy, &job, 1, &r));
     cr_expect_not_null(features.x);
-    rows_release(&features);
+    sweep_release(&features);
 }

@@ -48,7 +48,7 @@ Test(stored, halves_are_written_to_the_nearest)
         for (int k = 0; k < AROUND; k++)
             x[i * AROUND + (unsigned)k] = (real)float_of_bits(bits + step[k]);
     }
-    half_write(x, n, half);
+    stored_write_half(x, n, half);
     for (size_t i = 0; i < n; i++) {
         const float value = (float)x[i];
         const uint16_t sign = signbit(value) ? 0x8000 : 0;
