@@ -115,7 +115,7 @@ configurations() {
     expect $config "peft.r.*1024" train --set peft.r=0
     expect $config "peft.method.*lora" train --set peft.method=magic
     expect $usage "bogus" train --bogus
-    expect $usage "memory most.*auto, min or fast" train --memory most
+    expect $usage "memory most.*auto, min, fast or half" train --memory most
     expect $usage "trian.*train" "$client" trian
     printf 'peft: {rank: 4}\n' >>"$tmp/experiment.yaml"
     expect $config "experiment.yaml:4.*rank" train
