@@ -16,6 +16,7 @@ int cmd_train_tokenizer(const struct cli_command *self, int argc, char **argv, s
 int cmd_tokenize(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_export(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_merge(const struct cli_command *self, int argc, char **argv, struct err *e);
+int cmd_quantize(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_inspect(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_fetch_model(const struct cli_command *self, int argc, char **argv, struct err *e);
 int cmd_fetch_data(const struct cli_command *self, int argc, char **argv, struct err *e);

@@ -23,18 +23,55 @@ static const char *family_name(enum family f)
     return name[f];
 }
 
+/* How the file holds its numbers. */
+static const char *storage_name(struct stored s)
+{
+    static const char *const name[] = {[STORED_REAL] = "F32",
+                                       [STORED_F16] = "F16",
+                                       [STORED_BF16] = "BF16",
+                                       [STORED_INT8] = "int8"};
+    return name[s.as];
+}
+
+/* Linear weights: how the file holds them, and how many of them are int8. */
+static const char *linear_weights(const struct model *m, size_t *int8)
+{
+    const char *all = storage_name(m->layer[0].lin[0].W);
+    *int8 = m->pooler.W.as == STORED_INT8 ? (size_t)m->pooler.out * (size_t)m->pooler.in : 0;
+    for (int i = 0; i < m->cfg.layers * LIN_SITES; i++) {
+        const struct linear_weights *w = &m->layer[i / LIN_SITES].lin[i % LIN_SITES];
+        if (strcmp(storage_name(w->W), all) != 0)
+            all = "mixed";
+        *int8 += w->W.as == STORED_INT8 ? (size_t)w->out * (size_t)w->in : 0;
+    }
+    return all;
+}
+
+/* Numbers that the file holds besides them, without their scales. */
+static size_t other_parameters(const struct model *m)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < m->file.n; i++) {
+        const struct st_tensor *t = &m->file.tensor[i];
+        if (st_tensor_is_real(t) && strstr(t->name, ".weight_scale") == NULL)
+            n += t->count;
+    }
+    return n;
+}
+
 static json_t *model_json(const struct model *m)
 {
     const struct model_config *c = &m->cfg;
-    size_t parameters = 0;
+    size_t int8;
+    const char *weights = linear_weights(m, &int8);
     char hex[HASH_HEX];
-    for (size_t i = 0; i < m->file.n; i++)
-        parameters += m->file.tensor[i].dtype != DTYPE_OTHER ? m->file.tensor[i].count : 0;
     hash_hex(&m->hash, hex);
-    return json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:s}", "path", m->dir, "family",
-                     family_name(c->family), "layers", c->layers, "hidden", c->hidden, "heads",
-                     c->heads, "intermediate", c->ffn, "vocabulary", c->vocab, "max_tokens",
-                     model_max_tokens(c), "parameters", (json_int_t)parameters, "sha256", hex);
+    return json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:s, s:s, s:s}", "path", m->dir,
+                     "family", family_name(c->family), "layers", c->layers, "hidden", c->hidden,
+                     "heads", c->heads, "intermediate", c->ffn, "vocabulary", c->vocab,
+                     "max_tokens", model_max_tokens(c), "parameters",
+                     (json_int_t)(int8 + other_parameters(m)), "weights", weights, "embeddings",
+                     storage_name(m->word), "sha256", hex);
 }
 
 static json_t *method_json(const struct peft_spec *s)

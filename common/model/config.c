@@ -1,6 +1,7 @@
 #include "model/config.h"
 #include "model/jsonfile.h"
 #include "model/names.h"
+#include "model/quantization.h"
 #include <limits.h>
 #include <string.h>
 
@@ -142,11 +143,16 @@ static int read_name(const struct jsonfile *f, char **name, struct arena *mem, s
     return *name != NULL ? 0 : err_set(e, ERR_NOMEM, "%s: no memory", f->path);
 }
 
+static int read_quantization(const struct jsonfile *f, struct model_config *c, struct err *e)
+{
+    return quantization_read(f, &c->int8, e);
+}
+
 int config_read(struct model_config *c, char **name, const char *dir, struct arena *mem,
                 struct err *e)
 {
     static int (*const part[])(const struct jsonfile *, struct model_config *, struct err *) = {
-        read_sizes, read_rates, read_options, read_labels, read_pad};
+        read_sizes, read_rates, read_options, read_labels, read_pad, read_quantization};
     char path[PATH_MAX];
     struct jsonfile f;
     struct model_config cfg = {0};

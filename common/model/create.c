@@ -4,6 +4,7 @@
 #include "model/jsonfile.h"
 #include "model/model_dir.h"
 #include "model/names.h"
+#include "model/quantization.h"
 #include <string.h>
 
 /* The tensors of a new model and where their values come from. */
@@ -22,10 +23,11 @@ static size_t row_of_padding(const struct model_config *c, const struct base_ten
     return word || position ? (size_t)c->pad_id : (size_t)t->dim[0];
 }
 
-static int initial_values(void *ctx, size_t i, float *x, struct err *e)
+static int initial_values(void *ctx, size_t i, void *values, struct err *e)
 {
     const struct creation *c = ctx;
     const struct base_tensor *t = &c->tensor[i];
+    float *x = values;
     bool random = t->role == ROLE_WEIGHT || t->role == ROLE_EMBEDDING;
     size_t cols = t->ndim > 1 ? (size_t)t->dim[1] : 1, rows = (size_t)t->dim[0];
     size_t padding = t->role == ROLE_EMBEDDING ? row_of_padding(c->cfg, t) : rows;
@@ -44,24 +46,21 @@ static int write_weights(const struct model_config *cfg, double deviation, uint6
     const struct model empty = {.cfg = *cfg};
     struct creation c = {
         .cfg = cfg, .stream = rng_stream(seed, 0, 0, RNG_INIT), .deviation = deviation};
-    char path[PATH_MAX];
     size_t n;
-    int rc = file_join(path, sizeof path, dir, MODEL_WEIGHTS, e);
-    if (rc == 0)
-        rc = model_tensors(&empty, mem, &c.tensor, &n, e);
+    int rc = model_tensors(&empty, mem, &c.tensor, &n, e);
     if (rc != 0)
         return rc;
     struct st_out *out = arena_calloc(mem, n, sizeof *out);
     if (out == NULL)
-        return err_set(e, ERR_NOMEM, "%s: no memory to write it", path);
+        return err_set(e, ERR_NOMEM, "%s: no memory to write its weights", dir);
     for (size_t i = 0; i < n; i++) {
         out[i] = (struct st_out){.name = c.tensor[i].name, .ndim = c.tensor[i].ndim};
         memcpy(out[i].dim, c.tensor[i].dim, sizeof c.tensor[i].dim);
     }
-    return safetensors_stream(path, out, n, initial_values, &c, e);
+    return model_dir_write_weights(dir, out, n, initial_values, &c, e);
 }
 
-/* config.json as it is; *deviation: what it says of initial values. */
+/* config.json, of dense weights; *deviation: what it says of initial values. */
 static int copy_config(const char *config, const char *dir, double *deviation, struct err *e)
 {
     char path[PATH_MAX];
@@ -73,6 +72,7 @@ static int copy_config(const char *config, const char *dir, double *deviation, s
         return rc;
     *deviation = 0.02;
     rc = jsonfile_number(&f, "initializer_range", 0, 1, deviation, e);
+    json_object_del(f.root, QUANTIZATION_CONFIG); /* of the weights that it once had */
     if (rc == 0)
         rc = jsonfile_write(f.root, 0, path, e);
     jsonfile_close(&f);

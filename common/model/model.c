@@ -2,6 +2,7 @@
 #include "model/config.h"
 #include "model/names.h"
 #include <limits.h>
+#include <math.h>
 #include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,12 +38,10 @@ static int convert(const struct st_tensor *t, real *x, struct err *e)
 {
     enum { PIECE = 1024 };
     float narrow[PIECE];
-    struct st_tensor piece = *t;
+    struct st_tensor piece;
     for (size_t done = 0; done < t->count; done += piece.count) {
-        size_t left = t->count - done, bytes = t->bytes / t->count;
-        piece.count = left < PIECE ? left : PIECE;
-        piece.bytes = piece.count * bytes;
-        piece.raw = t->raw + done * bytes;
+        size_t left = t->count - done;
+        piece = st_tensor_piece(t, done, left < PIECE ? left : PIECE);
         int rc = st_tensor_floats(&piece, narrow, e);
         if (rc != 0)
             return rc;
@@ -76,9 +75,9 @@ static const real *reals(struct binder *b, const struct st_tensor *t)
 static struct stored values(struct binder *b, const struct st_tensor *t)
 {
     if (t->dtype == DTYPE_F16 && aligned(t, alignof(uint16_t)))
-        return (struct stored){t->raw, STORED_F16};
+        return stored_halves(t->raw, STORED_F16);
     if (t->dtype == DTYPE_BF16 && aligned(t, alignof(uint16_t)))
-        return (struct stored){t->raw, STORED_BF16};
+        return stored_halves(t->raw, STORED_BF16);
     return stored_reals(reals(b, t));
 }
 
@@ -128,20 +127,64 @@ static const real *take_vector(struct binder *b, const char *parent, const char 
     return t != NULL ? reals(b, t) : NULL;
 }
 
-static struct linear_weights take_linear(struct binder *b, const char *parent, const char *module,
-                                         int out, int in)
-{
-    return (struct linear_weights){.W = take_matrix(b, parent, module, out, in),
-                                   .b = take_vector(b, parent, module, "bias", out),
-                                   .out = out,
-                                   .in = in};
-}
-
 static bool has(const struct binder *b, const char *parent, const char *module, const char *part)
 {
     char name[NAME_MAX_BYTES];
     tensor_name(name, b->prefix, parent, module, part);
     return safetensors_find(&b->m->file, name) != NULL;
+}
+
+/* --- int8 (quantization.h) --- */
+
+static const real *take_scales(struct binder *b, const char *parent, const char *module, int rows)
+{
+    const struct st_tensor *t = take(b, parent, module, "weight_scale", rows, 1);
+    const real *scale = t != NULL ? reals(b, t) : NULL;
+    for (int i = 0; scale != NULL && b->rc == 0 && i < rows; i++)
+        if (!isfinite(scale[i]) || scale[i] < 0)
+            fail(b, t->name,
+                 "holds a scale that is negative or not finite: the file is damaged, quantise the "
+                 "original again");
+    return scale;
+}
+
+/* The shape that is packed says nothing new, and must not say anything else. */
+static void check_shape(struct binder *b, const char *parent, const char *module, int rows,
+                        int cols)
+{
+    const struct st_tensor *t = take(b, parent, module, "weight_shape", 2, 0);
+    const int64_t want[2] = {rows, cols};
+    if (t != NULL && (t->dtype != DTYPE_I64 || memcmp(t->raw, want, sizeof want) != 0))
+        fail(b, t->name, "is not what config.json says: the file belongs to another one");
+}
+
+static struct stored take_int8(struct binder *b, const char *parent, const char *module, int rows,
+                               int cols)
+{
+    const int packed = (int)(stored_int8_row(cols) / sizeof(int32_t));
+    const struct st_tensor *t = take(b, parent, module, "weight_packed", rows, packed);
+    const real *scale = take_scales(b, parent, module, rows);
+    check_shape(b, parent, module, rows, cols);
+    if (b->rc == 0 && t->dtype != DTYPE_I32)
+        fail(b, t->name, "is not I32, in which int8 weights are packed");
+    if (b->rc == 0 && !b->m->cfg.int8)
+        fail(
+            b, t->name,
+            "is quantised, and config.json has no quantization_config: it belongs to another file");
+    return b->rc == 0 ? stored_int8(t->raw, scale, cols) : (struct stored){0};
+}
+
+/* --- encoder --- */
+
+static struct linear_weights take_linear(struct binder *b, const char *parent, const char *module,
+                                         int out, int in)
+{
+    bool int8 = has(b, parent, module, "weight_packed");
+    return (struct linear_weights){.W = int8 ? take_int8(b, parent, module, out, in)
+                                             : take_matrix(b, parent, module, out, in),
+                                   .b = take_vector(b, parent, module, "bias", out),
+                                   .out = out,
+                                   .in = in};
 }
 
 /* Checkpoints converted from TensorFlow before 2019 call gain and bias gamma and beta. */
@@ -183,7 +226,8 @@ static void take_encoder(struct binder *b)
     for (int i = 0; i < c->layers; i++)
         take_layer(b, i);
     /* Optional: an encoder saved without a pooler has it trained with the head. */
-    if (names->pooler != NULL && has(b, "", names->pooler, "weight"))
+    if (names->pooler != NULL &&
+        (has(b, "", names->pooler, "weight") || has(b, "", names->pooler, "weight_packed")))
         b->m->pooler = take_linear(b, "", names->pooler, c->hidden, c->hidden);
 }
 
@@ -206,7 +250,7 @@ static const struct st_tensor *find_head(struct binder *b, const char *name)
 static void take_head_tensor(struct binder *b, const char *name, struct head_tensor *out)
 {
     const struct st_tensor *t = b->rc == 0 ? find_head(b, name) : NULL;
-    if (t == NULL || t->ndim < 1 || t->ndim > 2 || t->dtype == DTYPE_OTHER)
+    if (t == NULL || t->ndim < 1 || t->ndim > 2 || !st_tensor_is_real(t))
         return;
     *out = (struct head_tensor){.name = name, .ndim = t->ndim};
     memcpy(out->dim, t->dim, sizeof out->dim);
@@ -232,9 +276,15 @@ static void refuse_extra(struct binder *b)
     for (size_t i = 0; i < b->m->file.n && b->rc == 0; i++) {
         const char *name = b->m->file.tensor[i].name;
         bool inside = strncmp(name, b->names->prefix, skip) == 0;
-        if (!b->used[i] && !names_tolerated(inside ? name + skip : name))
+        const char *rest = inside ? name + skip : name;
+        if (b->used[i])
+            continue;
+        if (!names_tolerated(rest))
             fail(b, name,
                  "is unknown to this model_type: a modified architecture gives other results");
+        else if (strstr(rest, ".weight_packed") != NULL && strncmp(rest, "pooler.", 7) != 0)
+            fail(b, name,
+                 "is of a quantised head, which we do not read: only the encoder may be int8");
     }
 }
 

@@ -24,6 +24,7 @@ struct model_config {
     real hidden_dropout, attention_dropout, head_dropout;
     int num_labels; /* as in config.json; 2 when absent */
     bool tied;      /* the decoder of masked tokens is the table of word embeddings */
+    bool int8;      /* linear weights may be int8 (quantization.h) */
 };
 
 /* Frozen weights: matrices as the file holds them, vectors in reals. Linear weights are [out,in].
@@ -73,7 +74,7 @@ struct model {
 
 /* ERR_IO; ERR_MODEL naming file, field or tensor and the remedy: unsupported model_type, activation
  * or position type; missing, extra (unknown to the family) or wrong-shape tensor; not a multiple of
- * heads. */
+ * heads; quantised in a way that we do not compute with. */
 int model_open(struct model **out, const char *dir, struct err *e) MUST_CHECK;
 void model_close(struct model *m);
 

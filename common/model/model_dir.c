@@ -1,5 +1,6 @@
 #include "model/model_dir.h"
 #include "base/file.h"
+#include "model/jsonfile.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -45,6 +46,21 @@ int model_dir_copy_tokenizer(const char *from, const char *to, struct err *e)
     for (size_t i = 0; i < TOKENIZER_FILES && rc == 0; i++)
         rc = copy_file(from, to, tokenizer_files[i], e);
     return rc;
+}
+
+int model_dir_write_weights(const char *dir, const struct st_out *t, size_t n,
+                            safetensors_values_fn values, void *ctx, struct err *e)
+{
+    char path[PATH_MAX];
+    int rc = file_join(path, sizeof path, dir, MODEL_WEIGHTS, e);
+    return rc == 0 ? safetensors_stream(path, t, n, values, ctx, e) : rc;
+}
+
+int model_dir_read_config(const char *dir, json_t **config, struct err *e)
+{
+    char path[PATH_MAX];
+    int rc = file_join(path, sizeof path, dir, MODEL_CONFIG, e);
+    return rc == 0 ? jsonfile_read(path, JSONFILE_MAX_BYTES, 0, config, e) : rc;
 }
 
 static void remove_file(const char *dir, const char *name)

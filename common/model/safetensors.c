@@ -23,8 +23,8 @@ static const struct {
     enum dtype dtype;
 } dtypes[] = {
     {"F32", 4, DTYPE_F32},    {"F16", 2, DTYPE_F16},       {"BF16", 2, DTYPE_BF16},
-    {"F64", 8, DTYPE_OTHER},  {"I64", 8, DTYPE_OTHER},     {"U64", 8, DTYPE_OTHER},
-    {"I32", 4, DTYPE_OTHER},  {"U32", 4, DTYPE_OTHER},     {"I16", 2, DTYPE_OTHER},
+    {"I32", 4, DTYPE_I32},    {"I64", 8, DTYPE_I64},       {"F64", 8, DTYPE_OTHER},
+    {"U64", 8, DTYPE_OTHER},  {"U32", 4, DTYPE_OTHER},     {"I16", 2, DTYPE_OTHER},
     {"U16", 2, DTYPE_OTHER},  {"I8", 1, DTYPE_OTHER},      {"U8", 1, DTYPE_OTHER},
     {"BOOL", 1, DTYPE_OTHER}, {"F8_E4M3", 1, DTYPE_OTHER}, {"F8_E5M2", 1, DTYPE_OTHER},
 };
@@ -270,10 +270,22 @@ int st_tensor_floats(const struct st_tensor *t, float *out, struct err *e)
         for (size_t i = 0; i < t->count; i++)
             out[i] = float_of_bits((uint32_t)load_u16(t->raw, i) << 16);
         return 0;
+    case DTYPE_I32:
+    case DTYPE_I64:
     case DTYPE_OTHER:
         break;
     }
     return err_set(e, ERR_MODEL, "tensor \"%.200s\" is not stored as F32, F16 or BF16", t->name);
+}
+
+struct st_tensor st_tensor_piece(const struct st_tensor *t, size_t from, size_t n)
+{
+    struct st_tensor piece = *t;
+    size_t item = t->bytes / t->count;
+    piece.count = n;
+    piece.bytes = n * item;
+    piece.raw = t->raw + from * item;
+    return piece;
 }
 
 /* --- writing --- */
@@ -297,13 +309,14 @@ static size_t out_bytes(const struct st_out *t)
     return out_count(t) * dtypes[t->dtype].bytes;
 }
 
-/* Writes x as the file has it: out_bytes. `to` may be x. */
-static int encode(const struct st_out *t, const float *x, void *to, struct err *e)
+/* Writes values as the file has them: out_bytes. `to` may be `values`. */
+static int encode(const struct st_out *t, const void *values, void *to, struct err *e)
 {
+    const float *x = values;
     unsigned char *at = to;
-    if (t->dtype == DTYPE_F32) {
-        if (to != x)
-            memcpy(to, x, out_bytes(t));
+    if (t->dtype != DTYPE_F16) {
+        if (to != values)
+            memcpy(to, values, out_bytes(t));
         return 0;
     }
     for (size_t i = 0; i < out_count(t); i++, at += sizeof(uint16_t)) {
@@ -421,7 +434,7 @@ int safetensors_write(const char *path, const struct st_out *t, size_t n, struct
 struct stream {
     const char *path;
     FILE *f;
-    float *x;
+    void *x;
     safetensors_values_fn values;
     void *ctx;
 };
@@ -456,11 +469,13 @@ int safetensors_stream(const char *path, const struct st_out *t, size_t n,
 {
     struct stream s = {.path = path, .values = values, .ctx = ctx};
     size_t largest = 1;
-    for (size_t i = 0; i < n; i++)
-        if (out_count(&t[i]) > largest)
-            largest = out_count(&t[i]);
+    for (size_t i = 0; i < n; i++) {
+        size_t item = t[i].dtype == DTYPE_I64 ? sizeof(int64_t) : sizeof(float);
+        if (out_count(&t[i]) * item > largest)
+            largest = out_count(&t[i]) * item;
+    }
     const struct st_out **sorted = sort_by_name(t, n);
-    s.x = malloc(largest * sizeof *s.x);
+    s.x = malloc(largest);
     int rc = sorted == NULL || s.x == NULL
                  ? err_set(e, ERR_NOMEM, "%s: no memory to write it", path)
                  : 0;

@@ -26,6 +26,25 @@ HOT static void read_bf16(const uint16_t *restrict x, size_t n, real *restrict o
         out[i] = (real)float_of_bits((uint32_t)x[i] << 16);
 }
 
+/* Part of a row. */
+HOT static void read_int8(const uint8_t *restrict x, float scale, size_t n, real *restrict out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = (real)((float)(x[i] - 128) * scale);
+}
+
+static void read_int8_rows(struct stored s, size_t from, size_t n, real *out)
+{
+    const size_t cols = (size_t)s.cols;
+    size_t row = from / cols, col = from % cols, piece;
+
+    for (; n > 0; n -= piece, out += piece, row++, col = 0) {
+        piece = cols - col < n ? cols - col : n;
+        read_int8((const uint8_t *)s.x + row * stored_int8_row(s.cols) + col, (float)s.scale[row],
+                  piece, out);
+    }
+}
+
 /* As half_of_float, but for its ends and without a branch: a number below 2^-14 is added to one of
  * which 2^-24 is the last bit, which rounds it. */
 HOT static void write_f16(const real *restrict x, size_t n, uint16_t *restrict out)
@@ -60,6 +79,9 @@ void stored_read(struct stored s, size_t from, size_t n, real *out)
         break;
     case STORED_BF16:
         read_bf16((const uint16_t *)s.x + from, n, out);
+        break;
+    case STORED_INT8:
+        read_int8_rows(s, from, n, out);
         break;
     }
 }

@@ -239,7 +239,7 @@ static void unhalve(struct tape *t, struct val *v)
 
     v->x = tape_scratch(t, n);
     if (tape_computes(t))
-        stored_read((struct stored){.x = v->half, .as = STORED_F16}, 0, n, val_data(v));
+        stored_read(stored_halves(v->half, STORED_F16), 0, n, val_data(v));
     pool_put(&t->pool, v->half, half_bytes(n));
     v->half = NULL;
 }

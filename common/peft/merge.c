@@ -1,5 +1,6 @@
 #include "base/file.h"
 #include "model/model_dir.h"
+#include "model/quantization.h"
 #include "peft/format.h"
 #include <string.h>
 
@@ -14,12 +15,13 @@ struct merging {
     real *values; /* room for the largest of base */
 };
 
-static int merged_values(void *ctx, size_t i, float *x, struct err *e)
+static int merged_values(void *ctx, size_t i, void *to, struct err *e)
 {
     const struct merging *m = ctx;
     const struct tensor_spec *head =
         i < m->n_base ? NULL : &m->p->schema.tensor[m->p->head + i - m->n_base];
     const real *from = head != NULL ? m->theta + head->offset : m->values;
+    float *x = to;
     size_t count = head != NULL ? head->count : 1;
     (void)e;
     if (head == NULL) {
@@ -57,16 +59,13 @@ static int write_weights(const struct peft *p, const real *theta, enum dtype dty
                          struct err *e)
 {
     struct merging m = {.p = p, .theta = theta};
-    char path[PATH_MAX];
     struct arena mem;
     arena_init(&mem, ARENA_NO_CAP);
-    int rc = file_join(path, sizeof path, dir, MODEL_WEIGHTS, e);
-    if (rc == 0)
-        rc = list_base(&m, &mem, e);
+    int rc = list_base(&m, &mem, e);
     size_t n = m.n_base + (size_t)p->n_head;
     struct st_out *out = rc == 0 ? arena_calloc(&mem, n, sizeof *out) : NULL;
     if (rc == 0 && out == NULL)
-        rc = err_set(e, ERR_NOMEM, "%s: no memory to write it", path);
+        rc = err_set(e, ERR_NOMEM, "%s: no memory to write its weights", dir);
     for (size_t i = 0; rc == 0 && i < n; i++) {
         const struct tensor_spec *head =
             i < m.n_base ? NULL : &p->schema.tensor[p->head + i - m.n_base];
@@ -77,7 +76,7 @@ static int write_weights(const struct peft *p, const real *theta, enum dtype dty
         memcpy(out[i].dim, dim, (size_t)out[i].ndim * sizeof *dim);
     }
     if (rc == 0)
-        rc = safetensors_stream(path, out, n, merged_values, &m, e);
+        rc = model_dir_write_weights(dir, out, n, merged_values, &m, e);
     arena_release(&mem);
     return rc;
 }
@@ -88,11 +87,9 @@ static int write_weights(const struct peft *p, const real *theta, enum dtype dty
 static int write_config(const struct peft *p, const struct adapter_info *info, const char *dir,
                         struct err *e)
 {
-    char path[PATH_MAX], class[64];
+    char class[64];
     json_t *json;
-    int rc = file_join(path, sizeof path, p->model->dir, MODEL_CONFIG, e);
-    if (rc == 0)
-        rc = jsonfile_read(path, JSONFILE_MAX_BYTES, 0, &json, e);
+    int rc = model_dir_read_config(p->model->dir, &json, e);
     if (rc != 0)
         return rc;
     format_model_class(p, class);
@@ -100,6 +97,7 @@ static int write_config(const struct peft *p, const struct adapter_info *info, c
     failed |= json_object_set_new(json, "torch_dtype",
                                   json_string(info->dtype == DTYPE_F16 ? "float16" : "float32"));
     json_object_del(json, "dtype");
+    json_object_del(json, QUANTIZATION_CONFIG); /* whatever the base model was stored as */
     if (p->head_kind != HEAD_MLM) {
         failed |= json_object_set_new(json, "id2label", format_id2label(p, info));
         failed |= json_object_set_new(json, "label2id", format_label2id(p, info));

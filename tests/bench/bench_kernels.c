@@ -195,25 +195,30 @@ static void run_linear(void *ctx)
         l->rc = tape_run(l->tape, true, rng_stream(1, 0, 0, RNG_TEST), linear_step, l, l->e);
 }
 
-/* A frozen linear, forward and back, with W in reals and in F16. */
+/* A frozen linear, forward and back, with W in reals, in F16 and in int8. */
 static int report_linear(const struct bench *b, int out, int in, struct err *e)
 {
     size_t n = (size_t)out * (size_t)in, rows = TOKENS * (size_t)in;
     real *numbers = calloc(n + 2 * rows, sizeof *numbers);
-    uint16_t *halves = calloc(n, sizeof *halves);
+    uint16_t *stored = calloc(n, sizeof *stored); /* of either kind */
     struct linear l = {.out = out, .in = in, .e = e};
-    const struct stored as[] = {stored_reals(numbers), {halves, STORED_F16}};
+    const struct {
+        const char *name;
+        struct stored W;
+    } as[] = {{"frozen linear", stored_reals(numbers)},
+              {"frozen linear in F16", stored_halves(stored, STORED_F16)},
+              {"frozen linear in int8", stored_int8(stored, numbers, in)}};
     char shape[64];
-    l.rc = numbers && halves ? tape_open(&l.tape, 0, e)
+    l.rc = numbers && stored ? tape_open(&l.tape, 0, e)
                              : err_set(e, ERR_NOMEM, "no memory for a linear layer");
     l.x = numbers + n;
     l.g = numbers + n + rows;
     snprintf(shape, sizeof shape, "%d x %d x %d", TOKENS, out, in);
     double ceiling = measure_gemm(TOKENS, out, in);
-    for (int k = 0; !l.rc && k < 2; k++) {
-        l.W = as[k];
+    for (size_t k = 0; !l.rc && k < sizeof as / sizeof *as; k++) {
+        l.W = as[k].W;
         struct bench_row row = {.group = "kernels",
-                                .name = k ? "frozen linear in F16" : "frozen linear",
+                                .name = as[k].name,
                                 .shape = shape,
                                 .seconds = measure_least(run_linear, &l),
                                 .work = 4.0 * TOKENS * out * in,
@@ -224,7 +229,7 @@ static int report_linear(const struct bench *b, int out, int in, struct err *e)
     }
     tape_close(l.tape);
     free(numbers);
-    free(halves);
+    free(stored);
     return l.rc;
 }
 

@@ -152,7 +152,7 @@ static int piece(const struct bench *b, void *ctx, struct err *e)
 
 static int run(const struct bench *b, struct err *e)
 {
-    int rc = work_make("minilm", "pairs", DTYPE_F32, b->dir, e);
+    int rc = work_make("minilm", "pairs", STORED_REAL, b->dir, e);
     for (size_t i = 0; !rc && i < sizeof federations / sizeof *federations; i++)
         rc = bench_apart(piece, b, &(struct piece){.federation = &federations[i]}, e);
     return rc;

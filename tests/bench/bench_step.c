@@ -1,6 +1,6 @@
 /* Speed of a LoRA training step (r = 8 on query and value) on random weights of a known shape.
  *
- *   bench_step make SHAPE LENGTHS DIR [f16]  DIR gets what work_make (work.h) writes
+ *   bench_step make SHAPE LENGTHS DIR [f16|i8]  DIR gets what work_make (work.h) writes
  *   bench_step run DIR [THREADS [STEPS [auto|min|fast|half]]]
  *
  * `run` prints one line of KEY=VALUE: tokens/s by the clock and by processor time, the GFLOP/s of
@@ -118,15 +118,17 @@ int main(int argc, char **argv)
     int rc = ERR_USAGE;
     kernels_choose(argv);
     if (argc == 5 && strcmp(argv[1], "make") == 0)
-        rc = work_make(argv[2], argv[3], DTYPE_F32, argv[4], &e);
+        rc = work_make(argv[2], argv[3], STORED_REAL, argv[4], &e);
     else if (argc == 6 && strcmp(argv[1], "make") == 0 && strcmp(argv[5], "f16") == 0)
-        rc = work_make(argv[2], argv[3], DTYPE_F16, argv[4], &e);
+        rc = work_make(argv[2], argv[3], STORED_F16, argv[4], &e);
+    else if (argc == 6 && strcmp(argv[1], "make") == 0 && strcmp(argv[5], "i8") == 0)
+        rc = work_make(argv[2], argv[3], STORED_INT8, argv[4], &e);
     else if (argc >= 3 && argc <= 6 && strcmp(argv[1], "run") == 0)
         rc = run_words(argc - 2, argv + 2, &e);
     else
-        err_set(
-            &e, rc,
-            "use: bench_step make SHAPE LENGTHS DIR [f16], or run DIR [THREADS [STEPS [MEMORY]]]");
+        err_set(&e, rc,
+                "use: bench_step make SHAPE LENGTHS DIR [f16|i8], or run DIR [THREADS [STEPS "
+                "[MEMORY]]]");
     if (rc)
         fprintf(stderr, "bench_step: %s\n", e.text);
     return rc;

@@ -56,7 +56,7 @@ static void encode(void *ctx)
 static int report_model(const struct bench *b, struct err *e)
 {
     struct call c = {.dir = b->dir, .e = e};
-    int rc = work_make("minilm", "pairs", DTYPE_F32, b->dir, e);
+    int rc = work_make("minilm", "pairs", STORED_REAL, b->dir, e);
     if (rc)
         return rc;
     double seconds = measure_least(open_model, &c);

@@ -120,7 +120,7 @@ static int piece(const struct bench *b, void *ctx, struct err *e)
 
 static int run_shape(const struct bench *b, struct task *t, int methods, struct err *e)
 {
-    int rc = work_make(t->shape, t->lengths, DTYPE_F32, b->dir, e);
+    int rc = work_make(t->shape, t->lengths, STORED_REAL, b->dir, e);
     t->dir = b->dir;
     for (int m = 0; !rc && m < methods; m++) {
         t->method = &work_methods[m];

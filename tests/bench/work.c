@@ -2,6 +2,8 @@
 #include "base/file.h"
 #include "base/rng.h"
 #include "measure.h"
+#include "model/model_dir.h"
+#include "model/quantize.h"
 #include "random_model.h"
 #include <limits.h>
 #include <stdio.h>
@@ -62,7 +64,26 @@ static int write_lengths(const char *dir, const int length[WORK_EXAMPLES], struc
     return rc ? rc : file_write(path, text, len, 0644, e);
 }
 
-int work_make(const char *shape, const char *lengths, enum dtype dtype, const char *dir,
+/* The random model in F32 beside `dir`, and out of it the one in int8. */
+static int write_int8(const struct random_model *random, const char *dir, struct err *e)
+{
+    struct model *m;
+    char f32[PATH_MAX];
+    int n = snprintf(f32, sizeof f32, "%s.f32", dir);
+    int rc = n < PATH_MAX ? random_model_write(random, f32, e)
+                          : err_set(e, ERR_IO, "%.60s...: the path is too long", dir);
+    if (rc)
+        return rc;
+    rc = model_open(&m, f32, e);
+    if (!rc) {
+        rc = quantize_model(m, dir, e);
+        model_close(m);
+    }
+    model_dir_remove(f32);
+    return rc;
+}
+
+int work_make(const char *shape, const char *lengths, enum stored_as as, const char *dir,
               struct err *e)
 {
     int length[WORK_EXAMPLES], rc = choose_lengths(lengths, length, e);
@@ -71,8 +92,8 @@ int work_make(const char *shape, const char *lengths, enum dtype dtype, const ch
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         if (strcmp(shape, shapes[i].name) == 0) {
             struct random_model m = shapes[i].model;
-            m.dtype = dtype;
-            rc = random_model_write(&m, dir, e);
+            m.dtype = as == STORED_F16 ? DTYPE_F16 : DTYPE_F32;
+            rc = as == STORED_INT8 ? write_int8(&m, dir, e) : random_model_write(&m, dir, e);
             return rc ? rc : write_lengths(dir, length, e);
         }
     return err_set(e, ERR_USAGE, "shape %s is unknown; use minilm or roberta-base", shape);

@@ -9,10 +9,11 @@
 
 enum { WORK_BATCH = 32, WORK_EXAMPLES = 512, WORK_MAX_LENGTH = 128 };
 
-/* Writes a model of that type, F32 or F16, and the lengths of its texts into lengths.txt. shape:
+/* Writes a model of such weights (not BF16), and the lengths of its texts into lengths.txt. int8 is
+ * made of F32 by quantize_model, so that dir must be new then. shape:
  * minilm or roberta-base; lengths: pairs (20 to 86 tokens, mean 53, as MRPC), full (128), or a file
  * of lengths to draw from, one a line. ERR_USAGE, ERR_IO, ERR_DATA, ERR_NOMEM. */
-int work_make(const char *shape, const char *lengths, enum dtype dtype, const char *dir,
+int work_make(const char *shape, const char *lengths, enum stored_as as, const char *dir,
               struct err *e) MUST_CHECK;
 
 /* Examples of the lengths in DIR/lengths.txt with random tokens and alternating labels. The caller

@@ -1,7 +1,7 @@
 /* A trainer within a memory limit: the same bits, or a refusal that says what is needed. */
 #include "base/size.h"
 #include "tests/client/toy.h"
-#include "tests/model/scratch.h"
+#include "tests/model/int8.h"
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
@@ -202,20 +202,17 @@ static bool as_it_is(struct st_out *t, float *x)
     return true;
 }
 
-/* A model in F16 trains as the same model in F32 does, whatever the threads and whatever is
- * recomputed; and what its products need beside the activations is part of the limit. */
-Test(trainer_memory, a_model_in_half_precision_trains_to_the_same_bits)
+/* Trains toy's model, whose weights are `as`, and the model in `dir`, which holds the same in F32:
+ * to the same bits, whatever the threads and whatever is recomputed; and what products need beside
+ * the activations is part of the limit. */
+static void expect_same_training(enum stored_as as, const char *dir)
 {
-    char dir[] = "/tmp/fedpet-half-XXXXXX";
     struct err e;
     struct train_result r;
-    toy_open_as(&toy, DTYPE_F16, 4, 60, 2, 0.1);
     struct train_job job = toy_job(&toy);
     struct toy same = toy;
-    scratch_make(dir);
-    scratch_copy(toy.dir, dir, "config.json");
-    scratch_tensors(toy.dir, dir, "model.safetensors", as_it_is);
-    cr_assert_eq(model_open(&same.model, dir, &e), 0, "%s", e.text);
+    same.model = int8_open(dir);
+    cr_assert_eq(toy.model->layer[0].lin[LIN_QUERY].W.as, as);
     cr_assert(same.model->word.as == STORED_REAL && toy.model->word.as == STORED_F16);
     cr_assert_eq(peft_open(&same.peft, same.model, &toy.spec, &toy.local, HEAD_SEQUENCE, 2, &e), 0,
                  "%s", e.text);
@@ -236,5 +233,33 @@ Test(trainer_memory, a_model_in_half_precision_trains_to_the_same_bits)
     free(theta);
     peft_close(same.peft);
     model_close(same.model);
+}
+
+Test(trainer_memory, a_model_in_half_precision_trains_to_the_same_bits)
+{
+    char dir[] = "/tmp/fedpet-half-XXXXXX";
+    scratch_make(dir);
+    toy_open_as(&toy, DTYPE_F16, 4, 60, 2, 0.1);
+    scratch_copy(toy.dir, dir, "config.json");
+    scratch_tensors(toy.dir, dir, "model.safetensors", as_it_is);
+    expect_same_training(STORED_F16, dir);
+    scratch_remove(dir);
+}
+
+Test(trainer_memory, a_model_in_int8_trains_to_the_bits_of_its_products)
+{
+    char dir[] = "/tmp/fedpet-int8-XXXXXX", int8[SCRATCH_PATH];
+    struct err e;
+    scratch_make(dir);
+    scratch_path(int8, dir, "int8");
+    toy_open_as(&toy, DTYPE_F32, 4, 60, 2, 0.1);
+    int8_make(toy.dir, int8);
+    peft_close(toy.peft);
+    model_close(toy.model);
+    toy.model = int8_open(int8);
+    cr_assert_eq(peft_open(&toy.peft, toy.model, &toy.spec, &toy.local, HEAD_SEQUENCE, 2, &e), 0,
+                 "%s", e.text);
+    int8_write_reals(toy.model, dir);
+    expect_same_training(STORED_INT8, dir);
     scratch_remove(dir);
 }

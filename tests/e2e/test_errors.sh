@@ -61,6 +61,15 @@ models() {
         sed -i 's/"hidden_act": "gelu"/"hidden_act": "swiglu"/' "$copy/config.json"
         expect $model "activation/config.json.*hidden_act.*swiglu" $inspect "$copy"
 
+        "$client" quantize --model "$tmp/model" --out "$tmp/int8" >"$tmp/out"
+        expect $io "int8: exists already" "$client" quantize --model "$tmp/model" --out "$tmp/int8"
+        expect $model "int8: is int8 already" "$client" quantize --model "$tmp/int8" --out "$tmp/twice"
+        expect $usage "model" "$client" quantize --out "$tmp/twice"
+        sed -i 's/"num_bits": 8/"num_bits": 4/' "$tmp/int8/config.json"
+        expect $model "int8/config.json.*num_bits is 4, not 8.*fedpet-client quantize" $inspect "$tmp/int8"
+        sed -i 's/quantization_config/other_config/' "$tmp/int8/config.json"
+        expect $model "int8/model.safetensors.*weight_packed.*no quantization_config" $inspect "$tmp/int8"
+
         copy_model json
         printf '{"model_type": "bert",' >"$copy/config.json"
         expect $model "json/config.json.*JSON" $inspect "$copy"

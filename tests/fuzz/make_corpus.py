@@ -197,6 +197,11 @@ def safetensors():
     header += b" " * (-len(header) % 8)
     write("safetensors", "three", struct.pack("<Q", len(header)) + header + bytes(24))
     write("safetensors", "none", struct.pack("<Q", 8) + b"{}      ")
+    header = json.dumps({"l.weight_packed": {"dtype": "I32", "shape": [2, 1], "data_offsets": [0, 8]},
+                         "l.weight_scale": {"dtype": "F32", "shape": [2, 1], "data_offsets": [8, 16]},
+                         "l.weight_shape": {"dtype": "I64", "shape": [2], "data_offsets": [16, 32]}}, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    write("safetensors", "int8", struct.pack("<Q", len(header)) + header + bytes(range(127, 135)) + struct.pack("<2f2q", 0.5, 2, 2, 4))
 
 
 def tokenizers():

@@ -5,8 +5,8 @@
 #include "base/conf.h"
 #include "base/file.h"
 #include "failing.h"
-#include "model/model.h"
-#include "model/safetensors.h"
+#include "model/model_dir.h"
+#include "model/quantize.h"
 #include "net/frame.h"
 #include "text/dataset.h"
 
@@ -213,6 +213,32 @@ Test(memory, weights_that_are_written_are_there_or_not)
     failing_everywhere("writing weights", write_safetensors, path);
     failing_json(false);
     cr_assert_eq(open_safetensors(path, NULL), 0);
+    folder_remove(&f);
+}
+
+struct quantizing {
+    struct model *m;
+    const char *to;
+};
+
+static int quantize(void *ctx, struct err *e)
+{
+    const struct quantizing *q = ctx;
+    return quantize_model(q->m, q->to, e);
+}
+
+Test(memory, a_model_in_int8_is_there_or_not)
+{
+    struct folder f = folder_make();
+    char from[512], to[256];
+    struct quantizing q = {.to = to};
+    snprintf(from, sizeof from, "%s/model/golden/distilbert", FEDPET_TEST_DIR);
+    snprintf(to, sizeof to, "%s", folder_file(&f, "int8"));
+    cr_assert_eq(model_open(&q.m, from, NULL), 0);
+    failing_everywhere("quantising", quantize, &q);
+    failing_everywhere("a model in int8", open_model, to);
+    model_close(q.m);
+    model_dir_remove(to);
     folder_remove(&f);
 }
 

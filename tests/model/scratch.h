@@ -70,8 +70,8 @@ static inline void scratch_json(const char *from, const char *dir, const char *n
     json_decref(root);
 }
 
-/* Copies a safetensors file as F32, each tensor as `edit` leaves it: edit may change name, shape or
- * values, return false to drop it. */
+/* Copies a safetensors file, reals as F32, I32 and I64 as they are, each tensor as `edit` leaves
+ * it: edit may change name, type, shape or values (x), return false to drop it. */
 static inline void scratch_tensors(const char *from, const char *dir, const char *name,
                                    bool (*edit)(struct st_out *t, float *x))
 {
@@ -86,10 +86,15 @@ static inline void scratch_tensors(const char *from, const char *dir, const char
     struct st_out *out = arena_calloc(&mem, st.n, sizeof *out);
     for (size_t i = 0; i < st.n; i++) {
         const struct st_tensor *t = &st.tensor[i];
-        float *x = arena_calloc(&mem, t->count + 1, sizeof *x);
+        float *x = arena_calloc(&mem, 2 * t->count + 1, sizeof *x);
         cr_assert(out != NULL && x != NULL);
-        cr_assert_eq(st_tensor_floats(t, x, &e), 0, "%s", e.text);
         out[n] = (struct st_out){.name = t->name, .ndim = t->ndim, .x = x};
+        if (t->dtype == DTYPE_I32 || t->dtype == DTYPE_I64) {
+            out[n].dtype = t->dtype;
+            memcpy(x, t->raw, t->bytes);
+        } else {
+            cr_assert_eq(st_tensor_floats(t, x, &e), 0, "%s", e.text);
+        }
         memcpy(out[n].dim, t->dim, sizeof t->dim);
         n += edit(&out[n], x);
     }

@@ -59,6 +59,19 @@ static void check_values(const struct creation *c, double expected, bool pad_pos
     model_close(m);
 }
 
+/* The configuration of a model in int8, too: the new one is dense. */
+Test(create, a_configuration_of_int8_begins_a_model_in_f32)
+{
+    struct creation c;
+    char config[512];
+    snprintf(config, sizeof config, "%.*s, \"quantization_config\": {\"quant_method\": \"any\"}}",
+             (int)sizeof bert - 2, bert);
+    begin(&c, config);
+    cr_assert_eq(model_create(c.config, c.scratch, 5, c.dir, &c.e), 0, "%s", c.e.text);
+    check_values(&c, 0.02, false);
+    scratch_remove(c.scratch);
+}
+
 Test(create, initial_values_are_those_of_transformers)
 {
     struct creation c;

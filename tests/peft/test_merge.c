@@ -1,6 +1,6 @@
 /* Merged model directories: the same logits from a plain model, whole or not at all. */
 #include "model/jsonfile.h"
-#include "tests/model/scratch.h"
+#include "tests/model/int8.h"
 #include "tests/peft/tuned.h"
 #include "tests/peft/variants.h"
 #include <dirent.h>
@@ -108,6 +108,32 @@ Test(merge, a_merged_model_computes_what_the_tuned_one_did)
     scratch_path(deep, dir, "deep");
     cr_expect(made > 0);
     cr_expect_eq(entries(deep), made, "nothing else is left behind");
+}
+
+/* An int8 base: what is merged is dense, and its config.json says so. */
+Test(merge, a_model_in_int8_is_merged_into_reals)
+{
+    for (int i = 0; i < GOLDEN_FAMILIES; i++) {
+        struct tuned t;
+        struct err e = {0};
+        char int8[SCRATCH_PATH], path[SCRATCH_PATH], name[32];
+        start(&t, golden_families[i], &variants[0], HEAD_SEQUENCE);
+        scratch_path(int8, dir, golden_families[i]);
+        snprintf(name, sizeof name, "merged-%s", golden_families[i]);
+        scratch_path(path, dir, name);
+        int8_make(t.golden.model->dir, int8);
+        peft_close(t.peft);
+        model_close(t.golden.model);
+        t.golden.model = int8_open(int8);
+        cr_assert_eq(peft_open(&t.peft, t.golden.model, &t.spec, &t.local, t.head, 3, &e), 0, "%s",
+                     e.text);
+        cr_assert_eq(peft_save_merged(t.peft, t.theta, &info, path, &e), 0, "%s", e.text);
+        expect_same_logits(&t, path, HEAD_SEQUENCE);
+        struct model *m = int8_open(path);
+        cr_expect(!m->cfg.int8 && m->layer[0].lin[LIN_QUERY].W.as == STORED_REAL);
+        model_close(m);
+        tuned_close(&t);
+    }
 }
 
 Test(merge, the_configuration_names_class_and_labels)

@@ -1,6 +1,6 @@
-/* Models in half precision, which are computed with as they are stored, against the same models
- * written out in F32: every method and kind of head, to the bit. */
-#include "tests/model/scratch.h"
+/* Models in half precision and int8, which are computed with as they are stored, against the same
+ * models written out in F32: every method and kind of head, to the bit. */
+#include "tests/model/int8.h"
 #include "tests/peft/tuned.h"
 #include "tests/peft/variants.h"
 
@@ -28,14 +28,40 @@ static bool as_it_is(struct st_out *t, float *x)
 static struct model *in_f32(const char *family)
 {
     char from[GOLDEN_PATH];
-    struct model *m = NULL;
-    struct err e = {0};
     snprintf(from, sizeof from, GOLDEN_DIR "%s", family);
     scratch_copy(from, dir, "config.json");
     scratch_tensors(from, dir, "model.safetensors", as_it_is);
-    cr_assert_eq(model_open(&m, dir, &e), 0, "%s", e.text);
+    struct model *m = int8_open(dir);
     cr_assert_eq(m->word.as, STORED_REAL);
     return m;
+}
+
+/* The golden model in int8, and the same written out. */
+static void in_int8(const char *family, char int8[SCRATCH_PATH], struct model **reals)
+{
+    char from[GOLDEN_PATH];
+    snprintf(from, sizeof from, GOLDEN_DIR "%s", family);
+    scratch_path(int8, dir, family);
+    int8_make(from, int8);
+    struct model *m = int8_open(int8);
+    int8_write_reals(m, dir);
+    model_close(m);
+    *reals = int8_open(dir);
+    cr_assert((*reals)->word.as == STORED_REAL && !(*reals)->cfg.int8);
+}
+
+/* Puts the model of a folder in the place of the golden one. */
+static void replace_model(struct tuned *t, const char *folder)
+{
+    struct err e = {0};
+    uint32_t labels = peft_labels(t->peft);
+    peft_close(t->peft);
+    model_close(t->golden.model);
+    t->golden.model = int8_open(folder);
+    cr_assert_eq(t->golden.model->layer[0].lin[LIN_KEY].W.as, STORED_INT8);
+    cr_assert_eq(peft_open(&t->peft, t->golden.model, &t->spec, &t->local, t->head, labels, &e), 0,
+                 "%s", e.text);
+    peft_init(t->peft, 7, t->theta);
 }
 
 static void compare(struct tuned *half, struct model *model, const char *what)
@@ -86,15 +112,17 @@ static void compare_merged(struct tuned *half, struct model *model, const char *
     peft_close(full.peft);
 }
 
-/* labels: that the golden sequences have; 1: regression */
-static void compare_all(const char *family, uint32_t labels)
+/* labels: that the golden sequences have; 1: regression. int8: the folder of the model in it; NULL:
+ * the golden one is in half precision. */
+static void compare_all(const char *family, uint32_t labels, const char *int8, struct model *model)
 {
-    struct model *model = in_f32(family);
     for (int v = 0; v < VARIANTS; v++)
         for (enum head_kind head = HEAD_SEQUENCE; head <= HEAD_MLM; head++) {
             const struct peft_spec spec = variant_spec(&variants[v]);
             struct tuned t;
             tuned_start_head(&t, family, &spec, head, head == HEAD_SEQUENCE ? labels : 2, 0.1);
+            if (int8 != NULL)
+                replace_model(&t, int8);
             cr_assert_neq(t.golden.model->word.as, STORED_REAL);
             compare(&t, model, variants[v].method);
             compare_merged(&t, model, variants[v].method);
@@ -105,10 +133,20 @@ static void compare_all(const char *family, uint32_t labels)
 
 Test(stored_model, bf16_gives_the_bits_of_f32)
 {
-    compare_all("roberta", 3);
+    compare_all("roberta", 3, NULL, in_f32("roberta"));
 }
 
 Test(stored_model, f16_gives_the_bits_of_f32)
 {
-    compare_all("distilbert", 1);
+    compare_all("distilbert", 1, NULL, in_f32("distilbert"));
+}
+
+Test(stored_model, int8_gives_the_bits_of_its_products_in_f32)
+{
+    for (int i = 0; i < GOLDEN_FAMILIES; i++) {
+        char int8[SCRATCH_PATH];
+        struct model *reals;
+        in_int8(golden_families[i], int8, &reals);
+        compare_all(golden_families[i], tuned_labels[i], int8, reals);
+    }
 }
