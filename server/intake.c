@@ -22,11 +22,17 @@ void intake_init(struct intake *t, size_t most, struct core_uploads *all)
     t->places = t->places < 1 ? 1 : t->places > MOST_PLACES ? MOST_PLACES : t->places;
 }
 
-static void empty(struct intake *t, struct partial *p)
+/* The place stays taken. */
+static void forget(struct partial *p)
 {
     if (p->map != NULL)
         munmap(p->map, p->length);
     *p = (struct partial){0};
+}
+
+static void empty(struct intake *t, struct partial *p)
+{
+    forget(p);
     t->all->taken -= t->place;
     if (--t->taken == 0 && ftruncate(t->fd, 0) != 0)
         return; /* the space is used again all the same */
@@ -136,7 +142,19 @@ static bool put(const struct intake *t, const struct partial *p, struct msg_byte
     return true;
 }
 
-/* The place of this update, new if need be; NULL: there is none. */
+/* A place for a client that has none; NULL: there is none. */
+static struct partial *take_place(struct intake *t, core_time now)
+{
+    struct partial *p = ready(t) ? make_room(t, now) : NULL;
+    if (p == NULL)
+        return NULL;
+    t->taken++;
+    t->all->taken += t->place;
+    return p;
+}
+
+/* The place of this update, new if need be; NULL: there is none. Another update of its client gives
+ * its own place to it, whatever other runs have taken meanwhile. */
 static struct partial *begin(struct intake *t, struct member *m, const struct msg_part *part,
                              core_time now)
 {
@@ -144,13 +162,12 @@ static struct partial *begin(struct intake *t, struct member *m, const struct ms
     if (p != NULL && is_of(p, part))
         return p;
     if (p != NULL)
-        empty(t, p);
-    if (!ready(t) || (p = make_room(t, now)) == NULL)
-        return NULL;
-    *p = (struct partial){
-        .member = m, .round = part->round, .id = part->update_id, .length = part->length};
-    t->taken++;
-    t->all->taken += t->place;
+        forget(p);
+    else
+        p = take_place(t, now);
+    if (p != NULL)
+        *p = (struct partial){
+            .member = m, .round = part->round, .id = part->update_id, .length = part->length};
     return p;
 }
 

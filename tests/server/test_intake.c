@@ -187,6 +187,21 @@ Test(intake, who_is_away_gives_way_and_who_is_here_does_not)
     expect_part(1, b, REASON_NONE, 0);
 }
 
+Test(intake, another_update_of_a_client_takes_its_own_place)
+{
+    ask(0, 'a', 0);
+    ask(1, 'c', 0);
+    send_all(0, 'a');
+    expect_whole(0, 'a');
+    all.taken += INTAKE_BYTES; /* by other runs */
+    size_t taken = all.taken;
+    ask(0, 'b', 0);
+    cr_assert_eq(all.taken, taken);
+    send_all(0, 'b');
+    expect_whole(0, 'b');
+    all.taken -= INTAKE_BYTES;
+}
+
 Test(intake, who_has_stalled_gives_way)
 {
     two_places();
