@@ -144,7 +144,7 @@ bool core_async_hold(struct core *c, const struct session *s, const struct msg_u
             let_go(c, at); /* another one of its: the last word counts */
         else
             at = &(*at)->next;
-    if (!pending_fits(size, c->held_bytes, CORE_MAX_WAITING))
+    if (!pending_fits(size, c->held_bytes, c->round.max_waiting))
         return false;
     *at = pending_make(u, c->round.run_id);
     if (*at == NULL)

@@ -87,11 +87,10 @@ static size_t room_of(size_t length)
 
 static bool has_room(const struct core *c, size_t bytes)
 {
-    size_t most = c->config.max_waiting > 0 ? c->config.max_waiting : CORE_MAX_WAITING;
     size_t taken = c->round.waiting_bytes + c->held_bytes;
     for (size_t i = 0; i < c->who.sessions; i++)
         taken += c->who.session[i]->promised;
-    return pending_fits(bytes, taken, most);
+    return pending_fits(bytes, taken, c->round.max_waiting);
 }
 
 void core_stop_waiting(struct core *c, struct session *s)

@@ -133,6 +133,7 @@ int round_init(struct round *r, const struct core_config *c, struct err *e)
         .lower_is_better = c->lower_is_better,
         .async = f->mode == MODE_ASYNC,
         .places = spec_selected(f),
+        .max_waiting = c->max_waiting > 0 ? c->max_waiting : CORE_MAX_WAITING,
         .inherited = c->n_clients > 0 ? c->round + 1 : 0,
         .n_carried = core_carries(c->spec, c->schema),
     };

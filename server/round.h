@@ -57,6 +57,7 @@ struct round {
     const char **selected; /* names of the slots */
     struct core_attempt start;
     size_t waiting, waiting_bytes;                /* updates that are being stored */
+    size_t max_waiting;                           /* of waiting_bytes */
     struct pending *pending_first, *pending_last; /* those not yet handed to the shell */
     uint64_t weight;                              /* of all updates that passed the gate */
     uint32_t refused;                             /* updates refused in this round, all attempts */

@@ -145,7 +145,7 @@ static bool repeats(const struct hash *id, uint32_t round, const struct msg_upda
 static bool take(struct round *r, struct member *m, const struct msg_update *u, uint64_t conn)
 {
     size_t size = pending_size(u);
-    if (!pending_fits(size, r->waiting_bytes, CORE_MAX_WAITING))
+    if (!pending_fits(size, r->waiting_bytes, r->max_waiting))
         return false;
     struct pending *p = pending_make(u, r->run_id);
     if (p == NULL)

@@ -275,6 +275,28 @@ Test(parts, room_that_a_silent_client_was_promised_is_another_ones_in_a_minute)
     world_close(&w);
 }
 
+Test(parts, an_update_in_one_message_that_finds_no_room_comes_again)
+{
+    struct world w;
+    world_open(&w, 2, 2, 0, 1);
+    w.max_waiting = 1; /* one in any case */
+    world_reopen(&w);
+    world_join_all(&w, 2);
+    w.hold_updates = true;
+    world_deliver(&w, 0, 0);
+    world_deliver(&w, 1, 0);
+    cr_assert_eq(w.client[1].heard[MSG_RECEIPT], 0);
+    cr_assert_eq(w.client[1].goodbye.reason, REASON_INTERNAL);
+    cr_assert_gt(w.client[1].goodbye.retry_after_s, 0);
+    world_stored(&w, 0, true);
+    world_join(&w, 1);
+    world_deliver(&w, 1, 0);
+    world_stored(&w, 1, true);
+    cr_assert(w.client[1].receipt.accepted);
+    cr_assert_eq(w.commits, 1);
+    world_close(&w);
+}
+
 Test(parts, that_wait_for_the_disk_are_bounded_by_one_that_is_larger_than_the_bound)
 {
     cr_assert(pending_fits(9, 0, 8));
