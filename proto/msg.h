@@ -234,6 +234,12 @@ struct msg {
  * into out. ERR_NOMEM. The caller keeps to the ranges of msg_decode: the peer refuses what does
  * not. */
 int msg_encode(const struct msg *m, struct buf *out) MUST_CHECK;
+/* The same in two halves, which are the message when one follows the other (protobuf takes fields
+ * in any order): what is this client's own; and what is the same for all that are sent the same
+ * parameters in the same coding, the parameters above all. Only Task and Finish have a second half,
+ * Finish has no other. */
+int msg_encode_own(const struct msg *m, struct buf *out) MUST_CHECK;
+int msg_encode_same(const struct msg *m, struct buf *out) MUST_CHECK;
 /* Parses a payload of `type`. Strings and params point into `mem`, which must be capped at len +
  * MSG_SLACK: a message that would need more is refused. Texts that are "" on the wire are NULL
  * where the struct's comment allows NULL. A protocol number is only read: refusing an unknown one

@@ -167,15 +167,21 @@ static int encode_ready(const struct msg_ready *m, struct buf *out)
     return pack(&p.base, out);
 }
 
-static int encode_task(const struct msg_task *m, struct buf *out)
+static int encode_task_own(const struct msg_task *m, struct buf *out)
+{
+    Fedpet__V1__Task p = FEDPET__V1__TASK__INIT;
+    p.deadline_ms = m->deadline_ms;
+    p.counted = m->counted;
+    return pack(&p.base, out);
+}
+
+static int encode_task_same(const struct msg_task *m, struct buf *out)
 {
     Fedpet__V1__Task p = FEDPET__V1__TASK__INIT;
     p.run_id = text(m->run_id);
     p.round = m->round;
-    p.deadline_ms = m->deadline_ms;
     p.params = bytes(m->params);
     p.control = bytes(m->control);
-    p.counted = m->counted;
     p.coding = m->coding;
     return pack(&p.base, out);
 }
@@ -301,7 +307,7 @@ static int encode_runs(const struct msg_runs *m, struct buf *out)
     return pack(&p.base, out);
 }
 
-int msg_encode(const struct msg *m, struct buf *out)
+int msg_encode_own(const struct msg *m, struct buf *out)
 {
     switch (m->type) {
     case MSG_HELLO:
@@ -311,13 +317,11 @@ int msg_encode(const struct msg *m, struct buf *out)
     case MSG_READY:
         return encode_ready(&m->ready, out);
     case MSG_TASK:
-        return encode_task(&m->task, out);
+        return encode_task_own(&m->task, out);
     case MSG_UPDATE:
         return encode_update(&m->update, out);
     case MSG_RECEIPT:
         return encode_receipt(&m->receipt, out);
-    case MSG_FINISH:
-        return encode_finish(&m->finish, out);
     case MSG_GOODBYE:
         return encode_goodbye(&m->goodbye, out);
     case MSG_ENROLL:
@@ -334,10 +338,24 @@ int msg_encode(const struct msg *m, struct buf *out)
         return encode_part(&m->part, out);
     case MSG_PROCEED:
         return encode_proceed(&m->proceed, out);
+    case MSG_FINISH:
     case MSG_PING:
     case MSG_PONG:
     case MSG_TYPES:
         break; /* nothing to say beyond the type */
     }
     return 0;
+}
+
+int msg_encode_same(const struct msg *m, struct buf *out)
+{
+    if (m->type == MSG_TASK)
+        return encode_task_same(&m->task, out);
+    return m->type == MSG_FINISH ? encode_finish(&m->finish, out) : 0;
+}
+
+int msg_encode(const struct msg *m, struct buf *out)
+{
+    int rc = msg_encode_own(m, out);
+    return rc ? rc : msg_encode_same(m, out);
 }

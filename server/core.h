@@ -156,7 +156,8 @@ struct core_update {
 
 enum core_out_kind {
     OUT_SEND,  /* msg to conn; params inside point into core memory, valid until the next call but
-                  core_next */
+                  core_next. All Tasks of a round, and all Finishes, have the same params and control
+                  in one of two codings: plain, or the run's */
     OUT_CLOSE, /* end conn after what was sent */
     OUT_BEGIN, /* store this attempt durably, then core_begun() */
     OUT_STORE, /* store this update durably, then core_stored(); several may be under way */

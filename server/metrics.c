@@ -232,6 +232,8 @@ static void put_network(struct page *p, const struct metrics *m, const struct me
             m->bytes_in, now->bytes_in);
     by_port(p, "fedpet_sent_bytes_total", "counter", "Bytes of TLS streams sent.", m->bytes_out,
             now->bytes_out);
+    by_port(p, "fedpet_unsent_bytes", "gauge",
+            "Memory that waits for slow peers, without what many of them share.", now->held, NULL);
 }
 
 static void put_process(struct page *p, const struct metrics_now *now)

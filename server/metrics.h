@@ -53,6 +53,7 @@ struct metrics_now {
     bool draining;
     uint64_t connections[METRICS_PORTS], connected; /* handshakes included; clients that are up */
     uint64_t bytes_in[METRICS_PORTS], bytes_out[METRICS_PORTS]; /* of connections that live */
+    uint64_t held[METRICS_PORTS];                               /* link_held, of all of them */
     uint64_t audit_failures;
     /* Of the process; below 0: unknown. */
     double rss_bytes, open_fds, max_fds, cpu_seconds, started; /* started: Unix seconds */

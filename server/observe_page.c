@@ -49,6 +49,7 @@ static void count_connections(const struct peers *p, struct metrics_now *now)
         now->connections[q->port]++;
         now->bytes_in[q->port] += link_bytes_in(q->link);
         now->bytes_out[q->port] += link_bytes_out(q->link);
+        now->held[q->port] += link_held(q->link);
     }
 }
 

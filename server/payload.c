@@ -11,11 +11,13 @@ int payload_open(struct payload *p, const struct federation_spec *spec, size_t c
         rc = coder_open(&p->coder, count, e);
     if (rc != 0)
         return rc;
+    bool encodes = p->plan.download != CODING_PLAIN || p->plan.result != CODING_PLAIN;
     p->plain = calloc(count + 1, sizeof(float));
-    p->coded = calloc(1, coder_room(count));
+    p->coded = encodes ? calloc(1, coder_room(count)) : NULL;
     p->update = calloc(count + 1, sizeof(float));
     p->missing = calloc(count + 1, sizeof *p->missing);
-    if (p->plain != NULL && p->coded != NULL && p->update != NULL && p->missing != NULL)
+    if (p->plain != NULL && (p->coded != NULL || !encodes) && p->update != NULL &&
+        p->missing != NULL)
         return 0;
     payload_close(p);
     return err_set(e, ERR_NOMEM, "no memory for messages of %zu parameters", count);
@@ -35,7 +37,8 @@ static void encode(struct payload *p, uint32_t coding, const struct rng *rng)
 {
     const struct coder_job job = {.values = p->plain, .rng = rng};
     p->coding = coding;
-    p->coded_len = coder_encode(p->coder, &p->coding, &job, p->coded);
+    if (coding != CODING_PLAIN)
+        p->coded_len = coder_encode(p->coder, &p->coding, &job, p->coded);
 }
 
 void payload_task(struct payload *p, uint32_t round)
@@ -45,7 +48,8 @@ void payload_task(struct payload *p, uint32_t round)
         p->missing[i] = get_float(p->plain + 4 * i);
     encode(p, p->plan.download, &rng);
     /* What was encoded here can be decoded here. */
-    if (coder_decode(p->coder, p->coding, p->coded, p->coded_len, NULL, p->plain, NULL) != 0)
+    if (p->coding != CODING_PLAIN &&
+        coder_decode(p->coder, p->coding, p->coded, p->coded_len, NULL, p->plain, NULL) != 0)
         abort();
     for (size_t i = 0; i < p->count; i++)
         p->missing[i] -= get_float(p->plain + 4 * i);
@@ -58,7 +62,7 @@ void payload_result(struct payload *p)
 
 struct msg_bytes payload_for(const struct payload *p, uint64_t known, uint32_t *coding)
 {
-    bool can = coding_within(known, p->coding);
+    bool can = p->coding != CODING_PLAIN && coding_within(known, p->coding);
     *coding = can ? p->coding : CODING_PLAIN;
     return can ? (struct msg_bytes){p->coded, p->coded_len}
                : (struct msg_bytes){p->plain, p->count * sizeof(float)};

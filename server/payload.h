@@ -15,7 +15,7 @@ struct payload {
     struct coder *coder;
     size_t count;
     unsigned char *plain; /* packed: what clients begin with, or the result */
-    unsigned char *coded; /* the same, encoded */
+    unsigned char *coded; /* the same, encoded; NULL: the run has plain codings alone */
     size_t coded_len;
     uint32_t coding;
     unsigned char *update; /* packed: the update at hand */

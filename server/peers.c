@@ -150,23 +150,33 @@ static size_t values(const struct runner *r)
     return (r->run.spec.federation.scaffold ? 2 : 1) * peft_schema(r->run.peft)->packed;
 }
 
+/* Queues m: what is this client's own, and what it has in common with others by reference. */
+static int post(struct peer *q, const struct msg *m, struct err *e)
+{
+    struct peers *p = &q->server->peers;
+    struct shared *same = NULL;
+    size_t limit = msg_limit(m->type, values(q->runner));
+    buf_clear(&p->out);
+    p->out.limit = limit;
+    int rc = msg_encode_own(m, &p->out);
+    if (rc != 0)
+        return err_set(e, rc, "no memory to encode a %s", msg_type_name(m->type));
+    if (q->runner != NULL)
+        rc = handout_find(&q->runner->handout, m, limit, &same, e);
+    if (rc == 0)
+        rc = link_send_shared(q->link, (uint8_t)m->type, buf_bytes(&p->out), buf_size(&p->out),
+                              same, e);
+    p->burst += buf_size(&p->out) + (same != NULL ? same->len : 0);
+    return rc;
+}
+
 void peers_post(struct peer *q, const struct msg *m)
 {
-    struct server *s = q->server;
-    struct buf *out = &s->peers.out;
     struct err e = {0};
-    buf_clear(out);
-    out->limit = msg_limit(m->type, values(q->runner));
-    int rc = msg_encode(m, out);
-    if (rc != 0)
-        err_set(&e, rc, "no memory to encode a %s", msg_type_name(m->type));
-    else
-        rc = link_send(q->link, (uint8_t)m->type, buf_bytes(out), buf_size(out), &e);
-    s->peers.burst += buf_size(out);
-    if (rc != 0) {
-        log_warn("connection given up client=%s reason=\"%s\"", q->name, e.text);
-        link_close(q->link);
-    }
+    if (post(q, m, &e) == 0)
+        return;
+    log_warn("connection given up client=%s reason=\"%s\"", q->name, e.text);
+    link_close(q->link);
 }
 
 static void list_runs(const struct server *s, char *name[MSG_MAX_RUNS], struct msg *m)
@@ -276,7 +286,7 @@ static void on_deadline(uv_timer_t *timer)
     peers_pump(r);
 }
 
-/* Links have given their bytes to the kernel, as far as it takes them. */
+/* The loop has done what else there was to do. */
 static void on_turn(uv_timer_t *timer)
 {
     struct server *s = timer->data;

@@ -136,6 +136,7 @@ static int open_store(struct runner *r, struct err *e)
 
 static void put_aside(struct runner *r)
 {
+    handout_release(&r->handout);
     core_close(r->core);
     store_close(r->rounds);
     run_close(&r->run);

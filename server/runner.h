@@ -4,6 +4,7 @@
 #define SERVER_RUNNER_H
 
 #include "server/core.h"
+#include "server/handout.h"
 #include "server/metrics.h"
 #include "server/run.h"
 #include "server/runs.h"
@@ -56,6 +57,7 @@ struct runner {
     struct store_run stored;
     struct store *rounds; /* for the worker thread alone while it stores */
     struct core *core;    /* NULL: put aside, because of `failure` */
+    struct handout handout;
     uv_timer_t timer;
     struct committer committer;
     struct journal journal;

@@ -39,8 +39,8 @@ struct peers {
     uint64_t last;
     uint64_t tasks;      /* given so far */
     uv_timer_t patience; /* with those that have not said Hello */
-    struct buf out;      /* a message being encoded */
-    size_t burst;        /* bytes handed to links since they were last given time to write */
+    struct buf out;      /* what is a client's own of a message being sent */
+    size_t burst;        /* bytes handed to links since the loop last turned */
     uv_timer_t turn;
 };
 
@@ -108,9 +108,8 @@ void runners_free(struct server *s);
 void peers_post(struct peer *q, const struct msg *m);
 int peers_listen(struct server *s, struct err *e) MUST_CHECK;
 /* Carries out what the run's core decided, and sets the timer for its next deadline. What is much
- * to send (the result, to ten thousand clients at once) is sent in bursts, so that memory is needed
- * for one of them, and for what slow peers have not taken: the rest stays due in the core until the
- * loop has turned. */
+ * to send (the result, to ten thousand clients at once) is sent in bursts, so that other clients
+ * are heard meanwhile: the rest stays due in the core until the loop has turned. */
 void peers_pump(struct runner *r);
 /* Tells clients which runs there are. */
 void peers_announce(struct server *s);

@@ -21,6 +21,7 @@ static void link_free(struct link *l)
         l->host_of->freed(l->owner);
     uv_freeaddrinfo(l->address);
     tls_close(l->tls);
+    outgoing_release(&l->queue);
     buf_release(&l->plain);
     buf_release(&l->out);
     buf_release(&l->in_flight);
@@ -126,7 +127,6 @@ static void end(struct link *l)
         l->state = ENDING;
         if (before == SHAKING)
             leave_handshake(l);
-        tls_end(l->tls, &l->out);
         link_arm(l, LINK_CLOSE_MS);
         pump(l);
     }
@@ -140,6 +140,72 @@ void link_fail(struct link *l, const struct err *e)
 
 /* ---- writing ------------------------------------------------------------------------------- */
 
+static void say_goodbye(struct link *l)
+{
+    tls_end(l->tls, &l->out);
+    l->mute = true;
+}
+
+/* Fills `out` with ciphertext of what waits; at the end of an ending link that is close_notify.
+ * Whether there is something to be written now. */
+static bool seal(struct link *l)
+{
+    struct err e = {0};
+    const unsigned char *bytes;
+    size_t n;
+    while (!l->mute && buf_size(&l->out) < LINK_SEALED &&
+           (n = outgoing_next(&l->queue, LINK_SEALED - buf_size(&l->out), &bytes)) > 0) {
+        if (tls_send(l->tls, bytes, n, &l->out, &e)) {
+            say_goodbye(l); /* half a frame may be in the stream */
+            link_fail(l, &e);
+        } else {
+            outgoing_gone(&l->queue, n);
+        }
+    }
+    if (l->state == ENDING && !l->mute && l->queue.frames == 0)
+        say_goodbye(l);
+    return !l->writing && l->state != CLOSING && buf_size(&l->out) > 0;
+}
+
+static void on_written(uv_write_t *w, int status);
+
+/* What the socket does not take now, when it does. */
+static void write_later(struct link *l)
+{
+    struct buf empty = l->in_flight;
+    l->in_flight = l->out;
+    l->out = empty;
+    l->bytes_written += buf_size(&l->in_flight);
+    uv_buf_t bytes = {.base = (char *)buf_bytes(&l->in_flight), .len = buf_size(&l->in_flight)};
+    l->write.data = l;
+    l->writing = true;
+    int status = uv_write(&l->write, (uv_stream_t *)&l->tcp, &bytes, 1, on_written);
+    if (status < 0) {
+        l->writing = false;
+        link_cut(l, "cannot send", status);
+    }
+}
+
+/* As much as the socket takes: then all is written, or a write is under way. */
+static void write_out(struct link *l)
+{
+    while (!l->writing && l->state != CLOSING && seal(l)) {
+        uv_buf_t bytes = {.base = (char *)buf_bytes(&l->out), .len = buf_size(&l->out)};
+        int taken = uv_try_write((uv_stream_t *)&l->tcp, &bytes, 1);
+        if (taken < 0 && taken != UV_EAGAIN) {
+            link_cut(l, "cannot send", taken);
+        } else {
+            size_t n = taken > 0 ? (size_t)taken : 0;
+            buf_consume(&l->out, n);
+            l->bytes_written += n;
+            if (buf_size(&l->out) > 0)
+                write_later(l);
+        }
+    }
+    if (buf_size(&l->out) == 0)
+        buf_release(&l->out);
+}
+
 static void on_written(uv_write_t *w, int status)
 {
     struct link *l = w->data;
@@ -151,28 +217,9 @@ static void on_written(uv_write_t *w, int status)
         link_cut(l, "cannot send", status);
         return;
     }
+    write_out(l);
     deliver(l);
     pump(l);
-}
-
-/* One write is under way at a time; what is queued meanwhile goes out with the next. */
-static void write_out(struct link *l)
-{
-    if (l->writing || buf_size(&l->out) == 0)
-        return;
-    struct buf empty = l->in_flight;
-    l->in_flight = l->out;
-    l->out = empty;
-    l->waiting = 0;
-    l->bytes_written += buf_size(&l->in_flight);
-    uv_buf_t bytes = {.base = (char *)buf_bytes(&l->in_flight), .len = buf_size(&l->in_flight)};
-    l->write.data = l;
-    l->writing = true;
-    int status = uv_write(&l->write, (uv_stream_t *)&l->tcp, &bytes, 1, on_written);
-    if (status < 0) {
-        l->writing = false;
-        link_cut(l, "cannot send", status);
-    }
 }
 
 static void on_shutdown(uv_shutdown_t *s, int status)
@@ -185,7 +232,7 @@ static void on_shutdown(uv_shutdown_t *s, int status)
 /* When the last byte is written: waits for the peer's end, unless it has come already. */
 static void linger(struct link *l)
 {
-    if (l->state != ENDING || l->writing || buf_size(&l->out) > 0)
+    if (l->state != ENDING || l->writing || !l->mute || buf_size(&l->out) > 0)
         return;
     l->state = LINGERING;
     l->shutdown.data = l;
@@ -202,12 +249,16 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *b)
     b->len = b->base ? READ_SIZE : 0;
 }
 
+uint64_t link_waiting(const struct link *l)
+{
+    return uv_stream_get_write_queue_size((const uv_stream_t *)&l->tcp) + buf_size(&l->out) +
+           l->queue.sealed;
+}
+
 /* True while the peer lets us wait with what we answered: then it may wait, too. */
 static bool congested(const struct link *l)
 {
-    size_t queued =
-        uv_stream_get_write_queue_size((const uv_stream_t *)&l->tcp) + buf_size(&l->out);
-    return l->owner && queued > LINK_HIGH_WATER;
+    return l->owner && link_waiting(l) > LINK_HIGH_WATER;
 }
 
 static void take_end(struct link *l)
@@ -255,6 +306,7 @@ static void feed(struct link *l, const void *bytes, size_t n)
     struct err e = {0};
     bool ended;
     if (tls_feed(l->tls, bytes, n, &l->plain, &l->out, &ended, &e)) {
+        say_goodbye(l);
         link_fail(l, &e);
         return;
     }
@@ -343,8 +395,10 @@ void link_begin_tls(struct link *l)
     uv_tcp_keepalive(&l->tcp, 1, KEEPALIVE_S);
     give_up_on_silence(l);
     link_arm(l, l->owner ? l->limits.handshake_ms : LINK_HANDSHAKE_MS);
-    if (tls_start(l->tls, &l->out, &e))
+    if (tls_start(l->tls, &l->out, &e)) {
+        say_goodbye(l);
         link_fail(l, &e);
+    }
     pump(l);
 }
 
@@ -411,38 +465,29 @@ bool link_sockaddr(const struct link *l, struct sockaddr_storage *out)
 
 /* ---- for callers --------------------------------------------------------------------------- */
 
-static int encrypt_frame(struct link *l, uint8_t type, const void *payload, size_t len,
-                         struct err *e)
-{
-    struct buf header;
-    buf_init(&header, FRAME_HEADER);
-    int rc = frame_begin(&header, type, len);
-    if (rc)
-        err_set(e, rc, "no memory for a frame of %zu bytes", len);
-    else
-        rc = tls_send(l->tls, buf_bytes(&header), buf_size(&header), &l->out, e);
-    buf_release(&header);
-    return rc ? rc : tls_send(l->tls, payload, len, &l->out, e);
-}
-
-int link_send(struct link *l, uint8_t type, const void *payload, size_t len, struct err *e)
+int link_send_shared(struct link *l, uint8_t type, const void *own, size_t len, struct shared *same,
+                     struct err *e)
 {
     struct err why = {0};
     if (l->state != UP)
         return err_set(e, ERR_STATE, "the connection is not up");
-    if (l->waiting >= LINK_MAX_WAITING)
-        return err_set(e, ERR_NET, "the peer does not read: %u frames wait for it", l->waiting);
-    int rc = encrypt_frame(l, type, payload, len, &why);
+    if (l->queue.frames >= LINK_MAX_WAITING)
+        return err_set(e, ERR_NET, "the peer does not read: %u frames wait for it",
+                       l->queue.frames);
+    int rc = outgoing_add(&l->queue, type, own, len, same, &why);
     if (rc) {
-        /* Half a frame may be in the stream: nothing after it would make sense. */
         if (e)
             *e = why;
         link_fail(l, &why);
         return rc;
     }
-    l->waiting++;
     pump(l);
     return 0;
+}
+
+int link_send(struct link *l, uint8_t type, const void *payload, size_t len, struct err *e)
+{
+    return link_send_shared(l, type, payload, len, NULL, e);
 }
 
 void link_close(struct link *l)
@@ -469,5 +514,10 @@ uint64_t link_bytes_in(const struct link *l)
 
 uint64_t link_bytes_out(const struct link *l)
 {
-    return l->bytes_written + buf_size(&l->out);
+    return l->bytes_written + buf_size(&l->out) + l->queue.sealed;
+}
+
+size_t link_held(const struct link *l)
+{
+    return l->out.cap + l->in_flight.cap + outgoing_owned(&l->queue);
 }

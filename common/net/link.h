@@ -1,6 +1,10 @@
 /* Link: frames over TLS over a libuv TCP stream: where the TLS engine meets a socket. Owns its
  * buffers until libuv's callbacks.
  *
+ * Frames wait as plain bytes, and become ciphertext as the socket takes them, LINK_SEALED at a
+ * time. So what is the same for many peers, and handed over as shared bytes, is in memory once,
+ * however many links wait with it.
+ *
  * Back-pressure: an accepted link neither reads nor takes frames while more than LINK_HIGH_WATER
  * bytes wait to be written, and goes on when they have drained, so that a peer cannot make us hold
  * answers that it does not read. A dialled link always reads: if both ends stopped, two large
@@ -10,6 +14,7 @@
 #define NET_LINK_H
 
 #include "base/err.h"
+#include "base/shared.h"
 #include "net/frame.h"
 #include "net/tls.h"
 #include <uv.h>
@@ -17,6 +22,7 @@
 enum {
     LINK_HIGH_WATER = 1 << 20, /* bytes */
     LINK_MAX_WAITING = 4096,   /* frames */
+    LINK_SEALED = 64 << 10,    /* bytes of ciphertext that wait for the socket, and a record */
     LINK_HANDSHAKE_MS = 10000, /* from TCP's connection to TLS's; to each address before that */
     LINK_CLOSE_MS = 5000,
     LINK_SILENCE_MS = 120000, /* without a sign of life from the peer's TCP */
@@ -81,11 +87,15 @@ void listener_set_tls(struct listener *s, struct tls_context *tls);
 /* Stops accepting; links live on. Freed when libuv says so. */
 void listener_close(struct listener *s);
 
-/* Queues one frame; header and payload are copied into ciphertext before returning. ERR_STATE
- * before up, after link_close or when the link is ending; ERR_NET: LINK_MAX_WAITING frames wait
- * already; ERR_NOMEM. */
+/* Queues one frame, with a copy of its payload, and sends what the socket takes. ERR_STATE before
+ * up, after link_close or when the link is ending; ERR_NET: LINK_MAX_WAITING frames wait already;
+ * ERR_NOMEM, which ends the link: its peer must not go on without this frame. */
 int link_send(struct link *l, uint8_t type, const void *payload, size_t len,
               struct err *e) MUST_CHECK;
+/* The same for a frame whose payload is `own`, and behind it `same`, of which the link is a holder
+ * until it has been sent or the link is gone. NULL: `own` is all. */
+int link_send_shared(struct link *l, uint8_t type, const void *own, size_t len, struct shared *same,
+                     struct err *e) MUST_CHECK;
 /* Ends the link after what is queued has been written and the peer has seen the end (at most
  * LINK_CLOSE_MS); `down` follows, and nothing else. Harmless when repeated. */
 void link_close(struct link *l);
@@ -94,8 +104,11 @@ void link_close(struct link *l);
 int link_recheck(const struct link *l, struct tls_context *tls, struct err *e) MUST_CHECK;
 /* tls_peer_ca; false before up. */
 bool link_peer_ca(const struct link *l, struct hash *out);
-/* Bytes of the TLS stream, handshake included, both ways since the connection began. */
+/* Bytes of the TLS stream, handshake included, both ways since the connection began; out: with what
+ * is queued. */
 uint64_t link_bytes_in(const struct link *l);
 uint64_t link_bytes_out(const struct link *l);
+/* Memory that waits to be written, in bytes: without what is shared. */
+size_t link_held(const struct link *l);
 
 #endif

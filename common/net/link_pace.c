@@ -11,11 +11,6 @@ const struct link_limits link_limits_default = {
     .frames_per_s = 512,
 };
 
-static size_t waiting_bytes(const struct link *l)
-{
-    return uv_stream_get_write_queue_size((const uv_stream_t *)&l->tcp) + buf_size(&l->out);
-}
-
 /* Bytes that the kernel has taken. */
 static uint64_t written(const struct link *l)
 {
@@ -26,7 +21,7 @@ static uint64_t written(const struct link *l)
  * wait for the peer, whole frames may wait here, too; then it is its reading that counts. */
 static bool has_begun(const struct link *l)
 {
-    return l->bytes_in > l->settled && waiting_bytes(l) == 0;
+    return l->bytes_in > l->settled && link_waiting(l) == 0;
 }
 
 static void take_mark(struct link *l)
@@ -35,7 +30,7 @@ static void take_mark(struct link *l)
     l->mark.written = written(l);
     l->mark.frames = l->frames;
     l->mark.begun = has_begun(l);
-    l->mark.queued = waiting_bytes(l) > 0;
+    l->mark.queued = link_waiting(l) > 0;
 }
 
 void link_pace_begin(struct link *l)
@@ -73,7 +68,7 @@ int link_pace_tick(struct link *l, struct err *e)
     if (still && l->bytes_in - l->mark.in < m->pace_bytes)
         return err_set(e, ERR_NET, "the peer sends too slowly: less than %u bytes in %u ms",
                        m->pace_bytes, m->pace_ms);
-    if (l->mark.queued && waiting_bytes(l) > 0 && written(l) - l->mark.written < m->pace_bytes)
+    if (l->mark.queued && link_waiting(l) > 0 && written(l) - l->mark.written < m->pace_bytes)
         return err_set(e, ERR_NET, "the peer does not read: less than %u bytes in %u ms",
                        m->pace_bytes, m->pace_ms);
     if (m->idle_ms && uv_now(l->loop) - l->last_frame >= m->idle_ms)

@@ -4,12 +4,13 @@
 #define NET_LINK_STATE_H
 
 #include "net/link_accept.h"
+#include "net/outgoing.h"
 
 enum link_state {
     DIALLING, /* resolving and connecting */
     SHAKING,  /* TCP is up, TLS not yet */
     UP,
-    ENDING,    /* close_notify is queued: write what is left, discard what comes */
+    ENDING,    /* write what is left, then close_notify; discard what comes */
     LINGERING, /* all is written and our half of TCP shut: wait for the peer's */
     CLOSING,   /* libuv lets go of the handles; then `down` */
 };
@@ -34,8 +35,9 @@ struct link {
 
     struct tls *tls;
     struct buf plain;          /* decrypted, not yet a whole frame */
-    struct buf out, in_flight; /* ciphertext: waiting, and under way in `write` */
-    unsigned waiting;          /* frames in `out` */
+    struct outgoing queue;     /* frames that are to become ciphertext */
+    struct buf out, in_flight; /* ciphertext: for the socket, and under way in `write` */
+    bool mute;                 /* nothing more becomes ciphertext: close_notify is in `out` */
     uint64_t bytes_in, bytes_written;
 
     const struct link_events *events;
@@ -67,6 +69,8 @@ void link_fail(struct link *l, const struct err *e);
 void link_cut(struct link *l, const char *what, int status);
 void link_destroy(struct link *l);
 void link_arm(struct link *l, uint64_t ms);
+/* Bytes that the kernel has not taken yet, as ciphertext. */
+uint64_t link_waiting(const struct link *l);
 
 /* link_dial.c: an address that did not answer in time. */
 void link_dial_timed_out(struct link *l);

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { RECORD = 16384, RECORD_OVERHEAD = 5 + 1 + 16, SEND_CHUNK = 4 * RECORD, MAX_DEPTH = 3 };
+enum { RECORD_OVERHEAD = 5 + 1 + 16, SEND_CHUNK = 4 * TLS_RECORD, MAX_DEPTH = 3 };
 enum { SECURITY_LEVEL = 2 }; /* 112 bits, SSL_CTX_set_security_level(3) */
 
 struct tls_context {
@@ -429,10 +429,10 @@ static int read_plain(struct tls *t, struct buf *plain, bool *closed, struct err
 {
     for (;;) {
         size_t n = 0;
-        unsigned char *to = buf_reserve(plain, RECORD);
+        unsigned char *to = buf_reserve(plain, TLS_RECORD);
         if (!to)
             return err_set(e, ERR_NOMEM, "no room for what the peer sends");
-        int ok = SSL_read_ex(t->ssl, to, RECORD, &n);
+        int ok = SSL_read_ex(t->ssl, to, TLS_RECORD, &n);
         int state = SSL_get_error(t->ssl, ok);
         buf_commit(plain, n);
         if (state == SSL_ERROR_WANT_READ)
@@ -496,6 +496,11 @@ int tls_start(struct tls *t, struct buf *cipher, struct err *e)
     return finish(t, waits ? 0 : explain(t, e), e);
 }
 
+size_t tls_sealed(size_t n)
+{
+    return n + (n + TLS_RECORD - 1) / TLS_RECORD * RECORD_OVERHEAD;
+}
+
 int tls_send(struct tls *t, const void *bytes, size_t n, struct buf *cipher, struct err *e)
 {
     const unsigned char *from = bytes;
@@ -503,7 +508,7 @@ int tls_send(struct tls *t, const void *bytes, size_t n, struct buf *cipher, str
         return err_set(e, ERR_STATE, "TLS is not up yet");
     ERR_clear_error();
     /* Room first: a record that was encrypted and then dropped would break the stream. */
-    if (n && !buf_reserve(cipher, n + (n / RECORD + 1) * RECORD_OVERHEAD))
+    if (n && !buf_reserve(cipher, tls_sealed(n)))
         return err_set(e, ERR_NOMEM, "no memory for %zu bytes to send", n);
     begin(t, NULL, 0, cipher);
     int rc = 0;

@@ -53,10 +53,14 @@ int tls_feed(struct tls *t, const void *in, size_t n, struct buf *plain, struct 
              bool *closed, struct err *e) MUST_CHECK;
 /* Starts the handshake (clients), or does nothing. */
 int tls_start(struct tls *t, struct buf *cipher, struct err *e) MUST_CHECK;
-/* Encrypts n bytes into `cipher`, completely or not at all. ERR_STATE before tls_ready; ERR_NOMEM.
- */
+/* Encrypts n bytes into `cipher`, completely or not at all: in records of TLS_RECORD bytes, but for
+ * the last. ERR_STATE before tls_ready; ERR_NOMEM. */
+enum { TLS_RECORD = 16384 }; /* the most that a record holds (RFC 8446, 5.1) */
 int tls_send(struct tls *t, const void *bytes, size_t n, struct buf *cipher,
              struct err *e) MUST_CHECK;
+/* Bytes that tls_send makes of n: each record adds a header, its type and a tag of 16 bytes, which
+ * all cipher suites in use have (RFC 8446, 5.2). */
+size_t tls_sealed(size_t n);
 /* close_notify. */
 void tls_end(struct tls *t, struct buf *cipher);
 

@@ -129,9 +129,10 @@ Test(msg, bytes_on_the_wire_are_fixed)
         .type = MSG_TASK,
         .task = {"00112233445566ff", 300, 60000, {(const unsigned char *)"\0\0\x80\x3f", 4}}};
     golden(&task,
+           "\x18\xe0\xd4\x03" /* first what is this client's own */
            "\x0a\x10"
            "00112233445566ff"
-           "\x10\xac\x02\x18\xe0\xd4\x03\x22\x04\0\0\x80\x3f",
+           "\x10\xac\x02\x22\x04\0\0\x80\x3f",
            31);
 
     struct msg bye = {.type = MSG_GOODBYE, .goodbye = {REASON_STOPPING, "later", 30}};

@@ -46,6 +46,7 @@ Test(metrics, what_was_counted_is_shown_beside_what_lives)
     m.bytes_in[METRICS_CLIENTS] = (uint64_t)1 << 60;
     m.handshake_failed[METRICS_ENROLMENT] = 3;
     now.bytes_in[METRICS_CLIENTS] = 1;
+    now.held[METRICS_CLIENTS] = 65536;
     run.refusals = refusals;
     now.rss_bytes = 4096;
     char *page = page_of(&m, &now);
@@ -60,6 +61,7 @@ Test(metrics, what_was_counted_is_shown_beside_what_lives)
         strstr(page, "fedpet_received_bytes_total{port=\"clients\"} 1152921504606846977\n"));
     cr_assert_eq(page_value(page, "fedpet_handshakes_total{port=\"enrolment\",outcome=\"failed\"}"),
                  3);
+    cr_assert_eq(page_value(page, "fedpet_unsent_bytes{port=\"clients\"}"), 65536);
     cr_assert_eq(page_value(page, "process_resident_memory_bytes"), 4096);
     free(page);
 }

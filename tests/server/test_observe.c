@@ -61,6 +61,7 @@ Test(observe, the_page_counts_what_three_robots_did)
     cr_assert_eq(page_value(body, "fedpet_aggregation_duration_seconds_count{run=\"default\"}"),
                  ROBOTS * ROUNDS);
     cr_assert_gt(page_value(body, "fedpet_received_bytes_total{port=\"clients\"}"), size);
+    cr_assert_eq(page_value(body, "fedpet_unsent_bytes{port=\"clients\"}"), 0);
     cr_assert_gt(page_value(body, "process_resident_memory_bytes"), 1e6);
     cr_assert_gt(page_value(body, "process_open_fds"), 5);
     cr_assert_eq(page_value(body, "fedpet_audit_failures_total"), 0);
