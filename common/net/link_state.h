@@ -54,7 +54,7 @@ struct link {
     uint64_t last_frame; /* when it came, or TLS was up, ms */
     double allowance;    /* frames that may come at once */
     struct {
-        uint64_t in, written, frames; /* as the last tick found them */
+        uint64_t in, taken, frames; /* as the last tick found them */
         bool begun, queued;
     } mark;
 };

@@ -458,6 +458,32 @@ Test(link_limits, a_flood_of_frames_is_cut)
     cr_assert_leq(s.frames, s.served);
 }
 
+/* Far fewer bytes in the time of a pace than the server's kernel waits for before it takes more. */
+static void ask_and_read_slowly(struct siege *s)
+{
+    enum { ASKED = 200, SLICE = 8 << 10, SLICE_US = 50000, SLICES = 120, RECEIVED = 32 << 10 };
+    static char bytes[SLICE];
+    const int room = RECEIVED;
+    struct wire w;
+    if (wire_open(&w, s)) {
+        setsockopt(w.fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+        for (int i = 0; i < ASKED; i++)
+            wire_say(&w, ask, sizeof ask);
+        for (int i = 0; i < SLICES && recv(w.fd, bytes, sizeof bytes, 0) > 0; i++)
+            usleep(SLICE_US);
+    }
+    wire_close(&w);
+}
+
+Test(link_limits, a_peer_that_reads_slowly_is_waited_for)
+{
+    struct siege s;
+    struct link_limits m = slow_limits;
+    m.pace_ms = 2000;
+    siege_run(&s, &m, ask_and_read_slowly);
+    cr_assert_null(strstr(s.why.text, "does not read"), "%s", s.why.text); /* it has left */
+}
+
 static void ask_and_never_read(struct siege *s)
 {
     struct wire w;
