@@ -39,9 +39,11 @@ function(fedpet_program name)
     endif()
 endfunction()
 
-# Seconds that a test program may take; sanitizers make it several times slower.
+# Seconds that a test program may take; sanitizers make it several times slower, emulation some dozen times.
 set(FEDPET_TIMEOUT 600)
-if(FEDPET_SANITIZE)
+if(CMAKE_CROSSCOMPILING)
+    set(FEDPET_TIMEOUT 7200)
+elseif(FEDPET_SANITIZE)
     set(FEDPET_TIMEOUT 1800)
 endif()
 
