@@ -30,7 +30,7 @@ static struct rows rows_read(const struct folder *f, const char *name)
     return r;
 }
 
-static void sweep_release(struct rows *r)
+static void rows_release(struct rows *r)
 {
     while (r->n)
         json_decref(r->row[--r->n]);
@@ -105,8 +105,8 @@ Test(prepare, classes_are_full_and_split)
     cr_assert_eq(file_read(folder_file(&f, "out/labels.txt"), 1000, &labels, NULL, &e), 0);
     cr_expect_str_eq(labels, "games\nmail\nscience\nx11\n");
     free(labels);
-    sweep_release(&train);
-    sweep_release(&test);
+    rows_release(&train);
+    rows_release(&test);
     folder_remove(&f);
 }
 
@@ -136,8 +136,8 @@ Test(prepare, no_source_is_on_both_sides_and_no_text_is_there_twice)
         cr_expect_null(strstr(text, "thing"), "%s", text);
         cr_expect(strncmp(name, "thing", 5) == 0 || strcmp(name, "copy-one") == 0, "%s", name);
     }
-    sweep_release(&train);
-    sweep_release(&test);
+    rows_release(&train);
+    rows_release(&test);
     folder_remove(&f);
 }
 
@@ -155,7 +155,7 @@ static void check_client(const struct folder *f, const struct rows *train, const
         }
     cr_expect_eq(at, own.n);
     cr_expect_gt(own.n, 0);
-    sweep_release(&own);
+    rows_release(&own);
 }
 
 Test(prepare, clients_share_train_by_owner)
@@ -179,7 +179,7 @@ Test(prepare, clients_share_train_by_owner)
         }
         cr_expect(5 * n.smallest <= train.n && 5 * n.largest >= train.n);
         json_decref(summary);
-        sweep_release(&train);
+        rows_release(&train);
         folder_remove(&f);
     }
 }
@@ -283,7 +283,7 @@ static struct tokenizer *train_tokenizer(const struct folder *f)
     cr_assert_eq(bpe_train_run(t, &trained, &e), 0);
     cr_assert_eq(bpe_train_write(&spec, &trained, 64, folder_file(f, "model"), &e), 0);
     bpe_train_close(t);
-    sweep_release(&train);
+    rows_release(&train);
     cr_assert_eq(tokenizer_open(&tok, folder_file(f, "model"), &e), 0, "%s", e.text);
     return tok;
 }
