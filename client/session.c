@@ -167,14 +167,19 @@ int session_open(struct session **out, const struct backbone *b, const struct cl
     return 0;
 }
 
+void session_trim(struct session *s)
+{
+    sweep_release(&s->features);
+    sweep_release(&s->held_features);
+}
+
 void session_close(struct session *s)
 {
     if (!s)
         return;
     peft_close(s->peft);
     dataset_close(s->data);
-    sweep_release(&s->features);
-    sweep_release(&s->held_features);
+    session_trim(s);
     free(s->task_name);
     free(s->index);
     free(s->initial);

@@ -20,6 +20,9 @@ int session_open(struct session **out, const struct backbone *b, const struct cl
                  const char *dir, const struct msg_welcome *w, enum msg_reason *reason,
                  struct err *e) MUST_CHECK;
 void session_close(struct session *s);
+/* Gives memory back that the next training takes again, and fills anew: what the encoder makes of
+ * the examples. */
+void session_trim(struct session *s);
 
 const struct schema *session_schema(const struct session *s);
 size_t session_samples(const struct session *s); /* training examples */

@@ -55,6 +55,8 @@ static void at_work(uv_work_t *request)
         rc = session_train(st->session, st->client->trainer, w->job, &st->cancel, &w->result,
                            &w->error);
         trainer_trim(st->client->trainer);
+        if (rc) /* put off, if not worse */
+            session_trim(st->session);
         break;
     case WORK_SAVE:
         rc = session_save(st->session, w->params, w->len, &w->error);

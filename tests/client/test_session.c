@@ -5,6 +5,7 @@
 #include "tests/client/toy.h"
 #include <criterion/criterion.h>
 #include <limits.h>
+#include <malloc.h>
 
 enum { ROWS = 60 };
 
@@ -339,6 +340,36 @@ Test(session, holds_out_a_share_and_scores_on_it)
         r = train(s, params, round);
         cr_assert_eq(r.n_metrics, round % 3 == 0, "round %u", round);
     }
+    free(params);
+    session_close(s);
+}
+
+/* Of the heap; 0 where a sanitizer has its own. */
+static size_t bytes_in_use(void)
+{
+    const struct mallinfo2 m = mallinfo2();
+    return m.uordblks + m.hblkhd;
+}
+
+Test(session, what_a_frozen_encoder_makes_is_kept_until_its_memory_is_wanted)
+{
+    config.validation = 0.25;
+    welcome.spec.peft.method = (char *)(uintptr_t) "head";
+    welcome.spec.local.model_dropout = 0;
+    struct session *s = open_session();
+    const size_t rows = session_samples(s) * 16 * sizeof(float);
+    unsigned char *params = initial(NULL);
+    struct agent_result r = train(s, params, 0);
+    unsigned char *first = malloc(r.len);
+    memcpy(first, r.params, r.len);
+    for (int life = 0; life < 2; life++) {
+        size_t kept = bytes_in_use();
+        session_trim(s);
+        cr_expect(kept == 0 || bytes_in_use() + rows <= kept, "%zu, %zu", kept, bytes_in_use());
+        r = train(s, params, 0);
+        cr_expect_arr_eq(r.params, first, r.len);
+    }
+    free(first);
     free(params);
     session_close(s);
 }
