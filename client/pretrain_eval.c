@@ -53,6 +53,12 @@ static void score_micro(void *ctx, unsigned worker, size_t i)
         s->of[i].masked = 0;
 }
 
+static int measure(void *scoring, struct gauge *g, struct err *e)
+{
+    struct scoring *s = scoring;
+    return trainer_gauge_forward(g, score, s, (size_t)s->packing.n, e);
+}
+
 static int score_some(struct scoring *s, const struct pretrain_job *job, const uint32_t *index,
                       size_t n, struct micro_score *sum, struct arena *mem, struct err *e)
 {
@@ -65,7 +71,7 @@ static int score_some(struct scoring *s, const struct pretrain_job *job, const u
     if (!s->of)
         return err_set(e, ERR_NOMEM, "no memory to score a batch");
     if (s->trainer->memory.limit)
-        rc = trainer_plan_forward(s->trainer, score, s, (size_t)s->packing.n, e);
+        rc = trainer_plan_forward(s->trainer, measure, s, e);
     if (rc)
         return rc;
     crew_run(s->trainer->crew, n_micro, score_micro, s);

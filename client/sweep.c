@@ -1,5 +1,6 @@
 #include "client/sweep.h"
 #include "client/trainer_state.h"
+#include "nn/record.h"
 #include "text/pack.h"
 #include <pthread.h>
 #include <stdlib.h>
@@ -67,7 +68,7 @@ struct val *sweep_gather(const struct rows *r, struct tape *t, const struct batc
 {
     const size_t n = (size_t)(tokens ? b->tokens : b->n);
     float *x = tape_alloc(t, n * r->width * sizeof *x), *to = x;
-    for (int s = 0; s < b->n; s++) {
+    for (int s = 0; tape_computes(t) && s < b->n; s++) {
         const size_t numbers = rows_of(b, s, tokens) * r->width;
         memcpy(to, r->x + r->first[example[s]] * r->width, numbers * sizeof *x);
         to += numbers;
@@ -103,7 +104,8 @@ static void forward(struct tape *t, void *arg)
                              job->theta, NULL);
     else
         x = peft_logits(job->peft, t, b, job->theta, NULL);
-    rows_scatter(s->out, x->x, b, example, tokens);
+    if (tape_computes(t))
+        rows_scatter(s->out, x->x, b, example, tokens);
 }
 
 static bool cancelled(const struct sweep *s)
@@ -127,38 +129,56 @@ static void run_micro(void *ctx, unsigned worker, size_t i)
     pthread_mutex_unlock(&s->lock);
 }
 
-static int run_chunk(struct sweep *s, size_t from, size_t n, struct err *e)
+static int run_packed(struct sweep *s, struct err *e)
+{
+    s->failed_micro = s->packing.n;
+    crew_run(s->trainer->crew, (size_t)s->packing.n, run_micro, s);
+    if (s->failed_micro == s->packing.n)
+        return 0;
+    *e = s->error;
+    return e->code;
+}
+
+/* Computes the list, packed piece by piece; or has g measure it. */
+static int run_list(struct sweep *s, struct gauge *g, struct err *e)
 {
     const struct eval_job *job = s->job;
-    uint32_t index[CHUNK];
+    const struct model_config *cfg = &peft_model(job->peft)->cfg;
+    const size_t n = listed(job);
     struct arena mem;
+    int rc = 0;
     arena_init(&mem, ARENA_NO_CAP);
-    for (size_t i = 0; i < n; i++)
-        index[i] = at(job, from + i);
-    int rc = pack_examples(job->data, index, n, &peft_model(job->peft)->cfg, &mem, &s->packing, e);
-    if (!rc && s->trainer->memory.limit)
-        rc = trainer_plan_forward(s->trainer, forward, s, (size_t)s->packing.n, e);
-    if (!rc) {
-        s->failed_micro = s->packing.n;
-        crew_run(s->trainer->crew, (size_t)s->packing.n, run_micro, s);
-        if (s->failed_micro < s->packing.n) {
-            *e = s->error;
-            rc = e->code;
-        }
+    for (size_t from = 0; !rc && from < n; from += CHUNK) {
+        uint32_t index[CHUNK];
+        const size_t some = n - from < CHUNK ? n - from : CHUNK;
+        for (size_t i = 0; i < some; i++)
+            index[i] = at(job, from + i);
+        rc = pack_examples(job->data, index, some, cfg, &mem, &s->packing, e);
+        if (!rc)
+            rc = g ? trainer_gauge_forward(g, forward, s, (size_t)s->packing.n, e)
+                   : run_packed(s, e);
+        if (!rc && cancelled(s))
+            rc = err_set(e, ERR_STATE, "cancelled before all of %zu examples were computed", n);
+        arena_release(&mem);
     }
-    if (!rc && cancelled(s))
-        rc = err_set(e, ERR_STATE, "evaluation cancelled");
-    arena_release(&mem);
     return rc;
 }
 
+static int measure(void *sweep, struct gauge *g, struct err *e)
+{
+    return run_list(sweep, g, e);
+}
+
+/* All of the list is measured before any of it is computed: nobody waits for the first thousands
+ * to learn that the limit does not bear the last. */
 static int run(struct sweep *s, size_t width, struct err *e)
 {
-    const size_t n = listed(s->job);
     int rc = rows_open(s->out, s->job, width, e);
     pthread_mutex_init(&s->lock, NULL);
-    for (size_t from = 0; !rc && from < n; from += CHUNK)
-        rc = run_chunk(s, from, n - from < CHUNK ? n - from : CHUNK, e);
+    if (!rc && s->trainer->memory.limit)
+        rc = trainer_plan_forward(s->trainer, measure, s, e);
+    if (!rc)
+        rc = run_list(s, NULL, e);
     pthread_mutex_destroy(&s->lock);
     return rc;
 }

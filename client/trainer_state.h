@@ -38,9 +38,13 @@ struct micro_batch {
     void *of; /* the job */
     size_t i;
 };
-/* The same before the n micro-batches of a job that are only computed forward, by `step` with a
- * struct micro_batch; they never have more workers. */
-int trainer_plan_forward(struct trainer *t, void (*step)(struct tape *t, void *arg), void *job,
-                         size_t n, struct err *e) MUST_CHECK;
+/* Measures a job's n micro-batches, which `step` computes forward. ERR_NOMEM. */
+int trainer_gauge_forward(struct gauge *g, void (*step)(struct tape *t, void *arg), void *job,
+                          size_t n, struct err *e) MUST_CHECK;
+/* As trainer_plan, before micro-batches that are only computed forward: `measure` has all of them
+ * measured. They never have more workers. */
+int trainer_plan_forward(struct trainer *t,
+                         int (*measure)(void *job, struct gauge *g, struct err *e), void *job,
+                         struct err *e) MUST_CHECK;
 
 #endif

@@ -115,6 +115,17 @@ int trainer_gauge_add(struct gauge *g, bool training, void (*step)(struct tape *
     return rc;
 }
 
+int trainer_gauge_forward(struct gauge *g, void (*step)(struct tape *t, void *arg), void *job,
+                          size_t n, struct err *e)
+{
+    int rc = 0;
+    for (size_t i = 0; !rc && i < n; i++) {
+        struct micro_batch m = {job, i};
+        rc = trainer_gauge_add(g, false, step, &m, e);
+    }
+    return rc;
+}
+
 /* --- within the limit ----------------------------------------------------------------------- */
 
 bool trainer_gauges(const struct trainer *t)
@@ -203,17 +214,15 @@ static int plan_forward(struct trainer *t, const struct gauge *g, struct err *e)
     return use_workers(t, n < t->threads ? n : t->threads, t->recompute, e);
 }
 
-int trainer_plan_forward(struct trainer *t, void (*step)(struct tape *t, void *arg), void *job,
-                         size_t n, struct err *e)
+int trainer_plan_forward(struct trainer *t,
+                         int (*measure)(void *job, struct gauge *g, struct err *e), void *job,
+                         struct err *e)
 {
     struct gauge g;
     int rc = trainer_gauge_open(&g, t, e);
     if (rc)
         return rc;
-    for (size_t i = 0; !rc && i < n; i++) {
-        struct micro_batch m = {job, i};
-        rc = trainer_gauge_add(&g, false, step, &m, e);
-    }
+    rc = measure(job, &g, e);
     if (!rc)
         rc = plan_forward(t, &g, e);
     trainer_gauge_close(&g);

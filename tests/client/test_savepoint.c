@@ -34,9 +34,12 @@ static void stop_at(const struct train_progress *p, void *ctx)
 }
 
 /* A federated round with all that a client can carry: 2 epochs of 4 steps, but the last. */
-static void prepare(struct toy *t, struct train_job *job, struct run_spec *spec, float *control)
+static void prepare(struct toy *t, const char *method, struct train_job *job, struct run_spec *spec,
+                    float *control)
 {
-    toy_open(t, 100, 2, 0.1);
+    bool frozen = strcmp(method, "head") == 0; /* all of the encoder, which so encodes once */
+    toy_open(t, 100, 2, frozen ? 0 : 0.1);
+    toy_use(t, method);
     t->local.steps = STEPS;
     t->local.proximal = 0.01;
     *spec = (struct run_spec){.local.carry_optimizer = true, .federation.scaffold = true};
@@ -48,7 +51,7 @@ static void prepare(struct toy *t, struct train_job *job, struct run_spec *spec,
     job->control = control;
 }
 
-static void check(enum optimizer optimizer)
+static void check(const char *method, enum optimizer optimizer)
 {
     static float control[COUNT_MAX], change[2][COUNT_MAX];
     struct run_spec spec;
@@ -57,7 +60,7 @@ static void check(enum optimizer optimizer)
     struct train_result whole, parts;
     struct trainer *trainer;
     struct err e;
-    prepare(&toy, &job, &spec, control);
+    prepare(&toy, method, &job, &spec, control);
     toy.local.optimizer = spec.local.optimizer = optimizer;
     for (int k = 0; k < 2; k++)
         cr_assert_eq(local_state_open(&state[k], &spec, toy.count, &e), 0);
@@ -99,12 +102,17 @@ static void check(enum optimizer optimizer)
 
 Test(savepoint, the_bits_are_those_of_an_undisturbed_training)
 {
-    check(OPTIMIZER_ADAMW);
+    check("lora", OPTIMIZER_ADAMW);
 }
 
 Test(savepoint, without_moments_too)
 {
-    check(OPTIMIZER_SGD);
+    check("lora", OPTIMIZER_SGD);
+}
+
+Test(savepoint, what_a_frozen_encoder_makes_is_made_again)
+{
+    check("head", OPTIMIZER_ADAMW);
 }
 
 /* Trains from what lies in the folder; returns after how many steps of its own it was done. */

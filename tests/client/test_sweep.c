@@ -17,15 +17,8 @@ TestSuite(sweep, .fini = fini);
 
 static void open_toy(const char *method, double dropout)
 {
-    struct err e;
     toy_open(&toy, EXAMPLES, 2, dropout);
-    peft_close(toy.peft);
-    free(toy.theta);
-    toy.spec.method = (char *)(uintptr_t)method;
-    toy_check(peft_open(&toy.peft, toy.model, &toy.spec, &toy.local, HEAD_SEQUENCE, 2, &e), &e);
-    toy.count = peft_schema(toy.peft)->count;
-    toy.theta = malloc(toy.count * sizeof *toy.theta);
-    peft_init(toy.peft, 5, toy.theta);
+    toy_use(&toy, method);
 }
 
 static void evaluate(const struct eval_job *job, unsigned threads, float *logits)
@@ -142,4 +135,48 @@ Test(sweep, a_training_of_few_steps_encodes_what_it_sees)
     free(toy_fit(&toy, &job, 1, &r));
     cr_expect_not_null(features.x);
     sweep_release(&features);
+}
+
+/* --- memory ---------------------------------------------------------------------------------- */
+
+enum { LONG = 2048, SHORT = 256, WORDS = 20 }; /* as many as are packed at a time, and then some */
+
+static int evaluate_within(size_t limit, size_t from, size_t n, float *logits, size_t *peak)
+{
+    static uint32_t index[LONG + SHORT];
+    const struct memory memory = {MEMORY_AUTO, limit};
+    const struct eval_job job = {
+        .peft = toy.peft, .data = &toy.data, .index = index + from, .n = n, .theta = toy.theta};
+    struct trainer *t;
+    struct err e;
+    for (uint32_t i = 0; i < LONG + SHORT; i++)
+        index[i] = i;
+    toy_check(trainer_open(&t, 1, &memory, &e), &e);
+    int rc = trainer_eval(t, &job, NULL, NULL, logits, &e);
+    *peak = trainer_peak_bytes(t);
+    trainer_close(t);
+    return rc;
+}
+
+/* That a limit does not bear the texts at the end (short ones, so many of them in a micro-batch) is
+ * known before the first is computed. */
+Test(sweep, a_limit_is_for_the_whole_list)
+{
+    static const int32_t word[WORDS] = {TOY_YES}, zero[WORDS];
+    static float logits[2 * (LONG + SHORT)];
+    size_t small, large, peak;
+    toy_open(&toy, LONG + SHORT, 2, 0);
+    for (size_t i = 0; i < LONG + SHORT; i++)
+        toy.data.example[i] =
+            (struct example){.id = word, .type = zero, .n_tokens = i < LONG ? WORDS : 4};
+    cr_assert_eq(evaluate_within(0, 0, LONG, logits, &small), 0);
+    cr_assert_eq(evaluate_within(0, LONG, SHORT, logits, &large), 0);
+    cr_assert_lt(small, large, "%zu, %zu", small, large);
+
+    memset(logits, 0, sizeof logits);
+    cr_expect_eq(evaluate_within(large - 1, 0, LONG + SHORT, logits, &peak), ERR_NOMEM);
+    for (size_t i = 0; i < sizeof logits / sizeof *logits; i++)
+        cr_assert_eq(logits[i], 0);
+    cr_expect_eq(evaluate_within(large, 0, LONG + SHORT, logits, &peak), 0);
+    cr_expect_eq(peak, large);
 }

@@ -114,6 +114,20 @@ static inline void toy_open_deep(struct toy *t, int layers, size_t n, uint32_t n
     toy_open_as(t, DTYPE_F32, layers, n, n_labels, dropout);
 }
 
+/* Tuned by another method, from its initial values. */
+static inline void toy_use(struct toy *t, const char *method)
+{
+    struct err e;
+    peft_close(t->peft);
+    free(t->theta);
+    t->spec.method = (char *)(uintptr_t)method;
+    toy_check(
+        peft_open(&t->peft, t->model, &t->spec, &t->local, t->data.head, t->data.n_labels, &e), &e);
+    t->count = peft_schema(t->peft)->count;
+    t->theta = malloc(t->count * sizeof *t->theta);
+    peft_init(t->peft, 5, t->theta);
+}
+
 static inline void toy_open(struct toy *t, size_t n, uint32_t n_labels, double dropout)
 {
     toy_open_deep(t, 2, n, n_labels, dropout);
