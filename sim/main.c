@@ -31,7 +31,7 @@ static const struct cli_command commands[] = {
      "each for as many passes over its data as the federation makes on average, or --epochs.\n"
      "\n"
      "--memory says what gives way to --memory-limit; the results are the same, bit for bit, but "
-     "of half:\n"
+     "with half:\n"
      "  auto  layers are computed twice, where that makes them fit; a baseline's threads, too\n"
      "  min   layers are computed twice from the start: the least memory\n"
      "  fast  nothing: what does not fit is refused\n"
