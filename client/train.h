@@ -90,8 +90,8 @@ struct train_result {
  * cancelled; ERR_DATA when n is 0; ERR_CONFIG when the loss is not finite (with a hint to lower
  * lr). theta, *job->state and *job->control_change are untouched on error.
  * Where the head alone is trained, without dropout in the encoder, for a pass over the examples at
- * least, these go through the encoder once (sweep_features), and not in each step: bits that
- * depend on the examples alone, too. */
+ * least, these go through the encoder once (sweep_features), and not in each step; the result's
+ * bits depend on the job alone then, too. */
 int trainer_fit(struct trainer *t, const struct train_job *job, float *theta,
                 struct train_result *r, struct err *e) MUST_CHECK;
 

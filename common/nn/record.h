@@ -37,9 +37,9 @@ static inline size_t val_count(const struct val *v)
  * gradient. Inputs that the backward only routes gradients to need not be kept. */
 void *tape_record(struct tape *t, size_t size, void (*backward)(struct tape *, struct record *),
                   struct val *out);
-/* v's data stays until the record has run; in half precision meanwhile on a tape that halves. With
- * `exact`, as it is: for numbers whose error would be that of many, or that may be out of range. */
+/* v's data stays until the record has run; in half precision meanwhile on a tape that halves. */
 void record_keep(struct record *r, struct val *v);
+/* As it is, always: for numbers whose error would be that of many, or that may be out of range. */
 void record_keep_exact(struct record *r, struct val *v);
 
 /* In backward: the gradient of v, which wants one. *add is false for the first contribution: write

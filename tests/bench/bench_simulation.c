@@ -79,7 +79,7 @@ static int measure(const struct bench *b, struct piece *p, const struct model_co
     free(theta);
     if (rc)
         return rc;
-    snprintf(name, sizeof name, "round, %s, %u thread%s", f->wire_name, f->threads,
+    snprintf(name, sizeof name, "%s, %u thread%s", f->wire_name, f->threads,
              f->threads > 1 ? "s" : "");
     snprintf(shape, sizeof shape, "minilm, %u clients", f->clients);
     double passes = (double)p->samples / (double)few->n;
