@@ -54,13 +54,13 @@ static void pack_row(const float *row, size_t cols, float scale, unsigned char *
 {
     for (size_t k = 0; k < cols; k++)
         to[k] = (unsigned char)(128 + (int)rint((double)row[k] / (double)scale));
+    memset(to + cols, 0, stored_int8_row((int)cols) - cols);
 }
 
 static int quantize_rows(const struct quantizing *q, const struct source *s, void *values,
                          struct err *e)
 {
     const size_t cols = (size_t)s->t->dim[1], stride = stored_int8_row((int)cols);
-    memset(values, 0, s->part == PACKED ? (size_t)s->t->dim[0] * stride : 0);
     for (int64_t row = 0; row < s->t->dim[0]; row++) {
         int rc = read_row(q, s->t, row, e);
         if (rc != 0)

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "model/safetensors.h"
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,18 @@ static inline void scratch_remove(const char *dir)
     char command[SCRATCH_PATH];
     snprintf(command, sizeof command, "rm -rf '%s'", dir);
     cr_expect_eq(system(command), 0);
+}
+
+/* Files and folders in `path`, but hidden ones. */
+static inline int scratch_entries(const char *path)
+{
+    DIR *d = opendir(path);
+    int n = 0;
+    cr_assert_not_null(d, "%s", path);
+    for (const struct dirent *e = readdir(d); e != NULL; e = readdir(d))
+        n += e->d_name[0] != '.';
+    closedir(d);
+    return n;
 }
 
 static inline void scratch_path(char path[SCRATCH_PATH], const char *dir, const char *name)

@@ -4,7 +4,6 @@
 #include "tests/bench/random_model.h"
 #include "tests/model/golden.h"
 #include "tests/model/int8.h"
-#include <dirent.h>
 #include <float.h>
 #include <math.h>
 
@@ -22,17 +21,6 @@ static void remove_dir(void)
 }
 
 TestSuite(quantize, .init = make_dir, .fini = remove_dir);
-
-static size_t entries(void)
-{
-    DIR *d = opendir(dir);
-    size_t n = 0;
-    cr_assert_not_null(d);
-    for (const struct dirent *e = readdir(d); e != NULL; e = readdir(d))
-        n += e->d_name[0] != '.';
-    closedir(d);
-    return n;
-}
 
 /* --- values --- */
 
@@ -284,10 +272,10 @@ static bool not_a_number(struct st_out *t, float *x)
 static void expect_refused(const struct model *m, const char *to, int code, const char *because)
 {
     struct err e = {0};
-    size_t before = entries();
+    int before = scratch_entries(dir);
     cr_expect_eq(quantize_model(m, to, &e), code, "%s", because);
     cr_expect(strstr(e.text, because) != NULL, "%s", e.text);
-    cr_expect_eq(entries(), before, "something is left behind");
+    cr_expect_eq(scratch_entries(dir), before, "something is left behind");
 }
 
 Test(quantize, what_cannot_be_is_refused_and_leaves_nothing)

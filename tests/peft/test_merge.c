@@ -3,7 +3,6 @@
 #include "tests/model/int8.h"
 #include "tests/peft/tuned.h"
 #include "tests/peft/variants.h"
-#include <dirent.h>
 #include <math.h>
 #include <sys/stat.h>
 
@@ -32,17 +31,6 @@ static void start(struct tuned *t, const char *family, const struct variant *v, 
     tuned_start_head(t, family, &spec, head, 3, 0);
     for (size_t k = 0; k < t->count; k++)
         t->theta[k] += (real)(0.1 * rng_normal(&r));
-}
-
-static int entries(const char *path)
-{
-    DIR *d = opendir(path);
-    int n = 0;
-    cr_assert_not_null(d, "%s", path);
-    for (const struct dirent *e = readdir(d); e != NULL; e = readdir(d))
-        n += e->d_name[0] != '.';
-    closedir(d);
-    return n;
 }
 
 /* Logits of the merged directory, by a method that adds nothing, with the head that lies in it. */
@@ -107,7 +95,7 @@ Test(merge, a_merged_model_computes_what_the_tuned_one_did)
     char deep[SCRATCH_PATH];
     scratch_path(deep, dir, "deep");
     cr_expect(made > 0);
-    cr_expect_eq(entries(deep), made, "nothing else is left behind");
+    cr_expect_eq(scratch_entries(deep), made, "nothing else is left behind");
 }
 
 /* An int8 base: what is merged is dense, and its config.json says so. */
@@ -163,7 +151,7 @@ Test(merge, a_folder_that_exists_stays_as_it_is)
     start(&t, "bert", &variants[0], HEAD_SEQUENCE);
     cr_expect_eq(peft_save_merged(t.peft, t.theta, &info, dir, &e), ERR_IO);
     cr_expect(strstr(e.text, "exists already") != NULL, "%s", e.text);
-    cr_expect_eq(entries(dir), 0);
+    cr_expect_eq(scratch_entries(dir), 0);
     cr_expect_eq(peft_save_merged(t.peft, t.theta, &info, "", &e), ERR_IO);
     cr_expect(strstr(e.text, "must have a name") != NULL, "%s", e.text);
     tuned_close(&t);
@@ -180,7 +168,7 @@ Test(merge, a_failure_leaves_nothing)
     m->dir = base; /* its config.json is read after the weights have been written */
     scratch_path(path, dir, "new");
     cr_expect_eq(peft_save_merged(t.peft, t.theta, &info, path, &e), ERR_IO);
-    cr_expect_eq(entries(dir), 0);
+    cr_expect_eq(scratch_entries(dir), 0);
     m->dir = real_dir;
     tuned_close(&t);
 }
