@@ -5,8 +5,8 @@
  *   soak CLIENTS [ROUNDS [PER_ROUND [RANK]]]
  *
  * prints a line at the beginning, after 1, 10, 20 ... rounds and at the end: the server's resident
- * memory, open files and CPU time by /proc, updates and handshakes a second. ulimit -n must allow
- * for one connection a client in each process. */
+ * memory, now and at its highest, open files and CPU time by /proc, updates and handshakes a
+ * second. ulimit -n must allow for one connection a client in each process. */
 #include "base/file.h"
 #include "client/agent.h"
 #include "net/identity.h"
@@ -136,18 +136,20 @@ static void start_server(struct soak *s)
     }
 }
 
-static long server_kib(const struct soak *s)
+/* A line of its status: VmRSS, VmHWM. */
+static double server_mib(const struct soak *s, const char *what)
 {
     char path[64], line[256];
+    size_t len = strlen(what);
     long kib = -1;
     snprintf(path, sizeof path, "/proc/%ld/status", (long)s->server);
     FILE *f = fopen(path, "r");
     while (f && fgets(line, sizeof line, f))
-        if (strncmp(line, "VmRSS:", 6) == 0)
-            kib = strtol(line + 6, NULL, 10);
+        if (strncmp(line, what, len) == 0)
+            kib = strtol(line + len, NULL, 10);
     if (f)
         fclose(f);
-    return kib;
+    return (double)kib / 1024;
 }
 
 static unsigned server_files(const struct soak *s)
@@ -182,8 +184,9 @@ static void show(struct soak *s, uint32_t rounds)
 {
     double t = now_s();
     s->shown = rounds + 1;
-    printf("%7u %7u %9.1f %7u %9.1f %9.1f %11.1f\n", s->clients, rounds,
-           (double)server_kib(s) / 1024, server_files(s), server_cpu(s), t - s->began,
+    printf("%7u %7u %9.1f %9.1f %7u %9.1f %9.1f %11.1f\n", s->clients, rounds,
+           server_mib(s, "VmRSS:"), server_mib(s, "VmHWM:"), server_files(s), server_cpu(s),
+           t - s->began,
            s->first_task > 0 ? (double)s->updates / (t - s->first_task)
                              : (double)s->ups / (t - s->began));
     fflush(stdout);
@@ -418,8 +421,8 @@ static void run(struct soak *s)
     buf_init(&s->out, SIZE_MAX);
     sleep(2);
     open_clients(s);
-    printf(
-        "clients  rounds   RSS/MiB   files     CPU/s    time/s updates/s (at 0: handshakes/s)\n");
+    printf("clients  rounds   RSS/MiB  peak/MiB   files     CPU/s    time/s updates/s (at 0: "
+           "handshakes/s)\n");
     s->began = now_s();
     uv_timer_init(&s->loop, &s->tick);
     s->tick.data = s;
