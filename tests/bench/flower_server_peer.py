@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import pathlib
-import re
 import signal
 import socket
 import subprocess
@@ -227,9 +226,9 @@ def measure_flower(clients: int, rounds: int, processes: int) -> dict | None:
 
 def measure_fedpet(clients: int, rounds: int) -> dict:
     done = subprocess.run([BIN / "soak", str(clients), str(rounds), str(clients), str(RANK)], check=True, stdout=subprocess.PIPE, text=True)
-    lines = [line.split() for line in done.stdout.splitlines() if re.match(r" +\d", line)]
-    connected, last = lines[0], lines[-1]
-    return {"rate": float(last[6]), "cpu": (float(last[4]) - float(connected[4])) / (rounds * clients)}
+    heading, *lines = [line.split() for line in done.stdout.splitlines()]
+    connected, last = [dict(zip(heading, line)) for line in (lines[0], lines[-1])]
+    return {"rate": float(last["updates/s"]), "cpu": (float(last["CPU/s"]) - float(connected["CPU/s"])) / (rounds * clients)}
 
 
 def main() -> None:
