@@ -101,7 +101,7 @@ static int file_sha256(const char *dir, const char *name, char hex[HASH_HEX], st
         rc = file_map_open(&map, path, e);
     if (rc)
         return rc;
-    struct hash hash = hash_of(map.bytes, map.len);
+    struct hash hash = file_map_hash(&map);
     hash_hex(&hash, hex);
     file_map_close(&map);
     return 0;

@@ -165,7 +165,7 @@ static int hash_config(const struct pretraining *p, struct hash *out, struct err
         rc = file_map_open(&m, path, e);
     if (rc)
         return rc;
-    *out = hash_of(m.bytes, m.len);
+    *out = file_map_hash(&m);
     file_map_close(&m);
     return 0;
 }

@@ -10,7 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { TEMP_NAMES = 1000 };
+enum {
+    TEMP_NAMES = 1000,
+    HASHED_AT_ONCE = 4 << 20, /* a multiple of every page size */
+};
 
 static int open_regular(const char *path, struct stat *st, struct err *e)
 {
@@ -275,6 +278,24 @@ void file_map_close(struct file_map *m)
     *m = (struct file_map){0};
 }
 
+static void feed_map(struct hash_state *h, const struct file_map *m)
+{
+    for (size_t at = 0, n; at < m->len; at += n) {
+        n = m->len - at < HASHED_AT_ONCE ? m->len - at : HASHED_AT_ONCE;
+        hash_feed(h, m->bytes + at, n);
+        /* Of a shared map it forgets nothing but who has the pages. */
+        (void)madvise((void *)(uintptr_t)(m->bytes + at), n, MADV_DONTNEED);
+    }
+}
+
+struct hash file_map_hash(const struct file_map *m)
+{
+    struct hash_state h;
+    hash_begin(&h);
+    feed_map(&h, m);
+    return hash_end(&h);
+}
+
 int file_feed(struct hash_state *h, const char *path, uint64_t *len, struct err *e)
 {
     struct file_map m = {0};
@@ -283,7 +304,7 @@ int file_feed(struct hash_state *h, const char *path, uint64_t *len, struct err 
         return rc;
     uint64_t length = m.len;
     hash_feed(h, &length, sizeof length);
-    hash_feed(h, m.bytes, m.len);
+    feed_map(h, &m);
     if (len)
         *len = m.len;
     file_map_close(&m);

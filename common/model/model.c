@@ -338,7 +338,7 @@ static int load(struct model *m, const char *dir, struct err *e)
         return rc;
     if (m->name == NULL)
         m->name = m->dir;
-    m->hash = hash_of(m->file.map.bytes, m->file.map.len);
+    m->hash = file_map_hash(&m->file.map);
     return 0;
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/rng.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -201,6 +202,42 @@ Test(file, maps_hold_the_bytes)
     cr_assert_eq(file_map_open(&m, "/dev/null", &e), ERR_IO);
     cr_assert_eq(file_map_open(&m, "/nonexistent", &e), ERR_IO);
     cr_assert(strstr(e.text, "/nonexistent"));
+}
+
+/* Pages that this process has. */
+static long resident(void)
+{
+    long size, pages;
+    FILE *f = fopen("/proc/self/statm", "r");
+    cr_assert(f && fscanf(f, "%ld %ld", &size, &pages) == 2);
+    fclose(f);
+    return pages;
+}
+
+Test(file, hashes_a_map_and_keeps_none_of_it)
+{
+    enum { LONG = (9 << 20) + 1 };
+    static const size_t len[] = {0, 1, 4 << 20, (4 << 20) + 1, LONG};
+    static unsigned char bytes[LONG];
+    struct err e;
+    struct file_map m;
+    struct rng r = rng_stream(1, 0, 0, RNG_TEST);
+    for (size_t i = 0; i < LONG; i++)
+        bytes[i] = (unsigned char)rng_u32(&r);
+    for (size_t i = 0; i < sizeof len / sizeof *len; i++) {
+        cr_assert_eq(file_write(path, bytes, len[i], 0600, &e), 0);
+        cr_assert_eq(file_map_open(&m, path, &e), 0);
+        struct hash want = hash_of(bytes, len[i]), got = file_map_hash(&m);
+        cr_assert(hash_same(&want, &got), "%zu bytes", len[i]);
+        cr_assert(len[i] == 0 || memcmp(m.bytes, bytes, len[i]) == 0);
+        file_map_close(&m);
+    }
+    cr_assert_eq(file_map_open(&m, path, &e), 0);
+    cr_assert_eq(memcmp(m.bytes, bytes, LONG), 0);
+    long before = resident();
+    file_map_hash(&m);
+    cr_assert_lt(resident(), before - (8 << 20) / sysconf(_SC_PAGESIZE));
+    file_map_close(&m);
 }
 
 /* A file counts by its length and its bytes: "ab", "c" is not "a", "bc". */
