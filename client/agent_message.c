@@ -8,35 +8,11 @@ enum {
     RUN_MEMORY = 4 << 20, /* for the strings of a run; messages are far smaller */
 };
 
-/* Moves the strings that *s points to into `mem`. */
-static bool own_strings(struct run_spec *s, struct arena *mem)
-{
-    char **string[] = {&s->task.name,          &s->task.data,         &s->task.text,
-                       &s->task.text_pair,     &s->task.label,        &s->task.metric,
-                       &s->peft.method,        &s->federation.column, &s->federation.upload,
-                       &s->federation.download};
-    for (size_t i = 0; i < sizeof string / sizeof *string; i++) {
-        if (*string[i] && !(*string[i] = arena_strdup(mem, *string[i])))
-            return false;
-    }
-    if (!s->task.labels)
-        return true;
-    char **label = arena_calloc(mem, s->task.n_labels, sizeof *label);
-    for (uint32_t i = 0; label && i < s->task.n_labels; i++) {
-        if (!(label[i] = arena_strdup(mem, s->task.labels[i])))
-            return false;
-    }
-    s->task.labels = label;
-    return label != NULL;
-}
-
 static bool run_copy(struct run *r, const struct msg_welcome *w)
 {
     *r = (struct run){.known = true, .welcome = *w};
     arena_init(&r->mem, RUN_MEMORY);
-    r->welcome.run_id = arena_strdup(&r->mem, w->run_id);
-    r->welcome.name = NULL; /* the shell's business */
-    if (r->welcome.run_id && own_strings(&r->welcome.spec, &r->mem))
+    if (msg_welcome_own(&r->welcome, &r->mem)) /* its name is the shell's business */
         return true;
     agent_drop_run(r);
     return false;

@@ -7,15 +7,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static int open_tokenizer(struct backbone *b, struct err *e)
+{
+    const char *dir = b->model->dir;
+    int rc = tokenizer_open(&b->tokenizer, dir, e);
+    if (rc)
+        return rc;
+    size_t n = tokenizer_vocab_size(b->tokenizer);
+    if (n <= (size_t)b->model->cfg.vocab)
+        return 0;
+    backbone_rest(b);
+    return err_set(e, ERR_MODEL, "%s: the tokenizer has %zu tokens, the model %d: they differ", dir,
+                   n, b->model->cfg.vocab);
+}
+
 int backbone_open(struct backbone *b, const char *dir, struct err *e)
 {
     struct backbone found = {0};
     int rc = model_open(&found.model, dir, e);
     if (!rc)
-        rc = tokenizer_open(&found.tokenizer, dir, e);
-    if (!rc && tokenizer_vocab_size(found.tokenizer) > (size_t)found.model->cfg.vocab)
-        rc = err_set(e, ERR_MODEL, "%s: the tokenizer has %zu tokens, the model %d: they differ",
-                     dir, tokenizer_vocab_size(found.tokenizer), found.model->cfg.vocab);
+        rc = open_tokenizer(&found, e);
     if (rc) {
         backbone_close(&found);
         return rc;
@@ -24,9 +35,15 @@ int backbone_open(struct backbone *b, const char *dir, struct err *e)
     return 0;
 }
 
-void backbone_close(struct backbone *b)
+void backbone_rest(struct backbone *b)
 {
     tokenizer_close(b->tokenizer);
+    b->tokenizer = NULL;
+}
+
+void backbone_close(struct backbone *b)
+{
+    backbone_rest(b);
     model_close(b->model);
     *b = (struct backbone){0};
 }
@@ -82,7 +99,7 @@ static int fill_columns(struct task_spec *task, bool one_file, struct err *e)
     return 0;
 }
 
-int backbone_read(const struct backbone *b, const struct task_spec *task, enum split split,
+int backbone_read(struct backbone *b, const struct task_spec *task, enum split split,
                   uint32_t max_length, const char *column, struct dataset **out, struct err *e)
 {
     struct task_spec own = *task;
@@ -95,6 +112,8 @@ int backbone_read(const struct backbone *b, const struct task_spec *task, enum s
     if (access(task->data, R_OK))
         return err_sys(e, ERR_IO, errno, "%s", task->data);
     int rc = fill_columns(&own, one_file, e);
+    if (!rc && !b->tokenizer)
+        rc = open_tokenizer(b, e);
     return rc ? rc
               : dataset_open(out, &own, one_file ? SPLIT_TRAIN : split, b->tokenizer, max_length,
                              column, e);

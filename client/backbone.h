@@ -10,19 +10,22 @@
 
 struct backbone {
     struct model *model;
-    struct tokenizer *tokenizer;
+    struct tokenizer *tokenizer; /* NULL after backbone_rest */
 };
 
 /* From a Hugging Face directory. Errors of model_open and tokenizer_open; ERR_MODEL when the
  * tokenizer knows more tokens than the model. On failure nothing stays open. */
 int backbone_open(struct backbone *b, const char *dir, struct err *e) MUST_CHECK;
 void backbone_close(struct backbone *b);
+/* Gives back what only reading needs, the tokenizer; backbone_read opens it again. */
+void backbone_rest(struct backbone *b);
 
 /* Reads a split of a task. As dataset_open, and more: columns of task "text" that are not named are
  * text, text_pair (if the file has it) and label; and for every task, task->data may be one file
  * (JSONL, CSV or TSV) with those columns, which then is the split that is asked for. `column`: as
- * for dataset_open. ERR_CONFIG: max_length is more than the model can take. */
-int backbone_read(const struct backbone *b, const struct task_spec *task, enum split split,
+ * for dataset_open. ERR_CONFIG: max_length is more than the model can take. After backbone_rest,
+ * the tokenizer's errors of backbone_open, too. */
+int backbone_read(struct backbone *b, const struct task_spec *task, enum split split,
                   uint32_t max_length, const char *column, struct dataset **out,
                   struct err *e) MUST_CHECK;
 

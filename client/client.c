@@ -111,6 +111,7 @@ void client_end_if_idle(struct client *c)
     if (uv_is_closing((uv_handle_t *)&c->renewal))
         return;
     uv_close((uv_handle_t *)&c->renewal, NULL);
+    uv_close((uv_handle_t *)&c->quiet, NULL);
     gatekeeper_stop(&c->gates);
     for (int i = 0; i < 2; i++)
         uv_close((uv_handle_t *)&c->signal[i], NULL);
@@ -170,7 +171,8 @@ static int run_loop(struct client *c, struct err *e)
 {
     static const int numbers[2] = {SIGTERM, SIGINT};
     uv_timer_init(&c->loop, &c->renewal);
-    c->renewal.data = c;
+    uv_timer_init(&c->loop, &c->quiet);
+    c->renewal.data = c->quiet.data = c;
     gatekeeper_start(&c->gates, &c->loop);
     uv_timer_start(&c->renewal, on_renewal_timer, RENEWAL_MS, RENEWAL_MS);
     for (int i = 0; i < 2; i++) {

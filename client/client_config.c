@@ -38,6 +38,7 @@ static const cyaml_schema_field_t fields[] = {
                                &name_schema, 0, MSG_MAX_RUNS),
     CYAML_FIELD_UINT("threads", OPTIONAL, config, threads),
     CYAML_FIELD_UINT("checkpoint_s", OPTIONAL, config, checkpoint_s),
+    CYAML_FIELD_UINT("rest_after_s", OPTIONAL, config, rest_after_s),
     CYAML_FIELD_ENUM("memory", OPTIONAL | CYAML_FLAG_STRICT, config, memory, memory_words,
                      CYAML_ARRAY_LEN(memory_words)),
     CYAML_FIELD_UINT("memory_limit", OPTIONAL, config, memory_limit),
@@ -50,19 +51,17 @@ static const cyaml_schema_field_t fields[] = {
 static const cyaml_schema_value_t schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, config, fields)};
 static const struct conf_range ranges[] = {
-    {"threads", 0, 1024},
-    {"checkpoint_s", 0, 86400},
-    {"cpu_share", 0.01, 1},
-    {"gates.max_load", 0, 1},
-    {"gates.settle_s", 0, 86400},
-    {"validation", 0, 0.5},
-    {0},
+    {"threads", 0, 1024},       {"checkpoint_s", 0, 86400},
+    {"rest_after_s", 0, 86400}, {"cpu_share", 0.01, 1},
+    {"gates.max_load", 0, 1},   {"gates.settle_s", 0, 86400},
+    {"validation", 0, 0.5},     {0},
 };
 static const char *const sizes[] = {"memory_limit", "gates.min_free", NULL};
 const struct conf_type client_conf = {
     .schema = &schema,
     .defaults = "threads: 0\n"
                 "checkpoint_s: 30\n"
+                "rest_after_s: 30\n"
                 "memory: auto\n"
                 "memory_limit: 0\n"
                 "cpu_share: 1\n"

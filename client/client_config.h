@@ -29,6 +29,7 @@ struct client_config {
     struct run_list runs;  /* which runs of the server it takes part in; none: all */
     uint32_t threads;      /* 0: as many as there are cores */
     uint32_t checkpoint_s; /* from one savepoint of a training to the next at least; 0: none */
+    uint32_t rest_after_s; /* without work until data and method are closed; 0: never */
     enum memory_mode memory;
     uint64_t memory_limit; /* bytes of activations; 0: none */
     double cpu_share; /* of the training threads' time that they may work, on average; 1: all */

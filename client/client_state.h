@@ -44,6 +44,7 @@ struct client {
 
     uv_loop_t loop;
     uv_timer_t renewal;
+    uv_timer_t quiet; /* since the last work */
     uv_signal_t signal[2];
     struct rotation identity;
     struct tls_context *tls;

@@ -131,7 +131,7 @@ static int choose_split(const char *name, enum split *out, struct err *e)
     return err_set(e, ERR_USAGE, "--split: %s is none of train, valid, dev", name);
 }
 
-static int evaluate(const struct eval_options *o, const struct tuned *t, struct err *e)
+static int evaluate(const struct eval_options *o, struct tuned *t, struct err *e)
 {
     struct conf *conf = NULL;
     struct dataset *data = NULL;

@@ -17,16 +17,16 @@
 #include <unistd.h>
 
 struct session {
+    struct backbone *backbone;
     const struct client_config *config;
     char dir[PATH_MAX];
-    char run_id[17];
+    struct arena mem; /* owns welcome's strings */
+    struct msg_welcome welcome;
     struct outbox_key key;
     struct outbox outbox; /* as found on disk */
     bool has_outbox;
-    uint64_t seed;
-    uint32_t rounds, evaluate_every;
-    struct local_spec local;
-    char *task_name;
+    bool open; /* what follows is; it is all zeros at rest */
+
     struct dataset *data;
     uint32_t *index; /* the training examples, then the held-out ones */
     size_t n_train, n_held;
@@ -48,10 +48,11 @@ static int by_number(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static int split_data(struct session *s, double validation, uint32_t client, struct err *e)
+static int split_data(struct session *s, struct err *e)
 {
+    const struct msg_welcome *w = &s->welcome;
     size_t n = s->data->n;
-    s->n_held = (size_t)(validation * (double)n);
+    s->n_held = (size_t)(s->config->validation * (double)n);
     s->n_train = n - s->n_held;
     s->index = malloc((n ? n : 1) * sizeof *s->index);
     if (!s->index)
@@ -59,18 +60,18 @@ static int split_data(struct session *s, double validation, uint32_t client, str
     for (size_t i = 0; i < n; i++)
         s->index[i] = (uint32_t)i;
     if (s->n_held > 0) {
-        struct rng r = rng_stream(s->seed, 0, client, RNG_SPLIT);
+        struct rng r = rng_stream(w->spec.federation.seed, 0, w->index, RNG_SPLIT);
         rng_shuffle(&r, s->index, n);
         qsort(s->index, s->n_train, sizeof *s->index, by_number);
     }
     return 0;
 }
 
-static int open_peft(struct session *s, const struct backbone *b, const struct run_spec *spec,
-                     struct err *e)
+static int open_peft(struct session *s, struct err *e)
 {
-    int rc =
-        peft_open(&s->peft, b->model, &spec->peft, &s->local, s->data->head, s->data->n_labels, e);
+    const struct run_spec *spec = &s->welcome.spec;
+    int rc = peft_open(&s->peft, s->backbone->model, &spec->peft, &spec->local, s->data->head,
+                       s->data->n_labels, e);
     if (rc)
         return rc;
     const struct schema *schema = peft_schema(s->peft);
@@ -78,13 +79,14 @@ static int open_peft(struct session *s, const struct backbone *b, const struct r
     s->theta = malloc(schema->count * sizeof *s->theta);
     if (!s->initial || !s->theta)
         return err_set(e, ERR_NOMEM, "out of memory for %zu parameters", schema->count);
-    peft_init(s->peft, s->seed, s->initial);
+    peft_init(s->peft, spec->federation.seed, s->initial);
     return upload_open(&s->upload, spec, schema, e);
 }
 
 /* What the client keeps between rounds. */
-static int open_state(struct session *s, const struct run_spec *spec, struct err *e)
+static int open_state(struct session *s, struct err *e)
 {
+    const struct run_spec *spec = &s->welcome.spec;
     const struct schema *schema = peft_schema(s->peft);
     if (!local_state_needed(spec))
         return 0;
@@ -95,18 +97,20 @@ static int open_state(struct session *s, const struct run_spec *spec, struct err
         if (!s->control || !s->change || !s->packed_control)
             return err_set(e, ERR_NOMEM, "out of memory for %zu parameters", schema->count);
     }
-    return journal_open(&s->journal, s->dir, s->run_id, &schema->hash, spec, schema->count, e);
+    return journal_open(&s->journal, s->dir, s->welcome.run_id, &schema->hash, spec, schema->count,
+                        e);
 }
 
 /* What is damaged is trained again: that is no reason to stay away. */
-static int open_outbox(struct session *s, const struct msg_welcome *w, struct err *e)
+static int open_outbox(struct session *s, struct err *e)
 {
+    const struct msg_welcome *w = &s->welcome;
     const struct schema *schema = peft_schema(s->peft);
     s->key = (struct outbox_key){.index = w->index,
                                  .schema = schema->hash,
                                  .len = 4 * schema->packed,
                                  .scaffold = w->spec.federation.scaffold};
-    snprintf(s->key.run_id, sizeof s->key.run_id, "%s", s->run_id);
+    snprintf(s->key.run_id, sizeof s->key.run_id, "%s", w->run_id);
     int rc = outbox_read(&s->outbox, s->dir, &s->key, &s->has_outbox, e);
     if (rc != ERR_IO)
         return rc;
@@ -114,49 +118,72 @@ static int open_outbox(struct session *s, const struct msg_welcome *w, struct er
     return 0;
 }
 
-static int open_all(struct session *s, const struct backbone *b, const struct client_config *c,
-                    const struct msg_welcome *w, enum msg_reason *reason, struct err *e)
+/* *reason: as session_open. */
+static int open_parts(struct session *s, enum msg_reason *reason, struct err *e)
 {
-    const struct run_spec *spec = &w->spec;
-    struct task_spec task = spec->task;
-    task.data = c->data;
+    struct task_spec task = s->welcome.spec.task;
+    task.data = s->config->data;
     *reason = REASON_DATA;
-    int rc = backbone_read(b, &task, SPLIT_TRAIN, s->local.max_length, NULL, &s->data, e);
+    int rc = backbone_read(s->backbone, &task, SPLIT_TRAIN, s->welcome.spec.local.max_length, NULL,
+                           &s->data, e);
     if (!rc)
-        rc = split_data(s, c->validation, w->index, e);
+        rc = split_data(s, e);
     if (!rc)
         rc = task_metric(&task, s->data->n_labels, &s->metric, e);
     if (rc)
         return rc;
     *reason = REASON_MODEL;
-    if ((rc = open_peft(s, b, spec, e)))
+    if ((rc = open_peft(s, e)))
         return rc;
     *reason = REASON_INTERNAL;
-    rc = open_state(s, spec, e);
-    return rc ? rc : open_outbox(s, w, e);
+    return open_state(s, e);
 }
 
-int session_open(struct session **out, const struct backbone *b, const struct client_config *c,
+static void close_parts(struct session *s)
+{
+    peft_close(s->peft);
+    dataset_close(s->data);
+    session_trim(s);
+    free(s->index);
+    free(s->initial);
+    free(s->theta);
+    upload_close(&s->upload);
+    journal_close(s->journal);
+    free(s->control);
+    free(s->change);
+    free(s->packed_control);
+    memset((char *)s + offsetof(struct session, open), 0,
+           sizeof *s - offsetof(struct session, open));
+}
+
+static int open_run(struct session *s, const char *dir, const struct msg_welcome *w,
+                    enum msg_reason *reason, struct err *e)
+{
+    *reason = REASON_INTERNAL;
+    if (snprintf(s->dir, sizeof s->dir, "%s", dir) >= (int)sizeof s->dir)
+        return err_set(e, ERR_IO, "%s: the path is too long", dir);
+    s->welcome = *w;
+    if (!msg_welcome_own(&s->welcome, &s->mem))
+        return err_set(e, ERR_NOMEM, "out of memory");
+    int rc = open_parts(s, reason, e);
+    if (!rc)
+        rc = open_outbox(s, e);
+    s->open = !rc;
+    return rc;
+}
+
+int session_open(struct session **out, struct backbone *b, const struct client_config *c,
                  const char *dir, const struct msg_welcome *w, enum msg_reason *reason,
                  struct err *e)
 {
-    *reason = REASON_INTERNAL;
     struct session *s = calloc(1, sizeof *s);
+    *reason = REASON_INTERNAL;
     if (!s)
         return err_set(e, ERR_NOMEM, "out of memory");
+    s->backbone = b;
     s->config = c;
-    if (snprintf(s->dir, sizeof s->dir, "%s", dir) >= (int)sizeof s->dir) {
-        session_close(s);
-        return err_set(e, ERR_IO, "%s: the path is too long", dir);
-    }
-    snprintf(s->run_id, sizeof s->run_id, "%s", w->run_id);
-    s->seed = w->spec.federation.seed;
-    s->rounds = w->spec.federation.rounds;
-    s->evaluate_every = w->spec.federation.evaluate_every;
-    s->local = w->spec.local;
-    s->task_name = strdup(w->spec.task.name);
-    int rc =
-        s->task_name ? open_all(s, b, c, w, reason, e) : err_set(e, ERR_NOMEM, "out of memory");
+    arena_init(&s->mem, ARENA_NO_CAP);
+    int rc = open_run(s, dir, w, reason, e);
     if (rc == ERR_NOMEM)
         *reason = REASON_INTERNAL;
     if (rc) {
@@ -173,24 +200,37 @@ void session_trim(struct session *s)
     sweep_release(&s->held_features);
 }
 
+void session_rest(struct session *s)
+{
+    close_parts(s);
+    outbox_close(&s->outbox);
+    s->has_outbox = false;
+}
+
 void session_close(struct session *s)
 {
     if (!s)
         return;
-    peft_close(s->peft);
-    dataset_close(s->data);
-    session_trim(s);
-    free(s->task_name);
-    free(s->index);
-    free(s->initial);
-    free(s->theta);
-    upload_close(&s->upload);
-    journal_close(s->journal);
-    outbox_close(&s->outbox);
-    free(s->control);
-    free(s->change);
-    free(s->packed_control);
+    session_rest(s);
+    arena_release(&s->mem);
     free(s);
+}
+
+static int wake(struct session *s, struct err *e)
+{
+    enum msg_reason reason;
+    if (s->open)
+        return 0;
+    int rc = open_parts(s, &reason, e);
+    if (!rc && !hash_same(&peft_schema(s->peft)->hash, &s->key.schema))
+        rc = err_set(e, ERR_DATA,
+                     "%s: its labels have changed since this run began, and the run's parameters "
+                     "do not fit it any more: restore it, or leave the run",
+                     s->config->data);
+    if (rc)
+        close_parts(s);
+    s->open = !rc;
+    return rc;
 }
 
 const struct schema *session_schema(const struct session *s)
@@ -213,7 +253,8 @@ static int score_held_out(struct session *s, struct trainer *t, uint32_t round,
                           const atomic_bool *cancel, struct agent_result *r, struct err *e)
 {
     struct score score;
-    if (s->n_held == 0 || (s->evaluate_every > 0 && round % s->evaluate_every != 0))
+    uint32_t every = s->welcome.spec.federation.evaluate_every;
+    if (s->n_held == 0 || (every > 0 && round % every != 0))
         return 0;
     int rc = trainer_eval(t,
                           &(struct eval_job){.peft = s->peft,
@@ -251,8 +292,8 @@ static json_t *name_training(const struct session *s, const struct agent_job *jo
     char hex[HASH_HEX];
     hash_hex(base, hex);
     return json_pack("{s:s, s:s, s:i, s:s, s:i, s:i, s:i}", "version", FEDPET_VERSION, "run",
-                     s->run_id, "round", (int)job->round, "base", hex, "counted", (int)job->counted,
-                     "client", (int)job->index, "examples", (int)s->n_train);
+                     s->welcome.run_id, "round", (int)job->round, "base", hex, "counted",
+                     (int)job->counted, "client", (int)job->index, "examples", (int)s->n_train);
 }
 
 struct pace {
@@ -272,16 +313,17 @@ static int train_to_end(struct session *s, struct trainer *t, const struct agent
                         struct pace *pace, struct savepoint *savepoint, struct agent_result *r,
                         struct err *e)
 {
+    const struct run_spec *spec = &s->welcome.spec;
     const struct schema *schema = peft_schema(s->peft);
     struct train_result trained;
     struct train_job train = {.peft = s->peft,
                               .data = s->data,
                               .index = s->index,
                               .n = s->n_train,
-                              .local = &s->local,
-                              .seed = s->seed,
+                              .local = &spec->local,
+                              .seed = spec->federation.seed,
                               .round = job->round,
-                              .rounds = s->rounds,
+                              .rounds = spec->federation.rounds,
                               .client = job->index,
                               .state = take_state(s, job->counted),
                               .control = s->control,
@@ -316,14 +358,17 @@ static int train_to_end(struct session *s, struct trainer *t, const struct agent
 int session_train(struct session *s, struct trainer *t, const struct agent_job *job,
                   const atomic_bool *cancel, struct agent_result *r, struct err *e)
 {
-    const struct schema *schema = peft_schema(s->peft);
     const char *dir = s->dir;
     struct agent_result result = {0};
     struct savepoint savepoint;
     struct pace pace = {.cancel = cancel};
+    int rc = wake(s, e);
+    if (rc)
+        return rc;
+    const struct schema *schema = peft_schema(s->peft);
     throttle_begin(&pace.throttle, s->config->cpu_share, client_threads(s->config->threads));
     memcpy(s->theta, s->initial, schema->count * sizeof *s->theta);
-    int rc = tensorset_unpack(schema, job->params, job->len, s->theta, e);
+    rc = tensorset_unpack(schema, job->params, job->len, s->theta, e);
     if (!rc && s->control)
         rc = tensorset_unpack(schema, job->control, job->len, s->control, e);
     if (!rc)
@@ -360,13 +405,16 @@ static int point_to(const char *path, const char *target, struct err *e)
 
 int session_save(struct session *s, const unsigned char *params, size_t len, struct err *e)
 {
-    const struct adapter_info info = {.task = s->task_name,
+    char name[32], folder[PATH_MAX], link[PATH_MAX];
+    int rc = wake(s, e);
+    if (rc)
+        return rc;
+    const struct adapter_info info = {.task = s->welcome.spec.task.name,
                                       .labels = s->data->label_name,
                                       .n_labels = s->data->n_labels,
-                                      .max_length = s->local.max_length};
-    char name[32], folder[PATH_MAX], link[PATH_MAX];
-    snprintf(name, sizeof name, "adapter-%s", s->run_id);
-    int rc = file_join(folder, sizeof folder, s->dir, name, e);
+                                      .max_length = s->welcome.spec.local.max_length};
+    snprintf(name, sizeof name, "adapter-%s", s->welcome.run_id);
+    rc = file_join(folder, sizeof folder, s->dir, name, e);
     if (!rc)
         rc = file_join(link, sizeof link, s->dir, "adapter", e);
     if (rc)

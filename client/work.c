@@ -10,7 +10,7 @@
 /* What runs on the worker thread, one at a time and in order: the only user of sessions and
  * trainer. */
 struct work {
-    enum { WORK_PREPARE, WORK_TRAIN, WORK_SAVE } kind;
+    enum { WORK_PREPARE, WORK_TRAIN, WORK_SAVE, WORK_REST } kind;
     struct station *station;
     uv_work_t request;
     const struct msg_welcome *welcome; /* PREPARE; the agent's until it is answered */
@@ -60,6 +60,11 @@ static void at_work(uv_work_t *request)
         break;
     case WORK_SAVE:
         rc = session_save(st->session, w->params, w->len, &w->error);
+        break;
+    case WORK_REST:
+        if (st->session) /* else the preparation has failed */
+            session_rest(st->session);
+        backbone_rest(&st->client->backbone);
         break;
     }
     if (!rc)
@@ -125,6 +130,16 @@ static void answer_save(struct station *st, const struct work *w)
 }
 
 static void start_work(struct client *c);
+static void push_work(struct station *st, const struct work *like);
+
+static void on_quiet(uv_timer_t *timer)
+{
+    struct client *c = timer->data;
+    if (c->first)
+        return; /* its end starts the timer anew */
+    for (size_t i = 0; i < c->n; i++)
+        push_work(c->station[i], &(struct work){.kind = WORK_REST});
+}
 
 static void work_done(uv_work_t *request, int status)
 {
@@ -145,7 +160,12 @@ static void work_done(uv_work_t *request, int status)
     case WORK_SAVE:
         answer_save(st, w);
         break;
+    case WORK_REST:
+        log_debug("at rest name=%s", st->name);
+        break;
     }
+    if (w->kind != WORK_REST && c->config->rest_after_s > 0)
+        uv_timer_start(&c->quiet, on_quiet, c->config->rest_after_s * UINT64_C(1000), 0);
     free(w->params);
     free(w);
     if (c->first)

@@ -109,3 +109,31 @@ struct hash msg_update_id(const struct msg_update *u, const char *client)
     hash_feed(h, u->control.data, u->control.len);
     return hash_end(h);
 }
+
+static bool own_strings(struct run_spec *s, struct arena *mem)
+{
+    char **string[] = {&s->task.name,          &s->task.data,         &s->task.text,
+                       &s->task.text_pair,     &s->task.label,        &s->task.metric,
+                       &s->peft.method,        &s->federation.column, &s->federation.upload,
+                       &s->federation.download};
+    for (size_t i = 0; i < sizeof string / sizeof *string; i++) {
+        if (*string[i] && !(*string[i] = arena_strdup(mem, *string[i])))
+            return false;
+    }
+    if (!s->task.labels)
+        return true;
+    char **label = arena_calloc(mem, s->task.n_labels, sizeof *label);
+    for (uint32_t i = 0; label && i < s->task.n_labels; i++) {
+        if (!(label[i] = arena_strdup(mem, s->task.labels[i])))
+            return false;
+    }
+    s->task.labels = label;
+    return label != NULL;
+}
+
+bool msg_welcome_own(struct msg_welcome *w, struct arena *mem)
+{
+    w->name = NULL;
+    w->run_id = arena_strdup(mem, w->run_id);
+    return w->run_id && own_strings(&w->spec, mem);
+}

@@ -230,6 +230,10 @@ struct msg {
     };
 };
 
+/* Copies what *w points to into `mem`, and makes it point there; the name becomes NULL. false: no
+ * memory. */
+bool msg_welcome_own(struct msg_welcome *w, struct arena *mem) MUST_CHECK;
+
 /* Appends the payload's protobuf form to out (whose limit must allow it); params are copied once,
  * into out. ERR_NOMEM. The caller keeps to the ranges of msg_decode: the peer refuses what does
  * not. */

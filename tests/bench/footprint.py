@@ -3,8 +3,8 @@
 so that it is the start that is measured: model and data opened, all of train.tsv and dev.tsv tokenised), the resident memory of
 idle programs without the pages of the mapped model, and the size of each program without symbols.
 
-A fresh server and two daemons over mutual TLS show the idle programs: a daemon that waits for its first task, and the same one
-after the only round. Prints a table; times are medians. The programs are those of $FEDPET_BIN, by default build/release.
+A fresh server and two daemons over mutual TLS show the idle programs: a daemon that waits for its first task, the same one
+at rest, and after the only round. Prints a table; times are medians. The programs are those of $FEDPET_BIN, by default build/release.
 
     footprint.py --model DIR --mrpc DIR [--repeat N]
 """
@@ -23,6 +23,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("FEDPET_BIN", ROOT / "build/release"))
+REST_S = 5  # of nothing to do before a daemon rests: long enough to measure it before
 LORA = "{method: lora, r: 8, alpha: 8, targets: [query, value]}"
 
 
@@ -118,7 +119,7 @@ class Federation:
         run(BIN / "fedpet-client", "enroll", "--server", f"127.0.0.1:{self.enroll}", "--token", token, "--identity", self.folder / f"id-{name}")
         config = self.folder / f"{name}.yaml"
         config.write_text(f"server: 127.0.0.1:{self.port}\nidentity: {self.folder}/id-{name}\nmodel: {self.model}\ndata: {self.mrpc}\n"
-                          f"state: {self.folder}/state-{name}\nthreads: 1\n")
+                          f"state: {self.folder}/state-{name}\nthreads: 1\nrest_after_s: {REST_S}\nlog: {{level: debug}}\n")
         return self.start(name, BIN / "fedpet-client", "run", "--config", config)
 
 
@@ -129,10 +130,14 @@ def idle(folder: pathlib.Path, model: pathlib.Path, mrpc: pathlib.Path) -> dict:
         await_line(folder / "one.log", "connected")
         time.sleep(2)
         found["fedpet-client run, connected, before its first task"] = resident(first, model)
+        await_line(folder / "one.log", "at rest")
+        found["fedpet-client run, at rest"] = resident(first, model)
         f.daemon("two")
         await_line(folder / "one.log", "finished")
         time.sleep(2)
         found["fedpet-client run, after a round"] = resident(first, model)
+        await_line(folder / "one.log", "at rest(.|\n)*at rest")
+        found["fedpet-client run, after a round, at rest"] = resident(first, model)
         found["fedpet-server, after the round, two clients"] = resident(f.server, model)
     return found
 

@@ -101,6 +101,8 @@ static struct session *open_session(void)
     return s;
 }
 
+static size_t packed_len; /* of what initial() gave last */
+
 /* The parameters that everybody begins with, packed; the caller frees them. */
 static unsigned char *initial(float **theta_out)
 {
@@ -111,7 +113,8 @@ static unsigned char *initial(float **theta_out)
                  0);
     const struct schema *schema = peft_schema(p);
     float *theta = malloc(schema->count * sizeof *theta);
-    unsigned char *packed = malloc(4 * schema->packed);
+    packed_len = 4 * schema->packed;
+    unsigned char *packed = malloc(packed_len);
     peft_init(p, welcome.spec.federation.seed, theta);
     tensorset_pack(schema, theta, packed);
     peft_close(p);
@@ -129,7 +132,7 @@ static struct agent_result train_on(struct session *s, const unsigned char *para
                             .index = welcome.index,
                             .counted = counted,
                             .params = params,
-                            .len = 4 * session_schema(s)->packed,
+                            .len = packed_len,
                             .control = control};
     struct agent_result r;
     struct err e;
@@ -213,10 +216,13 @@ static void decode(const struct agent_result *r, const unsigned char *base, unsi
     session_close(s);
 }
 
-/* Three rounds with what a client keeps between them, each trained `times` times; `kill`: each time
- * by a session that knows of the others only what is on disk. The last result, control variate
- * behind it; the caller frees it. */
-static unsigned char *three_rounds(int times, bool kill)
+/* What comes after each training. KILL: the next is by a session that knows of the others only
+ * what is on disk; REST: so does the same one. */
+enum after { GO_ON, REST, KILL };
+
+/* Three rounds with what a client keeps between them, each trained `times` times. The last result,
+ * control variate behind it; the caller frees it. */
+static unsigned char *three_rounds(int times, enum after after)
 {
     struct session *s = open_session();
     size_t len = 4 * session_schema(s)->packed;
@@ -226,7 +232,10 @@ static unsigned char *three_rounds(int times, bool kill)
             struct agent_result r = train_on(s, params, control, round, round);
             decode(&r, params, last);
             memcpy(last + len, r.control, len);
-            if (kill) {
+            if (after == REST) {
+                session_rest(s);
+                backbone_rest(&backbone);
+            } else if (after == KILL) {
                 session_close(s);
                 s = open_session();
             }
@@ -249,18 +258,21 @@ Test(session, a_repeated_round_goes_on_from_the_same_state)
     struct session *s = open_session();
     size_t len = 2 * 4 * session_schema(s)->packed;
     session_close(s);
-    unsigned char *straight = three_rounds(1, false), *repeated = three_rounds(2, false);
-    unsigned char *killed = three_rounds(1, true), *both = three_rounds(3, true);
+    unsigned char *straight = three_rounds(1, GO_ON), *repeated = three_rounds(2, GO_ON);
+    unsigned char *killed = three_rounds(1, KILL), *both = three_rounds(3, KILL);
+    unsigned char *rested = three_rounds(2, REST);
     cr_expect_arr_eq(repeated, straight, len);
+    cr_expect_arr_eq(rested, straight, len);
     cr_expect_arr_eq(killed, straight, len);
     cr_expect_arr_eq(both, straight, len);
     welcome.spec.local.carry_optimizer = false;
-    unsigned char *other = three_rounds(1, false);
+    unsigned char *other = three_rounds(1, GO_ON);
     cr_expect_arr_neq(other, straight, len);
     free(straight);
     free(repeated);
     free(killed);
     free(both);
+    free(rested);
     free(other);
 }
 
@@ -276,13 +288,16 @@ Test(session, a_residual_is_kept_as_the_rest)
     struct session *s = open_session();
     size_t len = 2 * 4 * session_schema(s)->packed;
     session_close(s);
-    unsigned char *straight = three_rounds(1, false), *killed = three_rounds(2, true);
+    unsigned char *straight = three_rounds(1, GO_ON), *killed = three_rounds(2, KILL);
+    unsigned char *rested = three_rounds(1, REST);
     cr_expect_arr_eq(killed, straight, len);
+    cr_expect_arr_eq(rested, straight, len);
     welcome.spec.federation.top_k = 0.2;
-    unsigned char *other = three_rounds(1, false);
+    unsigned char *other = three_rounds(1, GO_ON);
     cr_expect_arr_neq(other, straight, len);
     free(straight);
     free(killed);
+    free(rested);
     free(other);
 }
 
@@ -371,6 +386,82 @@ Test(session, what_a_frozen_encoder_makes_is_kept_until_its_memory_is_wanted)
     }
     free(first);
     free(params);
+    session_close(s);
+}
+
+/* A dataset of 60 rows on a model of nothing: what rest gives back is small here, but it is most.
+ */
+Test(session, at_rest_it_holds_next_to_nothing)
+{
+    config.validation = 0.25;
+    struct session *s = open_session();
+    unsigned char *params = initial(NULL);
+    struct agent_result r = train(s, params, 0);
+    struct msg_metric metric = r.metric[0];
+    unsigned char *first = malloc(r.len);
+    memcpy(first, r.params, r.len);
+    const size_t awake = bytes_in_use();
+    session_rest(s);
+    session_rest(s);
+    backbone_rest(&backbone);
+    const size_t rested = bytes_in_use();
+    cr_expect(awake == 0 || rested + r.len + ROWS * sizeof(struct example) < awake, "%zu, %zu",
+              awake, rested);
+    r = train(s, params, 0);
+    cr_expect_arr_eq(r.params, first, r.len);
+    cr_expect_eq(r.metric[0].value, metric.value);
+    free(first);
+    free(params);
+    session_close(s);
+}
+
+Test(session, wakes_up_to_save)
+{
+    struct session *s = open_session();
+    unsigned char *params = initial(NULL);
+    size_t len = 4 * session_schema(s)->packed;
+    char path[PATH_MAX];
+    struct err e;
+    session_rest(s);
+    cr_assert_eq(session_save(s, params, len, &e), 0, "%s", e.text);
+    snprintf(path, sizeof path, "%s/adapter/adapter_model.safetensors", state);
+    cr_expect(file_exists(path));
+    free(params);
+    session_close(s);
+}
+
+/* What changed meanwhile is what is trained on, as after a new start; what is missing or no longer
+ * fits is said, and the next training tries again. */
+Test(session, wakes_up_to_the_data_that_is_there_then)
+{
+    static const char *const tagged[] = {"good B-x\n\nbad O\n", "good B-x\n\nbad O\n\nw0 B-y\n",
+                                         "good B-x\n\nbad O\n\nw0 B-x\n"};
+    static const uint64_t samples[] = {2, 0, 3};
+    char path[128];
+    struct agent_result r;
+    struct err e;
+    snprintf(path, sizeof path, "%s/data.txt", dir);
+    config.data = path;
+    welcome.spec.task = (struct task_spec){.name = (char *)"conll"};
+    write_at("data.txt", tagged[0]);
+    struct session *s = open_session();
+    size_t count = session_schema(s)->packed;
+    float *zeros = calloc(count, sizeof *zeros);
+    struct agent_job job = {.params = (unsigned char *)zeros, .len = 4 * count};
+    for (size_t i = 0; i < sizeof tagged / sizeof *tagged; i++) {
+        write_at("data.txt", tagged[i]);
+        session_rest(s);
+        cr_expect_eq(session_train(s, trainer, &job, NULL, &r, &e), samples[i] ? 0 : ERR_DATA, "%s",
+                     e.text);
+        cr_expect(samples[i] ? r.samples == samples[i]
+                             : strstr(e.text, "labels have changed") != NULL,
+                  "%zu: %s", i, e.text);
+        cr_assert_eq(unlink(path), 0);
+        session_rest(s);
+        cr_expect_eq(session_train(s, trainer, &job, NULL, &r, &e), ERR_IO);
+        cr_expect_not_null(strstr(e.text, "data.txt"), "%s", e.text);
+    }
+    free(zeros);
     session_close(s);
 }
 

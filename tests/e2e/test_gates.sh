@@ -1,6 +1,6 @@
 #!/bin/sh
-# A device that goes on battery while it trains, and whose daemon is killed then: the server says what it waits for, and the
-# result is that of a run that nobody disturbed.
+# A device that goes on battery while it trains, and whose daemon rests then, and is killed: the server says what it waits for,
+# and the result is that of a run that nobody disturbed.
 . tests/e2e/lib.sh
 
 adapter_hash() {
@@ -35,7 +35,9 @@ status_is_silent_about() {
 # start_gated SHARE: rests make a training of half a second long enough to be disturbed.
 start_gated() {
     client_more="cpu_share: $1
-gates: {ac_power: true, settle_s: 0, root: $tmp/device}"
+gates: {ac_power: true, settle_s: 0, root: $tmp/device}
+rest_after_s: 1
+log: {level: debug}"
     start_client 1
     client_more=
 }
@@ -54,6 +56,7 @@ start_gated 0.05
 gated=$pid
 await "a pause" said 1 "training waits"
 await "the reason" status_says "client-1 (paused: on battery)"
+await "a rest before the training" said 1 "at rest"
 power 1 Charging
 await "the end of the pause" said 1 "training may go on"
 await "a status that says so" status_is_silent_about "paused"
@@ -61,6 +64,7 @@ power 0 Discharging
 await "another pause" said 2 "training waits"
 said 1 "trained round=1" && fail "the first round was over before the device went on battery"
 await "the reason again" status_says "client-1 (paused: on battery)"
+await "a rest in the middle of it" said 2 "at rest"
 kill -KILL "$gated"
 start_gated 0.5
 await "a pause of the new daemon" said 3 "training waits"
