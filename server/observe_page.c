@@ -34,7 +34,8 @@ static void measure_process(const struct observe *o, struct metrics_now *now)
     size_t rss;
     uv_rusage_t used;
     struct rlimit files;
-    now->rss_bytes = uv_resident_set_memory(&rss) == 0 ? (double)rss : -1;
+    /* An emulator's /proc may say 0. */
+    now->rss_bytes = uv_resident_set_memory(&rss) == 0 && rss > 0 ? (double)rss : -1;
     now->cpu_seconds =
         uv_getrusage(&used) == 0 ? seconds(used.ru_utime) + seconds(used.ru_stime) : -1;
     now->max_fds = getrlimit(RLIMIT_NOFILE, &files) == 0 ? (double)files.rlim_cur : -1;
