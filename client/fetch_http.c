@@ -1,6 +1,6 @@
 #include "client/fetch_http.h"
 #include "base/buf.h"
-#include <curl/curl.h>
+#include "client/libcurl.h"
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,6 +17,7 @@ enum {
 };
 
 struct fetch_http {
+    struct libcurl lib;
     CURL *curl;
     struct curl_slist *header;
     struct fetch_http_settings set;
@@ -43,48 +44,76 @@ enum outcome { DONE, AGAIN, FAILED };
 
 /* --- one handle --- */
 
+/* The types that options take, which nothing else checks in a call with "...". */
+static void set_number(struct fetch_http *h, CURLoption option, long value)
+{
+    h->lib.curl_easy_setopt(h->curl, option, value);
+}
+
+static void set_text(struct fetch_http *h, CURLoption option, const char *text)
+{
+    h->lib.curl_easy_setopt(h->curl, option, text);
+}
+
+static void set_up(struct fetch_http *h)
+{
+    set_number(h, CURLOPT_NOSIGNAL, 1);
+    h->lib.curl_easy_setopt(h->curl, CURLOPT_ERRORBUFFER, h->fault);
+    h->lib.curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, h->header);
+    set_text(h, CURLOPT_USERAGENT, "fedpet-client/" FEDPET_VERSION);
+    set_text(h, CURLOPT_PROTOCOLS_STR, "https");
+    set_number(h, CURLOPT_FOLLOWLOCATION, 0);
+    set_number(h, CURLOPT_SSL_VERIFYPEER, 1);
+    set_number(h, CURLOPT_SSL_VERIFYHOST, 2);
+    set_number(h, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
+    set_number(h, CURLOPT_LOW_SPEED_LIMIT, 1);
+    set_number(h, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
+    /* The folder of the system's CAs stays trusted beside this file. */
+    if (h->set.ca)
+        set_text(h, CURLOPT_CAINFO, h->set.ca);
+}
+
 int fetch_http_open(struct fetch_http **out, const struct fetch_http_settings *s, struct err *e)
 {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-        return err_set(e, ERR_NOMEM, "libcurl cannot start");
     struct fetch_http *h = calloc(1, sizeof *h);
-    if (h) {
-        h->set = *s;
-        h->curl = curl_easy_init();
-        /* Compressed bodies would make the ranges of a file ambiguous. */
-        h->header = curl_slist_append(NULL, "Accept-Encoding: identity");
+    if (!h)
+        return err_set(e, ERR_NOMEM, "no memory for a connection");
+    int rc = libcurl_open(&h->lib, e);
+    if (!rc && h->lib.curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        rc = err_set(e, ERR_NOMEM, "libcurl cannot start");
+    if (rc) {
+        free(h);
+        return rc;
     }
-    if (!h || !h->curl || !h->header) {
+    h->set = *s;
+    h->curl = h->lib.curl_easy_init();
+    /* Compressed bodies would make the ranges of a file ambiguous. */
+    h->header = h->lib.curl_slist_append(NULL, "Accept-Encoding: identity");
+    if (!h->curl || !h->header) {
         fetch_http_close(h);
         return err_set(e, ERR_NOMEM, "no memory for a connection");
     }
-    CURL *c = h->curl;
-    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_ERRORBUFFER, h->fault);
-    curl_easy_setopt(c, CURLOPT_HTTPHEADER, h->header);
-    curl_easy_setopt(c, CURLOPT_USERAGENT, "fedpet-client/" FEDPET_VERSION);
-    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "https");
-    curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L);
-    curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L);
-    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)STALL_SECONDS);
-    /* The folder of the system's CAs stays trusted beside this file. */
-    if (s->ca)
-        curl_easy_setopt(c, CURLOPT_CAINFO, s->ca);
+    set_up(h);
     *out = h;
     return 0;
 }
 
 void fetch_http_close(struct fetch_http *h)
 {
-    if (h) {
-        curl_easy_cleanup(h->curl);
-        curl_slist_free_all(h->header);
-        free(h);
-    }
-    curl_global_cleanup();
+    if (!h)
+        return;
+    h->lib.curl_easy_cleanup(h->curl);
+    h->lib.curl_slist_free_all(h->header);
+    h->lib.curl_global_cleanup();
+    free(h);
+}
+
+char *fetch_http_escape(const struct fetch_http *h, const char *text)
+{
+    char *escaped = h->lib.curl_easy_escape(h->curl, text, 0);
+    char *copy = escaped ? strdup(escaped) : NULL;
+    h->lib.curl_free(escaped);
+    return copy;
 }
 
 const struct fetch_watch *fetch_http_watch(const struct fetch_http *h)
@@ -213,12 +242,17 @@ static bool is_body(int status)
     return status == 200 || status == 206;
 }
 
+static int read_status(const struct fetch_http *h)
+{
+    long status = 0;
+    h->lib.curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status);
+    return (int)status;
+}
+
 static size_t on_body(char *bytes, size_t one, size_t n, void *ctx)
 {
     struct request *r = ctx;
-    long status = 0;
-    curl_easy_getinfo(r->http->curl, CURLINFO_RESPONSE_CODE, &status);
-    r->reply->status = (int)status;
+    r->reply->status = read_status(r->http);
     if (!is_body(r->reply->status)) /* the page of an error or a redirect */
         return one * n;
     r->failed = take_bytes(r, bytes, n);
@@ -227,59 +261,54 @@ static size_t on_body(char *bytes, size_t one, size_t n, void *ctx)
 
 /* --- one answer --- */
 
-static bool same_part(CURLU *a, CURLU *b, CURLUPart part)
+static bool same_part(const struct libcurl *lib, CURLU *a, CURLU *b, CURLUPart part)
 {
     char *x = NULL, *y = NULL;
-    bool same = curl_url_get(a, part, &x, CURLU_DEFAULT_PORT) == CURLUE_OK &&
-                curl_url_get(b, part, &y, CURLU_DEFAULT_PORT) == CURLUE_OK && strcasecmp(x, y) == 0;
-    curl_free(x);
-    curl_free(y);
+    bool same = lib->curl_url_get(a, part, &x, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+                lib->curl_url_get(b, part, &y, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+                strcasecmp(x, y) == 0;
+    lib->curl_free(x);
+    lib->curl_free(y);
     return same;
 }
 
-static bool same_origin(const char *url, const char *origin)
+static bool same_origin(const struct libcurl *lib, const char *url, const char *origin)
 {
-    CURLU *a = curl_url(), *b = curl_url();
-    bool same = a && b && curl_url_set(a, CURLUPART_URL, url, 0) == CURLUE_OK &&
-                curl_url_set(b, CURLUPART_URL, origin, 0) == CURLUE_OK &&
-                same_part(a, b, CURLUPART_SCHEME) && same_part(a, b, CURLUPART_HOST) &&
-                same_part(a, b, CURLUPART_PORT);
-    curl_url_cleanup(a);
-    curl_url_cleanup(b);
+    CURLU *a = lib->curl_url(), *b = lib->curl_url();
+    bool same = a && b && lib->curl_url_set(a, CURLUPART_URL, url, 0) == CURLUE_OK &&
+                lib->curl_url_set(b, CURLUPART_URL, origin, 0) == CURLUE_OK &&
+                same_part(lib, a, b, CURLUPART_SCHEME) && same_part(lib, a, b, CURLUPART_HOST) &&
+                same_part(lib, a, b, CURLUPART_PORT);
+    lib->curl_url_cleanup(a);
+    lib->curl_url_cleanup(b);
     return same;
 }
 
 static CURLcode ask(struct request *r, const char *url)
 {
     struct fetch_http *h = r->http;
-    CURL *c = h->curl;
     char range[32];
-    bool trusted = h->set.token && same_origin(url, h->set.token_origin);
+    bool trusted = h->set.token && same_origin(&h->lib, url, h->set.token_origin);
     snprintf(range, sizeof range, "%" PRIu64 "-", r->at);
     forget_answer(r);
     h->fault[0] = '\0';
-    curl_easy_setopt(c, CURLOPT_URL, url);
-    curl_easy_setopt(c, CURLOPT_HTTPAUTH, trusted ? (long)CURLAUTH_BEARER : (long)CURLAUTH_NONE);
-    curl_easy_setopt(c, CURLOPT_XOAUTH2_BEARER, trusted ? h->set.token : NULL);
-    curl_easy_setopt(c, CURLOPT_RANGE, r->at > 0 ? range : NULL);
-    if (r->sink)
-        curl_easy_setopt(c, CURLOPT_HTTPGET, 1L);
-    else
-        curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
-    curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(c, CURLOPT_HEADERDATA, r);
-    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(c, CURLOPT_WRITEDATA, r);
-    CURLcode code = curl_easy_perform(c);
-    long status = 0;
-    curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
-    r->reply->status = (int)status;
+    set_text(h, CURLOPT_URL, url);
+    set_number(h, CURLOPT_HTTPAUTH, trusted ? (long)CURLAUTH_BEARER : (long)CURLAUTH_NONE);
+    set_text(h, CURLOPT_XOAUTH2_BEARER, trusted ? h->set.token : NULL);
+    set_text(h, CURLOPT_RANGE, r->at > 0 ? range : NULL);
+    set_number(h, r->sink ? CURLOPT_HTTPGET : CURLOPT_NOBODY, 1);
+    h->lib.curl_easy_setopt(h->curl, CURLOPT_HEADERFUNCTION, on_header);
+    h->lib.curl_easy_setopt(h->curl, CURLOPT_HEADERDATA, r);
+    h->lib.curl_easy_setopt(h->curl, CURLOPT_WRITEFUNCTION, on_body);
+    h->lib.curl_easy_setopt(h->curl, CURLOPT_WRITEDATA, r);
+    CURLcode code = h->lib.curl_easy_perform(h->curl);
+    r->reply->status = read_status(h);
     return code;
 }
 
 static enum outcome transfer_fault(struct request *r, CURLcode code, const char *url)
 {
-    const char *why = r->http->fault[0] ? r->http->fault : curl_easy_strerror(code);
+    const char *why = r->http->fault[0] ? r->http->fault : r->http->lib.curl_easy_strerror(code);
     switch (code) {
     case CURLE_OK:
         return DONE;
@@ -344,7 +373,7 @@ static char *next_hop(const struct request *r)
     if (r->reply->status < 300 || r->reply->status > 399 ||
         (!r->sink && r->linked_etag && r->linked_size))
         return NULL;
-    curl_easy_getinfo(r->http->curl, CURLINFO_REDIRECT_URL, &to);
+    r->http->lib.curl_easy_getinfo(r->http->curl, CURLINFO_REDIRECT_URL, &to);
     return to ? strdup(to) : NULL;
 }
 

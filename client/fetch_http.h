@@ -35,11 +35,15 @@ struct fetch_http_settings {
 };
 
 struct fetch_http;
-/* ERR_TLS: `ca` cannot be read. ERR_NOMEM. */
+/* ERR_IO: no libcurl. ERR_NOMEM. A `ca` that cannot be read is ERR_TLS of the first request. */
 int fetch_http_open(struct fetch_http **out, const struct fetch_http_settings *s,
                     struct err *e) MUST_CHECK;
+/* NULL is nothing to close. */
 void fetch_http_close(struct fetch_http *h);
 const struct fetch_watch *fetch_http_watch(const struct fetch_http *h);
+/* `text` as a part of a URL's path: all but unreserved characters (RFC 3986, 2.3) as %XX. The
+ * caller frees it. NULL: no memory. */
+char *fetch_http_escape(const struct fetch_http *h, const char *text) MUST_CHECK;
 
 enum { FETCH_HEADER_MAX = 128 };
 /* The last answer. Texts are empty when the header is absent or longer than FETCH_HEADER_MAX. */

@@ -1,7 +1,6 @@
 #include "client/fetch_hub.h"
 #include "base/file.h"
 #include <ctype.h>
-#include <curl/curl.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -230,12 +229,12 @@ int fetch_hub_list(struct fetch_http *h, const struct fetch_hub *hub, const char
                    const char *revision, struct fetch_listing *out, struct err *e)
 {
     char url[FETCH_MAX_URL], what[FETCH_MAX_REVISION + 16], *text = NULL;
-    char *quoted = curl_easy_escape(NULL, revision, 0);
+    char *quoted = fetch_http_escape(h, revision);
     struct fetch_reply reply;
     if (!quoted)
         return err_set(e, ERR_NOMEM, "no memory for an address");
     int n = snprintf(url, sizeof url, "%s/api/models/%s/revision/%s", hub->endpoint, repo, quoted);
-    curl_free(quoted);
+    free(quoted);
     if (n >= (int)sizeof url)
         return long_url(hub, e);
     int rc = fetch_http_text(h, url, FETCH_MAX_LISTING, &text, &reply, e);

@@ -1,7 +1,6 @@
 #include "client/fetch_zip.h"
 #include "base/file.h"
-#include <archive.h>
-#include <archive_entry.h>
+#include "text/libarchive.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -14,6 +13,7 @@
 enum { CHUNK = 1 << 16 };
 
 struct member {
+    const struct libarchive *lib;
     struct archive *archive;
     const char *archive_path, *name;
     uint64_t limit;
@@ -38,10 +38,10 @@ static int copy_member(const struct member *m, int fd, const char *path, struct 
     char chunk[CHUNK];
     uint64_t total = 0;
     for (;;) {
-        la_ssize_t got = archive_read_data(m->archive, chunk, sizeof chunk);
+        la_ssize_t got = m->lib->archive_read_data(m->archive, chunk, sizeof chunk);
         if (got < 0)
             return err_set(e, ERR_DATA, "%s: %s: %s", m->archive_path, m->name,
-                           archive_error_string(m->archive));
+                           m->lib->archive_error_string(m->archive));
         if (got == 0)
             break;
         total += (uint64_t)got;
@@ -87,43 +87,47 @@ static size_t find(const char *pathname, const char *folder, const char *const *
     return n;
 }
 
-static int extract_all(struct archive *a, const char *path, const char *folder,
-                       const char *const *name, size_t n, uint64_t limit, const char *dir,
-                       struct err *e)
+/* Each name is that of `m` in turn. */
+static int extract_all(struct member m, const char *folder, const char *const *name, size_t n,
+                       const char *dir, struct err *e)
 {
     struct archive_entry *entry;
     uint64_t found = 0; /* a bit a name */
     int status, rc;
-    while ((status = archive_read_next_header(a, &entry)) >= ARCHIVE_WARN &&
+    while ((status = m.lib->archive_read_next_header(m.archive, &entry)) >= ARCHIVE_WARN &&
            status != ARCHIVE_EOF) {
-        size_t i = find(archive_entry_pathname(entry), folder, name, n);
-        if (i == n || archive_entry_filetype(entry) != AE_IFREG)
+        size_t i = find(m.lib->archive_entry_pathname(entry), folder, name, n);
+        if (i == n || m.lib->archive_entry_filetype(entry) != AE_IFREG)
             continue;
-        const struct member m = {a, path, name[i], limit};
+        m.name = name[i];
         if ((rc = extract(&m, dir, e)) != 0)
             return rc;
         found |= (uint64_t)1 << i;
     }
     if (status != ARCHIVE_EOF)
-        return err_set(e, ERR_DATA, "%s: %s", path, archive_error_string(a));
+        return err_set(e, ERR_DATA, "%s: %s", m.archive_path,
+                       m.lib->archive_error_string(m.archive));
     for (size_t i = 0; i < n; i++)
         if (!(found >> i & 1))
-            return err_set(e, ERR_DATA, "%s: holds no %s/%s", path, folder, name[i]);
+            return err_set(e, ERR_DATA, "%s: holds no %s/%s", m.archive_path, folder, name[i]);
     return 0;
 }
 
 int fetch_zip_extract(const char *archive, const char *folder, const char *const *name, size_t n,
                       uint64_t limit, const char *dir, struct err *e)
 {
-    struct archive *a = archive_read_new();
-    int rc;
+    struct libarchive lib;
+    int rc = libarchive_open(&lib, e);
+    if (rc)
+        return err_wrap(e, "%s", archive);
+    struct archive *a = lib.archive_read_new();
     if (!a)
         return err_set(e, ERR_NOMEM, "%s: no memory", archive);
-    if (archive_read_support_format_zip_seekable(a) != ARCHIVE_OK ||
-        archive_read_open_filename(a, archive, CHUNK) != ARCHIVE_OK)
-        rc = err_set(e, ERR_DATA, "%s: %s", archive, archive_error_string(a));
+    if (lib.archive_read_support_format_zip_seekable(a) != ARCHIVE_OK ||
+        lib.archive_read_open_filename(a, archive, CHUNK) != ARCHIVE_OK)
+        rc = err_set(e, ERR_DATA, "%s: %s", archive, lib.archive_error_string(a));
     else
-        rc = extract_all(a, archive, folder, name, n, limit, dir, e);
-    archive_read_free(a);
+        rc = extract_all((struct member){&lib, a, archive, NULL, limit}, folder, name, n, dir, e);
+    lib.archive_read_free(a);
     return rc;
 }

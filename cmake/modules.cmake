@@ -30,6 +30,19 @@ function(fedpet_add_library target sources)
     endif()
 endfunction()
 
+# fedpet_dlopened(PACKAGE): dlopened_PACKAGE, to use what pkg_check_modules(PACKAGE) found without being linked with it (base/dynlib.h):
+# its headers, and FEDPET_PACKAGE_SONAME, the name under which it is opened, as the library itself has it.
+function(fedpet_dlopened package)
+    list(GET ${package}_LINK_LIBRARIES 0 library)
+    execute_process(COMMAND ${CMAKE_READELF} --dynamic ${library} OUTPUT_VARIABLE dynamic COMMAND_ERROR_IS_FATAL ANY)
+    if(NOT dynamic MATCHES "\\(SONAME\\)[^[]*\\[([^]]+)\\]")
+        message(FATAL_ERROR "${library} is no shared library: it has no SONAME")
+    endif()
+    add_library(dlopened_${package} INTERFACE)
+    target_include_directories(dlopened_${package} INTERFACE ${${package}_INCLUDE_DIRS})
+    target_compile_definitions(dlopened_${package} INTERFACE FEDPET_${package}_SONAME="${CMAKE_MATCH_1}")
+endfunction()
+
 # fedpet_program(NAME DEPS...): an executable from this folder's main.c and cmd*.c.
 function(fedpet_program name)
     if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/main.c)

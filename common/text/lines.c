@@ -1,7 +1,6 @@
 #include "text/lines.h"
 
 #include "base/utf8.h"
-#include <archive.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -26,8 +25,8 @@ int lines_fault(const struct lines *l, struct err *e, const char *fmt, ...)
  * it. */
 static int fault(const struct lines *l, struct err *e)
 {
-    int number = archive_errno(l->archive);
-    const char *text = archive_error_string(l->archive);
+    int number = l->lib.archive_errno(l->archive);
+    const char *text = l->lib.archive_error_string(l->archive);
 
     if (number == ENOMEM)
         return err_set(e, ERR_NOMEM, "%s: no memory to decompress", l->path);
@@ -37,23 +36,70 @@ static int fault(const struct lines *l, struct err *e)
                    l->path, l->number, text ? text : "broken compressed data");
 }
 
-static int open_archive(struct lines *l, struct err *e)
+/* Appends the next bytes to the buffer. */
+static int read_block(struct lines *l, struct err *e)
 {
-    struct archive *a = l->archive = archive_read_new();
+    unsigned char *to = buf_reserve(&l->buf, BLOCK);
 
+    if (!to)
+        return err_set(e, ERR_NOMEM, "%s: no memory for a line", l->path);
+    la_ssize_t n = l->plain ? (la_ssize_t)fread(to, 1, BLOCK, l->plain)
+                            : l->lib.archive_read_data(l->archive, to, BLOCK);
+    if (n < 0)
+        return fault(l, e);
+    if (l->plain && ferror(l->plain))
+        return err_sys(e, ERR_IO, errno, "%s", l->path);
+    buf_commit(&l->buf, (size_t)n);
+    l->ended = n == 0;
+    return 0;
+}
+
+/* A file as it is, with its first bytes in the buffer. */
+static int open_plain(struct lines *l, struct err *e)
+{
+    l->plain = fopen(l->path, "rbe");
+    return l->plain ? read_block(l, e) : err_sys(e, ERR_IO, errno, "%s", l->path);
+}
+
+/* How files of zstd, gzip, xz, bzip2 and lz4 (two versions) begin; or, of zstd and lz4, with a
+ * frame to be skipped, whose first byte is 0x50 to 0x5F. libarchive looks more closely, and reads
+ * what only seems to be compressed as it is. */
+static bool seems_compressed(const struct buf *b)
+{
+    static const char *const magic[] = {"\x28\xB5\x2F\xFD", "\x1F\x8B",        "\xFD\x37zXZ", "BZh",
+                                        "\x04\x22\x4D\x18", "\x02\x21\x4C\x18"};
+    const unsigned char *bytes = buf_bytes(b);
+    size_t n = buf_size(b);
+
+    for (size_t i = 0; i < sizeof magic / sizeof *magic; i++)
+        if (n >= strlen(magic[i]) && memcmp(bytes, magic[i], strlen(magic[i])) == 0)
+            return true;
+    return n >= 4 && bytes[0] >> 4 == 5 && memcmp(bytes + 1, "\x2A\x4D\x18", 3) == 0;
+}
+
+/* Leaves the file as it is for what libarchive makes of it. */
+static int open_compressed(struct lines *l, struct err *e)
+{
+    fclose(l->plain);
+    l->plain = NULL;
+    buf_clear(&l->buf);
+    int rc = libarchive_open(&l->lib, e);
+    if (rc)
+        return err_wrap(e, "%s is compressed", l->path);
+    struct archive *a = l->archive = l->lib.archive_read_new();
     if (!a)
         return err_set(e, ERR_NOMEM, "%s: no memory to open", l->path);
-    archive_read_support_filter_bzip2(a);
-    archive_read_support_filter_gzip(a);
-    archive_read_support_filter_lz4(a);
-    archive_read_support_filter_xz(a);
-    archive_read_support_filter_zstd(a);
-    archive_read_support_format_raw(a);
-    archive_read_support_format_empty(a);
-    if (archive_read_open_filename(a, l->path, BLOCK) != ARCHIVE_OK)
+    l->lib.archive_read_support_filter_bzip2(a);
+    l->lib.archive_read_support_filter_gzip(a);
+    l->lib.archive_read_support_filter_lz4(a);
+    l->lib.archive_read_support_filter_xz(a);
+    l->lib.archive_read_support_filter_zstd(a);
+    l->lib.archive_read_support_format_raw(a);
+    l->lib.archive_read_support_format_empty(a);
+    if (l->lib.archive_read_open_filename(a, l->path, BLOCK) != ARCHIVE_OK)
         return fault(l, e);
     struct archive_entry *entry;
-    int rc = archive_read_next_header(a, &entry);
+    rc = l->lib.archive_read_next_header(a, &entry);
     l->ended = rc == ARCHIVE_EOF;
     return rc == ARCHIVE_OK || l->ended ? 0 : fault(l, e);
 }
@@ -68,7 +114,9 @@ int lines_open(struct lines *l, const char *path, struct err *e)
         return err_set(e, ERR_IO, "%s: not a file", path);
     *l = (struct lines){.path = path};
     buf_init(&l->buf, LINES_MAX + 2 * BLOCK);
-    int rc = open_archive(l, e);
+    int rc = open_plain(l, e);
+    if (!rc && seems_compressed(&l->buf))
+        rc = open_compressed(l, e);
     if (rc)
         lines_close(l);
     return rc;
@@ -76,23 +124,12 @@ int lines_open(struct lines *l, const char *path, struct err *e)
 
 void lines_close(struct lines *l)
 {
-    archive_read_free(l->archive);
+    if (l->plain)
+        fclose(l->plain);
+    if (l->archive)
+        l->lib.archive_read_free(l->archive);
     buf_release(&l->buf);
     *l = (struct lines){0};
-}
-
-static int read_block(struct lines *l, struct err *e)
-{
-    unsigned char *to = buf_reserve(&l->buf, BLOCK);
-
-    if (!to)
-        return err_set(e, ERR_NOMEM, "%s: no memory for a line", l->path);
-    la_ssize_t n = archive_read_data(l->archive, to, BLOCK);
-    if (n < 0)
-        return fault(l, e);
-    buf_commit(&l->buf, (size_t)n);
-    l->ended = n == 0;
-    return 0;
 }
 
 /* The line end in the buffer, having read as far as it is needed; NULL: the file ends first. */

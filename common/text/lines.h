@@ -1,20 +1,23 @@
 /* The lines of a text file, one at a time, in bounded memory; of a compressed file (zstd, gzip,
- * xz, bzip2, lz4), which is known by its first bytes, the lines of what is in it. */
+ * xz, bzip2, lz4), which is known by its first bytes, the lines of what is in it. Only these need
+ * libarchive, which is opened then. */
 #ifndef TEXT_LINES_H
 #define TEXT_LINES_H
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "text/libarchive.h"
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 enum { LINES_MAX = 16 << 20 }; /* bytes of one line */
 
-struct archive;
-
 struct lines {
-    const char *path; /* borrowed */
-    struct archive *archive;
+    const char *path;        /* borrowed */
+    FILE *plain;             /* a file as it is; NULL: a compressed one, read by `lib` */
+    struct archive *archive; /* NULL: a plain file */
+    struct libarchive lib;
     struct buf buf; /* what has been read and not yet been taken */
     bool ended;     /* nothing follows what is in buf */
     size_t taken;   /* bytes of the present line at the front of buf, line end included */
@@ -23,7 +26,8 @@ struct lines {
     size_t len;
 };
 
-/* `path` must stay. ERR_IO: missing, unreadable, no regular file; ERR_NOMEM. */
+/* `path` must stay. ERR_IO: missing, unreadable, no regular file; compressed, and there is no
+ * libarchive; ERR_DATA: compressed, and broken from the start; ERR_NOMEM. */
 int lines_open(struct lines *l, const char *path, struct err *e) MUST_CHECK;
 /* Also of a zeroed one. */
 void lines_close(struct lines *l);

@@ -83,6 +83,25 @@ models() {
     expect $model "unigram/tokenizer.json.*Unigram" "$client" tokenize --model "$copy"
 }
 
+# Without the libraries that only some commands use (broken ones are found first), only these commands fail.
+libraries() {
+    mkdir "$tmp/broken"
+    grep -aoE 'lib(archive|curl)\.so\.[0-9]+' "$client" | while read -r name; do
+        : >"$tmp/broken/$name"
+    done
+    emulated=${QEMU_SET_ENV-} # as ./dev arm64 sets it: programs of another processor get this variable from there
+    without="env LD_LIBRARY_PATH=$tmp/broken QEMU_SET_ENV=LD_LIBRARY_PATH=$tmp/broken:${emulated#LD_LIBRARY_PATH=}"
+    learn="$without $client train-tokenizer --out $tmp/learnt --data"
+    printf 'the film is good\n' >"$tmp/plain.txt"
+    gzip -k "$tmp/plain.txt"
+    # shellcheck disable=SC2086 # a command in words
+    {
+        expect $io "plain.txt.gz is compressed.*libarchive.so.*apt-get install libarchive" $learn "$tmp/plain.txt.gz"
+        $learn "$tmp/plain.txt" >"$tmp/out" 2>&1 || fail "plain text without libarchive"
+        expect $io "libcurl.so.*apt-get install libcurl" $without "$client" fetch model some/model
+    }
+}
+
 # experiment DATA: what `train` then works on.
 experiment() {
     cat >"$tmp/experiment.yaml" <<EOF
@@ -238,6 +257,7 @@ run_client_0() {
 }
 
 models
+libraries
 data_sets
 configurations
 disk_full

@@ -70,6 +70,19 @@ Test(lines, ends_of_lines)
     EXPECT_LINES("\xEF\xBB\xBF", "|");
 }
 
+/* Text that begins as compressed files do, or as a part of their beginning. */
+Test(lines, that_only_seem_to_be_compressed)
+{
+    EXPECT_LINES("B", "B|");
+    EXPECT_LINES("BZ", "BZ|");
+    EXPECT_LINES("BZh", "BZh|");
+    EXPECT_LINES("BZh9 is no bzip2, it is text\n", "BZh9 is no bzip2, it is text|");
+    EXPECT_LINES("\x1F", "\x1F|");
+    EXPECT_LINES("(", "(|");
+    EXPECT_LINES("\x04\"M", "\x04\"M|");
+    EXPECT_LINES("\x04\"M\x18", "\x04\"M\x18|");
+}
+
 static void expect_fault(const char *bytes, size_t len, int code, const char *says)
 {
     struct scratch s = scratch_open();
@@ -107,6 +120,9 @@ Test(lines, refuses_what_is_no_file)
     cr_expect_not_null(strstr(e.text, "absent"));
     cr_expect_eq(lines_open(&l, s.dir, &e), ERR_IO);
     cr_expect_not_null(strstr(e.text, "not a file"));
+    /* A file for stat(2), which read(2) refuses: its first page is not mapped. */
+    cr_expect_eq(lines_open(&l, "/proc/self/mem", &e), ERR_IO);
+    cr_expect_not_null(strstr(e.text, "/proc/self/mem: Input/output error"), "%s", e.text);
     scratch_close(&s);
 }
 
@@ -163,6 +179,24 @@ Test(lines, of_any_length_plain_and_compressed)
         check_long(&s, filters[i], text);
     }
     free(text);
+    scratch_close(&s);
+}
+
+/* As pzstd writes them. */
+Test(lines, of_zstd_behind_a_frame_to_be_skipped)
+{
+    struct scratch s = scratch_open();
+    char *bytes, got[64], file[512] = "P*M\x18\4\0\0\0skip";
+    size_t n;
+    struct err e = {0};
+
+    put_compressed(&s, "zstd", "zstd", "a\nb", 3);
+    cr_assert_eq(file_read(scratch_path(&s, "zstd"), sizeof file - 12, &bytes, &n, &e), 0);
+    memcpy(file + 12, bytes, n);
+    scratch_put(&s, "file", file, 12 + n);
+    cr_assert_eq(lines_of(scratch_path(&s, "file"), got, sizeof got, &e), 0, "%s", e.text);
+    cr_expect_str_eq(got, "a|b|");
+    free(bytes);
     scratch_close(&s);
 }
 
