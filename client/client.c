@@ -4,6 +4,7 @@
 #include "client/client_state.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
@@ -200,6 +201,8 @@ int client_run(const struct client_config *config, bool once, struct err *e)
 {
     struct client c = {.config = config, .once = once};
     c.last = &c.first;
+    /* malloc_trim gives back the top of the first arena alone, and work is done on any thread. */
+    mallopt(M_ARENA_MAX, 1);
     int rc = uv_loop_init(&c.loop);
     if (rc)
         return err_set(e, ERR_INTERNAL, "cannot make an event loop: %s", uv_strerror(rc));
