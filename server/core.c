@@ -9,6 +9,7 @@ enum {
     RETRY_S = 60,                /* when a fault may pass */
     RESTART_S = 10,              /* when the server is going to be back */
     AGAIN_S = 6 * 3600,          /* when there may be another run for who has the result */
+    READ_MS = 60 * 60 * 1000,    /* a result, over a slow link */
 };
 
 /* --- telling clients --- */
@@ -19,12 +20,20 @@ static void move(struct session *s, enum session_state state, core_time expires)
     s->expires = expires;
 }
 
-/* Goodbye, and nothing else any more. */
+static void hang_up(struct core *c, struct session *s)
+{
+    s->expires = CORE_NEVER;
+    roster_due(&c->who, s, DUE_CLOSE);
+}
+
+/* Goodbye, and nothing else any more. Who has been told already gets no more time to read. */
 static void dismiss(struct core *c, struct session *s, enum msg_reason reason, const char *text,
                     uint32_t retry_s)
 {
-    if (s->state == SESSION_LEAVING)
+    if (s->state == SESSION_LEAVING) {
+        hang_up(c, s);
         return;
+    }
     move(s, SESSION_LEAVING, CORE_NEVER);
     s->goodbye = (struct msg_goodbye){reason, text, retry_s};
     s->due &= DUE_RECEIPT | DUE_FINISH; /* what settles something is still said */
@@ -85,12 +94,17 @@ static void withdraw_tasks(struct core *c)
         c->who.session[i]->due &= ~(unsigned)DUE_TASK;
 }
 
+/* In a crowd, goodbye comes right behind it. The client hangs up when it has read both: a link that
+ * we close has LINK_CLOSE_MS for all that waits. */
 static void give_result(struct core *c, struct session *s)
 {
     roster_due(&c->who, s, DUE_FINISH);
-    if (c->round.crowded)
-        dismiss(c, s, REASON_NONE, "the run is complete",
-                c->config.ends ? 0 : pace_spread(&c->pace, AGAIN_S, c->who.members));
+    if (!c->round.crowded)
+        return;
+    dismiss(c, s, REASON_NONE, "the run is complete",
+            c->config.ends ? 0 : pace_spread(&c->pace, AGAIN_S, c->who.members));
+    s->due &= ~(unsigned)DUE_CLOSE;
+    s->expires = c->now + READ_MS;
 }
 
 static void finish(struct core *c)
@@ -513,7 +527,9 @@ void core_tick(struct core *c, core_time now)
     c->now = now;
     for (size_t i = 0; i < c->who.sessions; i++) {
         struct session *s = c->who.session[i];
-        if (s->expires <= now)
+        if (s->expires <= now && s->state == SESSION_LEAVING)
+            hang_up(c, s);
+        else if (s->expires <= now)
             core_refuse(c, s, REASON_LATE);
         if (s->promise_ends <= now) /* it has stalled: others are not to wait for it */
             s->promised = 0;

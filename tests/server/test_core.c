@@ -143,6 +143,56 @@ Test(core, a_run_that_was_complete_hands_out_its_result)
     world_close(&w);
 }
 
+/* Three clients and two places: who has the result is told to go. */
+static void end_in_a_crowd(struct world *w)
+{
+    world_open(w, 3, 2, 0, 1);
+    w->room = 2;
+    world_reopen(w);
+    world_join_all(w, 2);
+    cr_assert_eq(world_play(w, 0, forwards, 2), 2);
+    cr_assert_eq(w->finished, 1);
+    for (int k = 0; k < 2; k++) {
+        cr_assert_eq(w->client[k].conn, 0, "sent away when it had delivered");
+        w->client[k].heard[MSG_GOODBYE] = 0;
+        world_join(w, k);
+        cr_assert_eq(w->client[k].heard[MSG_FINISH], 1);
+        cr_assert_eq(w->client[k].heard[MSG_GOODBYE], 1);
+        cr_assert_geq(w->client[k].goodbye.retry_after_s, 6 * 3600);
+        cr_assert_neq(w->client[k].conn, 0, "it is not hurried");
+    }
+}
+
+Test(core, a_result_is_read_before_the_connection_ends)
+{
+    struct world w;
+    end_in_a_crowd(&w);
+    world_disconnect(&w, 0);
+    world_pass(&w, 59 * 60 * 1000);
+    cr_assert_neq(w.client[1].conn, 0);
+    world_pass(&w, 60 * 1000); /* by then it is read, or never */
+    cr_assert_eq(w.client[1].conn, 0);
+    cr_assert_eq(w.client[1].heard[MSG_GOODBYE], 1);
+    cr_assert_eq(core_refusals(w.core)[REASON_LATE], 0);
+    world_close(&w);
+}
+
+Test(core, nobody_reads_while_the_server_stops_or_on_a_connection_that_was_replaced)
+{
+    struct world w;
+    end_in_a_crowd(&w);
+    uint64_t lost = w.client[0].conn;
+    world_connect(&w, 0);
+    cr_assert_neq(w.client[0].conn, lost);
+    cr_assert_eq(core_limit(w.core, lost, MSG_PING), 0, "it is gone");
+    world_join(&w, 0);
+    core_drain(w.core, w.now);
+    world_drain(&w);
+    for (int k = 0; k < 2; k++)
+        cr_assert_eq(w.client[k].conn, 0);
+    world_close(&w);
+}
+
 Test(core, nothing_is_sent_while_a_commit_is_being_stored)
 {
     struct world w;

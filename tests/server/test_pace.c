@@ -83,6 +83,8 @@ static void leave(struct crowd *c, struct one *o, uint32_t seconds)
         c->longest = seconds;
     o->next = c->now + 1000 * (core_time)seconds;
     o->here = o->training = false;
+    core_disconnected(c->core, o->conn, c->now);
+    c->present--;
 }
 
 static void obey(struct crowd *c, const struct core_out *out)
@@ -105,9 +107,6 @@ static void obey(struct crowd *c, const struct core_out *out)
     } else if (out->kind == OUT_SEND && out->msg.type == MSG_RECEIPT &&
                msg_withdraws(&out->msg.receipt)) {
         o->training = false;
-    } else if (out->kind == OUT_CLOSE) {
-        core_disconnected(c->core, out->conn, c->now);
-        c->present--;
     } else if (out->kind == OUT_BEGIN) {
         core_begun(c->core, c->now);
     } else if (out->kind == OUT_STORE) {
