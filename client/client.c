@@ -181,6 +181,7 @@ static int run_loop(struct client *c, struct err *e)
         c->signal[i].data = c;
         uv_signal_start(&c->signal[i], on_signal, numbers[i]);
     }
+    work_rest_later(c); /* the server may be away for long */
     int rc = begin_all(c, e);
     if (rc)
         client_stop(c);

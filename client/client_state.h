@@ -44,7 +44,7 @@ struct client {
 
     uv_loop_t loop;
     uv_timer_t renewal;
-    uv_timer_t quiet; /* since the last work */
+    uv_timer_t quiet; /* since the start or the last work */
     uv_signal_t signal[2];
     struct rotation identity;
     struct tls_context *tls;
@@ -89,5 +89,7 @@ void work_cancel(struct station *st);
 /* A gate has shut, or all are open (client/gatekeeper.h). */
 void work_gate(void *client);
 void work_save(struct station *st, const struct msg_finish *f);
+/* All sessions, and the backbone, rest after config's rest_after_s without work from now on. */
+void work_rest_later(struct client *c);
 
 #endif

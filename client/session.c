@@ -16,12 +16,20 @@
 #include <string.h>
 #include <unistd.h>
 
+/* What the classes of a run's parameters are. */
+struct classes {
+    enum head_kind head;
+    uint32_t n;
+    const char *const *name; /* NULL for regression */
+};
+
 struct session {
     struct backbone *backbone;
     const struct client_config *config;
     char dir[PATH_MAX];
-    struct arena mem; /* owns welcome's strings */
+    struct arena mem; /* owns the strings of welcome and classes */
     struct msg_welcome welcome;
+    struct classes classes;
     struct outbox_key key;
     struct outbox outbox; /* as found on disk */
     bool has_outbox;
@@ -67,11 +75,49 @@ static int split_data(struct session *s, struct err *e)
     return 0;
 }
 
+static int open_data(struct session *s, struct err *e)
+{
+    struct task_spec task = s->welcome.spec.task;
+    task.data = s->config->data;
+    int rc = backbone_read(s->backbone, &task, SPLIT_TRAIN, s->welcome.spec.local.max_length, NULL,
+                           &s->data, e);
+    if (!rc)
+        rc = split_data(s, e);
+    return rc ? rc : task_metric(&task, s->data->n_labels, &s->metric, e);
+}
+
+/* The classes are those of the data with which the run begins, whatever it is later. */
+static int take_classes(struct session *s, struct err *e)
+{
+    const struct dataset *d = s->data;
+    const char **name = d->label_name ? arena_calloc(&s->mem, d->n_labels, sizeof *name) : NULL;
+    for (uint32_t i = 0; name && i < d->n_labels; i++)
+        if (!(name[i] = arena_strdup(&s->mem, d->label_name[i])))
+            name = NULL;
+    if (d->label_name && !name)
+        return err_set(e, ERR_NOMEM, "out of memory for %u labels", d->n_labels);
+    s->classes = (struct classes){d->head, d->n_labels, name};
+    return 0;
+}
+
+static int check_classes(const struct session *s, struct err *e)
+{
+    const struct dataset *d = s->data;
+    bool same = d->n_labels == s->classes.n;
+    for (uint32_t i = 0; same && d->label_name && i < d->n_labels; i++)
+        same = strcmp(d->label_name[i], s->classes.name[i]) == 0;
+    return same ? 0
+                : err_set(e, ERR_DATA,
+                          "%s: its labels have changed since this run began, and the run's "
+                          "parameters do not fit it any more: restore it, or leave the run",
+                          s->config->data);
+}
+
 static int open_peft(struct session *s, struct err *e)
 {
     const struct run_spec *spec = &s->welcome.spec;
-    int rc = peft_open(&s->peft, s->backbone->model, &spec->peft, &spec->local, s->data->head,
-                       s->data->n_labels, e);
+    int rc = peft_open(&s->peft, s->backbone->model, &spec->peft, &spec->local, s->classes.head,
+                       s->classes.n, e);
     if (rc)
         return rc;
     const struct schema *schema = peft_schema(s->peft);
@@ -118,27 +164,6 @@ static int open_outbox(struct session *s, struct err *e)
     return 0;
 }
 
-/* *reason: as session_open. */
-static int open_parts(struct session *s, enum msg_reason *reason, struct err *e)
-{
-    struct task_spec task = s->welcome.spec.task;
-    task.data = s->config->data;
-    *reason = REASON_DATA;
-    int rc = backbone_read(s->backbone, &task, SPLIT_TRAIN, s->welcome.spec.local.max_length, NULL,
-                           &s->data, e);
-    if (!rc)
-        rc = split_data(s, e);
-    if (!rc)
-        rc = task_metric(&task, s->data->n_labels, &s->metric, e);
-    if (rc)
-        return rc;
-    *reason = REASON_MODEL;
-    if ((rc = open_peft(s, e)))
-        return rc;
-    *reason = REASON_INTERNAL;
-    return open_state(s, e);
-}
-
 static void close_parts(struct session *s)
 {
     peft_close(s->peft);
@@ -165,7 +190,17 @@ static int open_run(struct session *s, const char *dir, const struct msg_welcome
     s->welcome = *w;
     if (!msg_welcome_own(&s->welcome, &s->mem))
         return err_set(e, ERR_NOMEM, "out of memory");
-    int rc = open_parts(s, reason, e);
+    *reason = REASON_DATA;
+    int rc = open_data(s, e);
+    if (!rc)
+        rc = take_classes(s, e);
+    if (rc)
+        return rc;
+    *reason = REASON_MODEL;
+    if ((rc = open_peft(s, e)))
+        return rc;
+    *reason = REASON_INTERNAL;
+    rc = open_state(s, e);
     if (!rc)
         rc = open_outbox(s, e);
     s->open = !rc;
@@ -218,15 +253,15 @@ void session_close(struct session *s)
 
 static int wake(struct session *s, struct err *e)
 {
-    enum msg_reason reason;
     if (s->open)
         return 0;
-    int rc = open_parts(s, &reason, e);
-    if (!rc && !hash_same(&peft_schema(s->peft)->hash, &s->key.schema))
-        rc = err_set(e, ERR_DATA,
-                     "%s: its labels have changed since this run began, and the run's parameters "
-                     "do not fit it any more: restore it, or leave the run",
-                     s->config->data);
+    int rc = open_data(s, e);
+    if (!rc)
+        rc = check_classes(s, e);
+    if (!rc)
+        rc = open_peft(s, e);
+    if (!rc)
+        rc = open_state(s, e);
     if (rc)
         close_parts(s);
     s->open = !rc;
@@ -403,18 +438,15 @@ static int point_to(const char *path, const char *target, struct err *e)
     return 0;
 }
 
-int session_save(struct session *s, const unsigned char *params, size_t len, struct err *e)
+static int save(struct session *s, const unsigned char *params, size_t len, struct err *e)
 {
     char name[32], folder[PATH_MAX], link[PATH_MAX];
-    int rc = wake(s, e);
-    if (rc)
-        return rc;
     const struct adapter_info info = {.task = s->welcome.spec.task.name,
-                                      .labels = s->data->label_name,
-                                      .n_labels = s->data->n_labels,
+                                      .labels = s->classes.name,
+                                      .n_labels = s->classes.n,
                                       .max_length = s->welcome.spec.local.max_length};
     snprintf(name, sizeof name, "adapter-%s", s->welcome.run_id);
-    rc = file_join(folder, sizeof folder, s->dir, name, e);
+    int rc = file_join(folder, sizeof folder, s->dir, name, e);
     if (!rc)
         rc = file_join(link, sizeof link, s->dir, "adapter", e);
     if (rc)
@@ -427,5 +459,15 @@ int session_save(struct session *s, const unsigned char *params, size_t len, str
         rc = point_to(link, name, e);
     if (!rc)
         outbox_remove(s->dir);
+    return rc;
+}
+
+int session_save(struct session *s, const unsigned char *params, size_t len, struct err *e)
+{
+    int rc = s->open ? 0 : open_peft(s, e);
+    if (!rc)
+        rc = save(s, params, len, e);
+    if (!s->open)
+        close_parts(s);
     return rc;
 }

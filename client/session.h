@@ -28,7 +28,7 @@ void session_close(struct session *s);
 /* Gives memory back that the next training takes again, and fills anew: what the encoder makes of
  * the examples. */
 void session_trim(struct session *s);
-/* Closes data, method and journal until session_train or session_save; what these gave is gone. */
+/* Closes data, method and journal until session_train; what that gave is gone. */
 void session_rest(struct session *s);
 
 /* Of a session that does not rest. */
@@ -45,15 +45,15 @@ const struct outbox *session_outbox(const struct session *s);
  * r->control point into the session and stay valid until the next call. In the first round and
  * then every federation.evaluate_every rounds, the job's parameters are scored before training on
  * the held-out examples, if any: that is r's metric. Rests between steps as config's cpu_share
- * asks. ERR_STATE: cancelled, at a step boundary, with a savepoint. ERR_DATA: the data changed
- * while the session was at rest, and the run's parameters do not fit it any more. Errors of
- * session_open, tensorset_unpack, trainer_fit, trainer_eval, journal_commit and outbox_write. */
+ * asks. ERR_STATE: cancelled, at a step boundary, with a savepoint. ERR_DATA: the data's labels
+ * changed while the session was at rest. Errors of session_open, tensorset_unpack, trainer_fit,
+ * trainer_eval, journal_commit and outbox_write. */
 int session_train(struct session *s, struct trainer *t, const struct agent_job *job,
                   const atomic_bool *cancel, struct agent_result *r, struct err *e) MUST_CHECK;
 
 /* Saves packed parameters as a Hugging Face PEFT folder DIR/adapter-RUN, and points the symbolic
- * link DIR/adapter to it once it is complete; no update is kept any more. ERR_IO, ERR_PROTO; as
- * session_train when it was at rest. */
+ * link DIR/adapter to it once it is complete; no update is kept any more. Needs no data: a session
+ * at rest stays so. ERR_IO, ERR_PROTO, ERR_NOMEM. */
 int session_save(struct session *s, const unsigned char *params, size_t len,
                  struct err *e) MUST_CHECK;
 

@@ -62,7 +62,7 @@ static void at_work(uv_work_t *request)
         rc = session_save(st->session, w->params, w->len, &w->error);
         break;
     case WORK_REST:
-        if (st->session) /* else the preparation has failed */
+        if (st->session) /* else nothing is prepared, or that has failed */
             session_rest(st->session);
         backbone_rest(&st->client->backbone);
         break;
@@ -141,12 +141,19 @@ static void on_quiet(uv_timer_t *timer)
         push_work(c->station[i], &(struct work){.kind = WORK_REST});
 }
 
+void work_rest_later(struct client *c)
+{
+    if (c->config->rest_after_s > 0)
+        uv_timer_start(&c->quiet, on_quiet, c->config->rest_after_s * UINT64_C(1000), 0);
+}
+
 static void work_done(uv_work_t *request, int status)
 {
     (void)status; /* nothing cancels a request */
     struct work *w = request->data;
     struct station *st = w->station;
     struct client *c = st->client;
+    const bool asked = w->kind != WORK_REST; /* by the agent */
     c->first = w->next;
     if (!c->first)
         c->last = &c->first;
@@ -164,14 +171,15 @@ static void work_done(uv_work_t *request, int status)
         log_debug("at rest name=%s", st->name);
         break;
     }
-    if (w->kind != WORK_REST && c->config->rest_after_s > 0)
-        uv_timer_start(&c->quiet, on_quiet, c->config->rest_after_s * UINT64_C(1000), 0);
+    if (asked)
+        work_rest_later(c);
     free(w->params);
     free(w);
     if (c->first)
         start_work(c);
     train_if_open(c); /* the gate may be open again by now */
-    station_drain(st);
+    if (asked)
+        station_drain(st);
 }
 
 static void start_work(struct client *c)

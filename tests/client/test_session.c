@@ -389,8 +389,7 @@ Test(session, what_a_frozen_encoder_makes_is_kept_until_its_memory_is_wanted)
     session_close(s);
 }
 
-/* A dataset of 60 rows on a model of nothing: what rest gives back is small here, but it is most.
- */
+/* 60 rows on a model of nothing: what rest gives back is small here, but it is most. */
 Test(session, at_rest_it_holds_next_to_nothing)
 {
     config.validation = 0.25;
@@ -415,17 +414,22 @@ Test(session, at_rest_it_holds_next_to_nothing)
     session_close(s);
 }
 
-Test(session, wakes_up_to_save)
+/* Data that is gone by then costs nobody the result. */
+Test(session, saves_at_rest_and_without_data)
 {
     struct session *s = open_session();
     unsigned char *params = initial(NULL);
-    size_t len = 4 * session_schema(s)->packed;
-    char path[PATH_MAX];
+    char path[PATH_MAX], *about;
     struct err e;
     session_rest(s);
-    cr_assert_eq(session_save(s, params, len, &e), 0, "%s", e.text);
-    snprintf(path, sizeof path, "%s/adapter/adapter_model.safetensors", state);
-    cr_expect(file_exists(path));
+    const size_t rested = bytes_in_use();
+    cr_assert_eq(unlink(data), 0);
+    cr_assert_eq(session_save(s, params, packed_len, &e), 0, "%s", e.text);
+    cr_expect_leq(bytes_in_use(), rested + 4096);
+    snprintf(path, sizeof path, "%s/adapter/fedpet.json", state);
+    cr_assert_eq(file_read(path, 1 << 16, &about, NULL, &e), 0, "%s", e.text);
+    cr_expect_not_null(strstr(about, "\"no\""), "%s", about);
+    free(about);
     free(params);
     session_close(s);
 }
@@ -435,8 +439,8 @@ Test(session, wakes_up_to_save)
 Test(session, wakes_up_to_the_data_that_is_there_then)
 {
     static const char *const tagged[] = {"good B-x\n\nbad O\n", "good B-x\n\nbad O\n\nw0 B-y\n",
-                                         "good B-x\n\nbad O\n\nw0 B-x\n"};
-    static const uint64_t samples[] = {2, 0, 3};
+                                         "good B-y\n\nbad O\n", "good B-x\n\nbad O\n\nw0 B-x\n"};
+    static const uint64_t samples[] = {2, 0, 0, 3};
     char path[128];
     struct agent_result r;
     struct err e;

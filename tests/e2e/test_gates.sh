@@ -73,5 +73,13 @@ await "the end of the run" has_committed $rounds
 said 1 "goes on from its savepoint" || fail "no pause came in the middle of a training"
 interrupted=$(adapter_hash interrupted)
 
+# Nor has a daemon anything to do whose server is away from the start.
+kill -TERM "$pid" "$server_pid"
+ended "$pid" 0
+ended "$server_pid" 0
+rests=$(grep -c "at rest" "$tmp/client-1.log")
+start_gated 0.5
+await "a rest without a server" said $((rests + 1)) "at rest"
+
 run_undisturbed $rounds
 [ "$(adapter_hash straight)" = "$interrupted" ] || fail "a pause changes the result"
