@@ -54,8 +54,10 @@ endfunction()
 
 # Seconds that a test program may take; sanitizers make it several times slower, emulation some dozen times.
 set(FEDPET_TIMEOUT 600)
+set(FEDPET_PATIENCE 60) # of a script with a program
 if(CMAKE_CROSSCOMPILING)
     set(FEDPET_TIMEOUT 7200)
+    set(FEDPET_PATIENCE 600)
 elseif(FEDPET_SANITIZE)
     set(FEDPET_TIMEOUT 1800)
 endif()

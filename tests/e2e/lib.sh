@@ -44,14 +44,17 @@ start() {
     started="$started $pid"
 }
 
-# await WHAT COMMAND...: until the command succeeds; a minute is more than anything here needs.
+# Seconds: more than anything here needs, unless a processor is emulated.
+patience=${FEDPET_PATIENCE:-60}
+
+# await WHAT COMMAND...: until the command succeeds.
 await() {
     what=$1
     shift
     tries=0
     until "$@" >/dev/null 2>&1; do
         tries=$((tries + 1))
-        [ "$tries" -lt 600 ] || fail "waited a minute in vain for $what"
+        [ "$tries" -lt $((10 * patience)) ] || fail "waited $patience s in vain for $what"
         sleep 0.1
     done
 }
@@ -89,7 +92,7 @@ enroll: $address:$enroll_port
 allow_root: true
 model: $tmp/model
 task: {name: text, labels: [neg, pos]}
-federation: {clients: 3, per_round: 3, rounds: ${rounds:-3}, deadline_s: 60, seed: 7${federation_more:+, $federation_more}}
+federation: {clients: 3, per_round: 3, rounds: ${rounds:-3}, deadline_s: $patience, seed: 7${federation_more:+, $federation_more}}
 local: {steps: ${steps:-20}, batch_size: 8, lr: 0.005, max_length: 16, model_dropout: 0${local_more:+, $local_more}}
 ${peft:+peft: $peft}
 EOF
