@@ -10,15 +10,21 @@
 static int open_tokenizer(struct backbone *b, struct err *e)
 {
     const char *dir = b->model->dir;
+    struct hash_state h;
     int rc = tokenizer_open(&b->tokenizer, dir, e);
     if (rc)
         return rc;
     size_t n = tokenizer_vocab_size(b->tokenizer);
-    if (n <= (size_t)b->model->cfg.vocab)
-        return 0;
-    backbone_rest(b);
-    return err_set(e, ERR_MODEL, "%s: the tokenizer has %zu tokens, the model %d: they differ", dir,
-                   n, b->model->cfg.vocab);
+    if (n > (size_t)b->model->cfg.vocab)
+        rc = err_set(e, ERR_MODEL, "%s: the tokenizer has %zu tokens, the model %d: they differ",
+                     dir, n, b->model->cfg.vocab);
+    hash_begin(&h);
+    if (!rc)
+        rc = tokenizer_feed(&h, dir, e);
+    b->tokens = hash_end(&h);
+    if (rc)
+        backbone_rest(b);
+    return rc;
 }
 
 int backbone_open(struct backbone *b, const char *dir, struct err *e)
@@ -33,6 +39,23 @@ int backbone_open(struct backbone *b, const char *dir, struct err *e)
     }
     *b = found;
     return 0;
+}
+
+/* After a rest. With a model that was replaced comes its own tokenizer, but the weights that are
+ * mapped are still those of the old one. */
+static int reopen_tokenizer(struct backbone *b, struct err *e)
+{
+    struct hash was = b->tokens;
+    int rc = open_tokenizer(b, e);
+    bool same = hash_same(&b->tokens, &was);
+    b->tokens = was;
+    if (rc || same)
+        return rc;
+    backbone_rest(b);
+    return err_set(e, ERR_MODEL,
+                   "%s: the tokenizer is not the one that this program started with: restore it, "
+                   "or start the program anew",
+                   b->model->dir);
 }
 
 void backbone_rest(struct backbone *b)
@@ -113,7 +136,7 @@ int backbone_read(struct backbone *b, const struct task_spec *task, enum split s
         return err_sys(e, ERR_IO, errno, "%s", task->data);
     int rc = fill_columns(&own, one_file, e);
     if (!rc && !b->tokenizer)
-        rc = open_tokenizer(b, e);
+        rc = reopen_tokenizer(b, e);
     return rc ? rc
               : dataset_open(out, &own, one_file ? SPLIT_TRAIN : split, b->tokenizer, max_length,
                              column, e);

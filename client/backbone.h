@@ -11,6 +11,7 @@
 struct backbone {
     struct model *model;
     struct tokenizer *tokenizer; /* NULL after backbone_rest */
+    struct hash tokens;          /* what its ids depend on */
 };
 
 /* From a Hugging Face directory. Errors of model_open and tokenizer_open; ERR_MODEL when the
@@ -24,7 +25,7 @@ void backbone_rest(struct backbone *b);
  * text, text_pair (if the file has it) and label; and for every task, task->data may be one file
  * (JSONL, CSV or TSV) with those columns, which then is the split that is asked for. `column`: as
  * for dataset_open. ERR_CONFIG: max_length is more than the model can take. After backbone_rest,
- * the tokenizer's errors of backbone_open, too. */
+ * the tokenizer's errors of backbone_open, too; ERR_MODEL: it is another one now. */
 int backbone_read(struct backbone *b, const struct task_spec *task, enum split split,
                   uint32_t max_length, const char *column, struct dataset **out,
                   struct err *e) MUST_CHECK;

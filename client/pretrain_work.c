@@ -30,22 +30,6 @@ int pretrain_work_create(const struct pretrain_work *w, const char *config,
     return model_create(config, tokenizer_dir, seed, w->start, e);
 }
 
-/* What a tokenizer's ids depend on. */
-static int feed_tokenizer(struct hash_state *h, const char *dir, struct err *e)
-{
-    static const char *const files[] = {"tokenizer.json", "tokenizer_config.json", "vocab.txt",
-                                        "vocab.json", "merges.txt"};
-    char path[PATH_MAX];
-    int rc = 0;
-    for (size_t i = 0; i < sizeof files / sizeof *files && !rc; i++) {
-        rc = file_join(path, sizeof path, dir, files[i], e);
-        hash_feed(h, files[i], strlen(files[i]) + 1);
-        if (!rc && file_exists(path))
-            rc = file_feed(h, path, NULL, e);
-    }
-    return rc;
-}
-
 static int identify(const struct corpus_spec *corpus, const char *tokenizer_dir, size_t length,
                     struct hash *out, struct err *e)
 {
@@ -54,7 +38,7 @@ static int identify(const struct corpus_spec *corpus, const char *tokenizer_dir,
     const char *field = corpus->field ? corpus->field : "text";
     hash_feed(h, settings, sizeof settings);
     hash_feed(h, field, strlen(field) + 1);
-    int rc = feed_tokenizer(h, tokenizer_dir, e);
+    int rc = tokenizer_feed(h, tokenizer_dir, e);
     for (size_t i = 0; i < corpus->n && !rc; i++)
         rc = file_feed(h, corpus->path[i], NULL, e);
     *out = hash_end(h);

@@ -190,8 +190,8 @@ static int open_run(struct session *s, const char *dir, const struct msg_welcome
     s->welcome = *w;
     if (!msg_welcome_own(&s->welcome, &s->mem))
         return err_set(e, ERR_NOMEM, "out of memory");
-    *reason = REASON_DATA;
     int rc = open_data(s, e);
+    *reason = rc == ERR_MODEL ? REASON_MODEL : REASON_DATA;
     if (!rc)
         rc = take_classes(s, e);
     if (rc)

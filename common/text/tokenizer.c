@@ -78,6 +78,22 @@ void tokenizer_close(struct tokenizer *t)
     free(t);
 }
 
+int tokenizer_feed(struct hash_state *h, const char *dir, struct err *e)
+{
+    static const char *const files[] = {"tokenizer.json", "tokenizer_config.json", "vocab.txt",
+                                        "vocab.json", "merges.txt"};
+    char path[PATH_MAX];
+    int rc = 0;
+
+    for (size_t i = 0; i < sizeof files / sizeof *files && !rc; i++) {
+        rc = file_join(path, sizeof path, dir, files[i], e);
+        hash_feed(h, files[i], strlen(files[i]) + 1);
+        if (!rc && file_exists(path))
+            rc = file_feed(h, path, NULL, e);
+    }
+    return rc;
+}
+
 void encoding_release(struct encoding *enc)
 {
     free(enc->id);

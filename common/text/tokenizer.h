@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,6 +19,8 @@ struct tokenizer;
  * JSON, missing special token). */
 int tokenizer_open(struct tokenizer **out, const char *dir, struct err *e) MUST_CHECK;
 void tokenizer_close(struct tokenizer *t);
+/* Feeds to a hash what the ids of a directory's tokenizer depend on: its files. ERR_IO. */
+int tokenizer_feed(struct hash_state *h, const char *dir, struct err *e) MUST_CHECK;
 
 /* Reusable output; zero-initialise, release with encoding_release. */
 struct encoding {
