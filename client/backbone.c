@@ -62,6 +62,8 @@ void backbone_rest(struct backbone *b)
 {
     tokenizer_close(b->tokenizer);
     b->tokenizer = NULL;
+    if (b->model)
+        model_rest(b->model);
 }
 
 void backbone_close(struct backbone *b)

@@ -18,7 +18,8 @@ struct backbone {
  * tokenizer knows more tokens than the model. On failure nothing stays open. */
 int backbone_open(struct backbone *b, const char *dir, struct err *e) MUST_CHECK;
 void backbone_close(struct backbone *b);
-/* Gives back what only reading needs, the tokenizer; backbone_read opens it again. */
+/* Gives back what only work needs: the tokenizer, which backbone_read opens again, and the pages of
+ * the model. */
 void backbone_rest(struct backbone *b);
 
 /* Reads a split of a task. As dataset_open, and more: columns of task "text" that are not named are

@@ -278,13 +278,24 @@ void file_map_close(struct file_map *m)
     *m = (struct file_map){0};
 }
 
+/* Of a shared map, the system forgets nothing but who has the pages. */
+static void give_back(const unsigned char *bytes, size_t len)
+{
+    (void)madvise((void *)(uintptr_t)bytes, len, MADV_DONTNEED);
+}
+
+void file_map_rest(const struct file_map *m)
+{
+    if (m->len)
+        give_back(m->bytes, m->len);
+}
+
 static void feed_map(struct hash_state *h, const struct file_map *m)
 {
     for (size_t at = 0, n; at < m->len; at += n) {
         n = m->len - at < HASHED_AT_ONCE ? m->len - at : HASHED_AT_ONCE;
         hash_feed(h, m->bytes + at, n);
-        /* Of a shared map it forgets nothing but who has the pages. */
-        (void)madvise((void *)(uintptr_t)(m->bytes + at), n, MADV_DONTNEED);
+        give_back(m->bytes + at, n);
     }
 }
 

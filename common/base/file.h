@@ -44,6 +44,8 @@ void file_map_close(struct file_map *m);
 /* SHA-256 of all bytes. Pages are given back once read, so that of a large file only what is used
  * otherwise is resident in this process (the system keeps what it likes). */
 struct hash file_map_hash(const struct file_map *m);
+/* Gives all pages back; they come again as they are used. */
+void file_map_rest(const struct file_map *m);
 /* Feeds a whole file to a hash, its length first, so that neighbours cannot be mistaken for one.
  * *len (may be NULL): its bytes. ERR_IO; nothing was fed then. */
 int file_feed(struct hash_state *h, const char *path, uint64_t *len, struct err *e) MUST_CHECK;

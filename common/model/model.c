@@ -356,6 +356,11 @@ int model_open(struct model **out, const char *dir, struct err *e)
     return rc;
 }
 
+void model_rest(const struct model *m)
+{
+    file_map_rest(&m->file.map);
+}
+
 void model_close(struct model *m)
 {
     if (m == NULL)

@@ -77,6 +77,8 @@ struct model {
  * heads; quantised in a way that we do not compute with. */
 int model_open(struct model **out, const char *dir, struct err *e) MUST_CHECK;
 void model_close(struct model *m);
+/* For a time without use: the mapped weights take no memory of the process until they are used. */
+void model_rest(const struct model *m);
 
 /* A packed micro-batch: n >= 1 sequences, tokens concatenated without padding. */
 struct batch {
