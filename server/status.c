@@ -206,7 +206,9 @@ static int add_run(json_t *j, struct runs_reader *r, const json_t *live, struct 
     struct store_run run;
     enum runs_state state;
     json_t *history = json_array();
-    int rc = runs_state(&state, &run, r->store, &r->config->spec.federation, e);
+    int rc = store_freeze(r->store, e); /* or rounds might be in the history that are not done */
+    if (rc == 0)
+        rc = runs_state(&state, &run, r->store, &r->config->spec.federation, e);
     if (rc == 0) {
         json_t *summary = summarize(r, &run, state, live);
         json_object_update(j, summary);

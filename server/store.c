@@ -157,6 +157,11 @@ void store_close(struct store *s)
     free(s);
 }
 
+int store_freeze(struct store *s, struct err *e)
+{
+    return sql_script(&s->sql, "reading", "BEGIN DEFERRED", e);
+}
+
 void store_rollback(struct store *s)
 {
     /* It fails only when SQLite has rolled back by itself already. */

@@ -30,6 +30,11 @@ struct store;
 int store_open(struct store **out, const char *path, enum store_mode mode,
                struct err *e) MUST_CHECK;
 void store_close(struct store *s);
+/* What is read from now on is of one moment, that of the first reading, whatever is written beside
+ * it; until store_close, which should be soon: meanwhile the writer's log cannot begin anew.
+ * ERR_IO.
+ */
+int store_freeze(struct store *s, struct err *e) MUST_CHECK;
 
 /* How much of the past is kept: the journals of the last `journal_rounds` committed rounds, and the
  * parameters of the last `params_rounds` and of the best one; 0: of all. As many as a replay of

@@ -414,6 +414,34 @@ static pid_t token_maker(const struct folder *f, int *ask, int *answer)
     return child;
 }
 
+Test(store, frozen_it_shows_one_moment)
+{
+    struct folder f = folder_make();
+    struct store *s = open_store(&f), *reader;
+    struct store_run run = a_run("x");
+    struct sample c;
+    struct store_round r = {0};
+    bool found;
+    sample_make(&c, 0);
+    cr_assert_eq(store_begin(s, &run, NULL), 0);
+    cr_assert_eq(commit(s, &c, NULL), 0);
+    cr_assert_eq(store_open(&reader, folder_file(&f, "db"), STORE_READ, NULL), 0);
+    cr_assert_eq(store_freeze(reader, NULL), 0);
+    cr_assert_eq(store_run(reader, &run, &found, NULL), 0);
+    cr_assert_eq(run.next, 1);
+    c.commit.round = 1;
+    cr_assert_eq(commit(s, &c, NULL), 0, "nobody waits for a reader");
+    cr_assert_eq(store_rounds(reader, 0, take_round, &r, NULL), 0);
+    cr_assert_eq(r.round, 0);
+    store_close(reader);
+    cr_assert_eq(store_open(&reader, folder_file(&f, "db"), STORE_READ, NULL), 0);
+    cr_assert_eq(store_rounds(reader, 0, take_round, &r, NULL), 0);
+    cr_assert_eq(r.round, 1);
+    store_close(reader);
+    store_close(s);
+    folder_remove(&f);
+}
+
 Test(store, open_twice_it_sees_what_other_processes_write)
 {
     struct folder f = folder_make();
