@@ -439,6 +439,7 @@ Test(store, frozen_it_shows_one_moment)
     cr_assert_eq(r.round, 1);
     store_close(reader);
     store_close(s);
+    schema_release(&c.schema);
     folder_remove(&f);
 }
 
