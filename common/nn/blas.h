@@ -9,14 +9,7 @@ enum { BLAS_AS_IS = CblasNoTrans, BLAS_TRANSPOSED = CblasTrans };
 
 /* C = alpha op(A) op(B) + beta C: op(A) [m,k], op(B) [k,n], C [m,n]; ld*: elements from row to row
  * as stored. With beta = 0 C need not be initialised. */
-static inline void blas_gemm(int op_a, int op_b, int m, int n, int k, real alpha, const real *a,
-                             int lda, const real *b, int ldb, real beta, real *c, int ldc)
-{
-#ifdef FEDPET_DOUBLE
-    cblas_dgemm(CblasRowMajor, op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-#else
-    cblas_sgemm(CblasRowMajor, op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-#endif
-}
+void blas_gemm(int op_a, int op_b, int m, int n, int k, real alpha, const real *a, int lda,
+               const real *b, int ldb, real beta, real *c, int ldc);
 
 #endif
