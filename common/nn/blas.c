@@ -6,20 +6,21 @@
 
 /* OpenBLAS has kernels for small products that read both operands where they lie; all others copy
  * them into an order of their own first, which costs a product with a short side more than its
- * arithmetic. It takes the small ones up to MOST_PRODUCTS multiply-adds, so a larger product that
- * is thin enough is cut along its long side into pieces of that size. They are slow with B
- * transposed, so such a B is turned first. Where OpenBLAS has no such kernels the pieces cost next
- * to nothing. */
+ * arithmetic. It takes the small ones (0.3.18 and later, with AVX-512) up to MOST_PRODUCTS
+ * multiply-adds, so a larger product that is thin enough is cut along its long side into pieces of
+ * that size. With B transposed it takes only the smallest, so such a B is turned first. Where
+ * OpenBLAS has no such kernels the pieces cost next to nothing. */
 enum {
-    MOST_PRODUCTS = 1000000,
-    LEAST_PIECE = 64, /* rows or columns; with fewer, reading the other operand again costs more */
+    MOST_PRODUCTS = 1000000, /* OpenBLAS's number: *_small_kernel_permit */
+    LEAST_FIT = 64,      /* rows or columns; where fewer fit into a piece, reading the other operand
+                            again and again costs more */
     MOST_TURNED = 16384, /* numbers in B */
     TURN_FROM = 32,      /* rows of A that pay for turning B */
 };
 
 typedef real four __attribute__((vector_size(4 * sizeof(real))));
 
-/* y [cols, rows] = x^T, in squares of 4 x 4 */
+/* y [cols, rows] = x^T, in squares of 4 x 4; x [rows, cols] with ld numbers from row to row */
 HOT static void turn(size_t rows, size_t cols, const real *restrict x, size_t ld, real *restrict y)
 {
     const size_t whole_rows = rows / 4 * 4, whole_cols = cols / 4 * 4;
@@ -30,14 +31,14 @@ HOT static void turn(size_t rows, size_t cols, const real *restrict x, size_t ld
 
             for (size_t l = 0; l < 4; l++)
                 memcpy(&row[l], x + (i + l) * ld + j, sizeof *row);
-            const four ab = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5);
-            const four cd = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
-            const four AB = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7);
-            const four CD = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
-            column[0] = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
-            column[1] = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-            column[2] = __builtin_shufflevector(AB, CD, 0, 1, 4, 5);
-            column[3] = __builtin_shufflevector(AB, CD, 2, 3, 6, 7);
+            const four low01 = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5);
+            const four low23 = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
+            const four high01 = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7);
+            const four high23 = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
+            column[0] = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
+            column[1] = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
+            column[2] = __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
+            column[3] = __builtin_shufflevector(high01, high23, 2, 3, 6, 7);
             for (size_t l = 0; l < 4; l++)
                 memcpy(y + (j + l) * rows + i, &column[l], sizeof *column);
         }
@@ -46,18 +47,18 @@ HOT static void turn(size_t rows, size_t cols, const real *restrict x, size_t ld
             y[j * rows + i] = x[i * ld + j];
 }
 
-/* How much of `side`, the longer side of C, a piece has: all of it where the product is small, 0
- * where it is too thick to be cut. other: the shorter side times the inner one. */
-static int piece_of(int side, double other)
+/* How many rows (columns) of C, on its longer side, a piece has: all where the product is small, 0
+ * where it is too thick to be cut. each: the multiply-adds of one of them. */
+static int piece_of(int side, double each)
 {
-    const double most = MOST_PRODUCTS / other;
+    const double most = MOST_PRODUCTS / each;
 
     if (side <= most)
         return side;
-    if (most < LEAST_PIECE)
+    if (most < LEAST_FIT)
         return 0;
-    const int multiple = 16, pieces = side / ((int)most / multiple * multiple) + 1;
-    return (side / pieces / multiple + 1) * multiple;
+    const int multiple = 16, fit = (int)most / multiple * multiple, pieces = (side - 1) / fit + 1;
+    return ((side - 1) / pieces / multiple + 1) * multiple;
 }
 
 static void gemm(int op_a, int op_b, int m, int n, int k, real alpha, const real *a, int lda,

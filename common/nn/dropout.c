@@ -51,11 +51,11 @@ HOT static void plain_blocks(const struct dropout *d, uint32_t high, uint32_t lo
 }
 
 #ifdef NN_DROPOUT_X86
-/* The same with the instruction for 32 x 32 -> 64 bits, for which the
- * compiler takes three: 3.3 times as fast with AVX-512, 1.7 times with AVX2. A block is a lane of
- * four vectors, one for each of its words, in the lower half of the lane; the upper half may hold
- * anything, since the instruction does not read it. A round waits for the one before it, so GROUPS
- * of such vectors take turns. */
+/* The same with the instruction for 32 x 32 -> 64 bits, for which the compiler takes three: 3 times
+ * as fast with AVX-512, twice with AVX2. A block is a lane of four vectors, one for each of its
+ * words, in the lower half of the lane; the upper half may hold anything, since the instruction
+ * does not read it. A round waits for the one before it, so GROUPS of such vectors take turns;
+ * blocks of theirs beyond n are computed and dropped. */
 #define BLOCKS(name, isa, bytes, multiply, FIRST, SECOND)                                          \
     __attribute__((target(isa))) static void name(const struct dropout *d, uint32_t high,          \
                                                   uint32_t low, uint32_t n, float *factor)         \

@@ -8,7 +8,7 @@ all in memory. A node asks for messages every 3 s, as a SuperNode does, but star
 All take part in each round. Prints a table: updates a second from the first task to the last round's result, and the processor
 seconds of the server's processes an update. Needs build/release/soak (`./dev build release soak`) and requirements-flower.txt.
 
-    flower_server_peer.py [--clients N...] [--rounds N] [--processes N]
+    flower_server_peer.py [--clients N...] [--rounds N] [--repeat N] [--processes N]
 """
 import argparse
 import json
@@ -16,6 +16,7 @@ import os
 import pathlib
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -231,6 +232,10 @@ def measure_fedpet(clients: int, rounds: int) -> dict:
     return {"rate": float(last["updates/s"]), "cpu": (float(last["CPU/s"]) - float(connected["CPU/s"])) / (rounds * clients)}
 
 
+def median_of(runs: list, key: str) -> float:
+    return statistics.median(run[key] for run in runs)
+
+
 def main() -> None:
     if sys.argv[1:2] == ["--nodes"]:
         nodes(*sys.argv[2:])
@@ -239,19 +244,22 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--clients", type=int, nargs="+", default=[100])
     p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--repeat", type=int, default=1, help="the two in turn, so many times; medians are printed")
     p.add_argument("--processes", type=int, default=4, help="that play Flower's nodes")
     a = p.parse_args()
-    print(f"{PARAMETERS} parameters an update, {a.rounds} rounds of all clients\n")
+    print(f"{PARAMETERS} parameters an update, {a.rounds} rounds of all clients, medians of {a.repeat}\n")
     print("| clients | fedpet-server, updates/s | Flower, updates/s | ratio | fedpet-server, ms of processor an update | Flower | ratio |")
     print("|---|---|---|---|---|---|---|", flush=True)
     for clients in a.clients:
-        ours, theirs = measure_fedpet(clients, a.rounds), measure_flower(clients, a.rounds, a.processes)
-        row = f"| {clients} | {ours['rate']:.1f} | "
-        if theirs:
-            row += (f"{theirs['rate']:.2f} | {ours['rate'] / theirs['rate']:.1f} | {1e3 * ours['cpu']:.1f} | {1e3 * theirs['cpu']:.0f} | "
-                    f"{theirs['cpu'] / ours['cpu']:.1f} |")
+        runs = [(measure_fedpet(clients, a.rounds), measure_flower(clients, a.rounds, a.processes)) for _ in range(a.repeat)]
+        ours, theirs = ([run[side] for run in runs if run[side]] for side in (0, 1))
+        rate, cpu = median_of(ours, "rate"), 1e3 * median_of(ours, "cpu")
+        row = f"| {clients} | {rate:.1f} | "
+        if len(theirs) == len(runs):
+            their_rate, their_cpu = median_of(theirs, "rate"), 1e3 * median_of(theirs, "cpu")
+            row += f"{their_rate:.2f} | {rate / their_rate:.1f} | {cpu:.1f} | {their_cpu:.0f} | {their_cpu / cpu:.1f} |"
         else:
-            row += f"ended without a result | | {1e3 * ours['cpu']:.1f} | | |"
+            row += f"{len(runs) - len(theirs)} of {len(runs)} ended without a result | | {cpu:.1f} | | |"
         print(row, flush=True)
 
 

@@ -9,7 +9,7 @@ enum { BESIDE = 3 };
 
 struct product {
     int op_a, op_b, m, n, k;
-    real beta;
+    real alpha, beta;
 };
 
 /* [rows, cols + BESIDE] */
@@ -50,13 +50,13 @@ static void check(const struct product *p)
     for (int i = 0; p->beta == 0 && i < p->m; i++)
         for (int j = 0; j < p->n; j++)
             c[(size_t)i * (size_t)(p->n + BESIDE) + (size_t)j] = (real)NAN;
-    blas_gemm(p->op_a, p->op_b, p->m, p->n, p->k, (real)0.5, a, a_cols + BESIDE, b, b_cols + BESIDE,
+    blas_gemm(p->op_a, p->op_b, p->m, p->n, p->k, p->alpha, a, a_cols + BESIDE, b, b_cols + BESIDE,
               p->beta, c, p->n + BESIDE);
     for (int i = 0; i < p->m; i++)
         for (int j = 0; j < p->n + BESIDE; j++) {
             real want = at(before, p->n, i, j);
             if (j < p->n)
-                want = sum_of(p, a, b, i, j) / 2 + (p->beta == 0 ? 0 : want);
+                want = p->alpha * sum_of(p, a, b, i, j) + (p->beta == 0 ? 0 : want);
             cr_assert_eq(at(c, p->n, i, j), want, "%d x %d x %d (%d, %d): [%d, %d] is %g, not %g",
                          p->m, p->n, p->k, p->op_a, p->op_b, i, j, (double)at(c, p->n, i, j),
                          (double)want);
@@ -69,13 +69,14 @@ static void check(const struct product *p)
 
 static void check_forms(int m, int n, int k)
 {
-    for (int form = 0; form < 8; form++) {
+    for (int form = 0; form < 16; form++) {
         struct product p = {.op_a = form & 1 ? BLAS_TRANSPOSED : BLAS_AS_IS,
                             .op_b = form & 2 ? BLAS_TRANSPOSED : BLAS_AS_IS,
                             .m = m,
                             .n = n,
                             .k = k,
-                            .beta = form & 4 ? 1 : 0};
+                            .alpha = form & 4 ? (real)0.5 : 1,
+                            .beta = form & 8 ? 1 : 0};
         check(&p);
     }
 }
@@ -97,8 +98,12 @@ Test(blas, thin_products_in_pieces)
     check_forms(129, 127, 65);
     check_forms(1001, 1, 1009);
     check_forms(1, 1001, 1009);
-    check_forms(70, 64, 223); /* one multiply-add less than the most: whole; then more */
+    check_forms(70, 64, 223); /* the largest k that stays whole */
     check_forms(70, 64, 224);
+    check_forms(100, 100, 100);
+    check_forms(64, 128, 128); /* the largest B that is turned */
+    check_forms(64, 128, 129);
+    check_forms(31, 200, 200); /* too few rows to turn B for */
     check_forms(100003, 3, 5);
 }
 
@@ -106,7 +111,7 @@ Test(blas, thick_products)
 {
     check_forms(128, 128, 128);
     check_forms(65, 130, 300);
-    check_forms(31, 200, 200); /* too few rows to turn B for */
+    check_forms(40, 600, 300);
 }
 
 Test(blas, empty_products)
@@ -114,4 +119,5 @@ Test(blas, empty_products)
     check_forms(0, 5, 5);
     check_forms(5, 0, 5);
     check_forms(5, 5, 0);
+    check_forms(40, 0, 5);
 }
