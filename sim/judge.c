@@ -12,27 +12,56 @@ static int evaluate(struct judge *j, const struct dataset *d, const float *theta
     return trainer_eval(j->trainer, &job, score, predicted, NULL, e);
 }
 
-static int score_on(struct judge *j, const struct dataset *d, const float *theta, double *value,
-                    double *loss, struct err *e)
+static bool has_classes(const struct dataset *d)
 {
-    struct score score;
-    int rc = evaluate(j, d, theta, &score, NULL, e);
-    if (rc)
-        return rc;
-    *value = score_value(&score, j->setup->metric);
-    *loss = score.n ? score.loss_sum / (double)score.n : 0;
-    score_close(&score);
-    return 0;
+    return d->head == HEAD_SEQUENCE && d->n_labels > 1;
+}
+
+static void forget(struct judge *j)
+{
+    score_close(&j->score);
+    j->scored = (struct hash){0};
+}
+
+/* Has j->score and j->predicted say what theta is worth. */
+static int score_dev(struct judge *j, const float *theta, struct err *e)
+{
+    const struct hash h = hash_of(theta, peft_schema(j->setup->peft)->count * sizeof *theta);
+    if (hash_same(&h, &j->scored))
+        return 0;
+    forget(j);
+    int rc = evaluate(j, j->setup->dev, theta, &j->score, j->predicted, e);
+    if (!rc)
+        j->scored = h;
+    return rc;
+}
+
+static double loss_of(const struct score *s)
+{
+    return s->n ? s->loss_sum / (double)s->n : 0;
 }
 
 int judge_value(struct judge *j, const float *theta, double *value, double *loss, struct err *e)
 {
-    return score_on(j, j->setup->dev, theta, value, loss, e);
+    int rc = score_dev(j, theta, e);
+    if (rc)
+        return rc;
+    *value = score_value(&j->score, j->setup->metric);
+    *loss = loss_of(&j->score);
+    return 0;
 }
 
-static bool has_classes(const struct dataset *d)
+static int score_valid(struct judge *j, const float *theta, double *value, double *loss,
+                       struct err *e)
 {
-    return d->head == HEAD_SEQUENCE && d->n_labels > 1;
+    struct score score;
+    int rc = evaluate(j, j->setup->valid, theta, &score, NULL, e);
+    if (rc)
+        return rc;
+    *value = score_value(&score, j->setup->metric);
+    *loss = loss_of(&score);
+    score_close(&score);
+    return 0;
 }
 
 int judge_open(struct judge *j, const struct setup *s, struct report *r, unsigned threads,
@@ -41,6 +70,9 @@ int judge_open(struct judge *j, const struct setup *s, struct report *r, unsigne
     *j = (struct judge){.setup = s, .report = r, .counted = counted};
     double value, loss;
     int rc = trainer_open(&j->trainer, threads, memory, e);
+    if (!rc && has_classes(s->dev) &&
+        !(j->predicted = malloc((s->dev->n + 1) * sizeof *j->predicted)))
+        rc = err_set(e, ERR_NOMEM, "no memory for %zu predictions", s->dev->n);
     if (!rc && has_classes(s->dev))
         rc = partition_share(&j->shares, s->dev, &s->partition, s->train, s->x.spec.federation.seed,
                              e);
@@ -56,6 +88,9 @@ int judge_open(struct judge *j, const struct setup *s, struct report *r, unsigne
 void judge_close(struct judge *j)
 {
     partition_close(&j->shares);
+    forget(j);
+    free(j->predicted);
+    j->predicted = NULL;
     trainer_close(j->trainer);
     sweep_release(&j->dev_features);
     sweep_release(&j->valid_features);
@@ -71,7 +106,7 @@ int judge_record(struct judge *j, struct round_record *record, uint32_t units, c
         rc = judge_value(j, theta, &record->value, &record->eval_loss, e);
         record->scored = true;
         if (!rc && s->valid) {
-            rc = score_on(j, s->valid, theta, &record->valid, &record->valid_loss, e);
+            rc = score_valid(j, theta, &record->valid, &record->valid_loss, e);
             record->validated = true;
         }
     }
@@ -114,8 +149,7 @@ static int compare_double(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static int score_clients(const struct judge *j, const int32_t *predicted, struct client_scores *out,
-                         struct err *e)
+static int score_clients(const struct judge *j, struct client_scores *out, struct err *e)
 {
     const struct partition *p = &j->shares;
     double *accuracy = calloc(p->clients, sizeof *accuracy), sum = 0;
@@ -125,7 +159,7 @@ static int score_clients(const struct judge *j, const int32_t *predicted, struct
     for (uint32_t k = 0; k < p->clients; k++) {
         size_t size = p->off[k + 1] - p->off[k], right = 0;
         for (size_t i = p->off[k]; i < p->off[k + 1]; i++)
-            right += predicted[p->index[i]] == j->setup->dev->example[p->index[i]].label;
+            right += j->predicted[p->index[i]] == j->setup->dev->example[p->index[i]].label;
         if (size > 0)
             sum += accuracy[n++] = (double)right / (double)size;
     }
@@ -137,42 +171,31 @@ static int score_clients(const struct judge *j, const int32_t *predicted, struct
     return 0;
 }
 
-static int score_result(struct judge *j, const float *theta, struct score *score,
-                        struct result_record *out, struct err *e)
+static int score_result(struct judge *j, const float *theta, struct result_record *out,
+                        struct err *e)
 {
-    const struct setup *s = j->setup;
-    bool classes = has_classes(s->dev);
-    int32_t *predicted = classes ? malloc(s->dev->n * sizeof *predicted) : NULL;
-    if (classes && !predicted)
-        return err_set(e, ERR_NOMEM, "no memory for %zu predictions", s->dev->n);
-    int rc = evaluate(j, s->dev, theta, score, predicted, e);
-    if (!rc && classes)
-        rc = score_clients(j, predicted, &out->clients, e);
-    if (!rc) {
-        out->value = score_value(score, s->metric);
-        out->loss = score->n ? score->loss_sum / (double)score->n : 0;
-        out->score = score->n_labels > 1 ? score : NULL;
-        out->label_name = s->dev->label_name;
-    }
-    free(predicted);
-    return rc;
+    const struct dataset *dev = j->setup->dev;
+    int rc = judge_value(j, theta, &out->value, &out->loss, e);
+    if (rc)
+        return rc;
+    out->score = j->score.n_labels > 1 ? &j->score : NULL;
+    out->label_name = dev->label_name;
+    return has_classes(dev) ? score_clients(j, &out->clients, e) : 0;
 }
 
 int judge_result(struct judge *j, const float *theta, bool best, bool json, struct err *e)
 {
-    struct score score = {0};
     double loss;
     struct result_record result = {
         .round = best && j->best.any ? j->best.round + 1 : j->rounds,
         .hash = tensorset_hash(peft_schema(j->setup->peft), theta),
     };
-    int rc = score_result(j, theta, &score, &result, e);
+    int rc = score_result(j, theta, &result, e);
     if (!rc && j->setup->valid) {
-        rc = score_on(j, j->setup->valid, theta, &result.valid, &loss, e);
+        rc = score_valid(j, theta, &result.valid, &loss, e);
         result.validated = true;
     }
     if (!rc)
         rc = report_finish(j->report, &result, json, e);
-    score_close(&score);
     return rc;
 }

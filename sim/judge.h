@@ -2,6 +2,7 @@
 #ifndef SIM_JUDGE_H
 #define SIM_JUDGE_H
 
+#include "base/hash.h"
 #include "client/sweep.h"
 #include "server/core.h"
 #include "sim/partition.h"
@@ -14,9 +15,12 @@ struct judge {
     struct report *report;   /* borrowed */
     struct partition shares; /* of the test set, as the clients' examples are mixed */
     struct rows valid_features, dev_features;
-    struct best best; /* of the validated rounds, from 0 */
-    uint32_t rounds;  /* recorded */
-    bool counted;     /* the wire has bytes */
+    struct score score; /* of the test set, by the parameters that it scored last */
+    int32_t *predicted; /* likewise, where the task has classes */
+    struct hash scored; /* those parameters, all of them; zeros: none */
+    struct best best;   /* of the validated rounds, from 0 */
+    uint32_t rounds;    /* recorded */
+    bool counted;       /* the wire has bytes */
 };
 
 /* Scores theta on the test set before the first round. ERR_NOMEM. */
@@ -34,7 +38,8 @@ int judge_record(struct judge *j, struct round_record *record, uint32_t units, c
 int judge_round(struct judge *j, const struct core_commit *c, double *score,
                 struct err *e) MUST_CHECK;
 
-/* The value of the metric on the test set, nothing else. */
+/* The value of the metric on the test set, nothing else. The same theta as in the last call costs
+ * nothing: the result of a run is mostly what its last round was scored with. */
 int judge_value(struct judge *j, const float *theta, double *value, double *loss,
                 struct err *e) MUST_CHECK;
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """FedPETuning's RTE experiment in Flower's simulation with transformers + peft, beside fedpet-sim: the same clients' data
 (`fedpet-sim partition`), model, method and settings. 100 clients, Dirichlet 1.0, 10 a round, LoRA r = 8 on query and value,
-one local epoch, batches of 32, at most 128 tokens; accuracy on dev once, after the last round.
+one local epoch, batches of 32, at most 128 tokens; accuracy on dev before the first round and after the last, on all threads.
 
 Both run in alternation, so that they meet the same machine. Flower gets one actor a core with one thread each, and its model
 is loaded once an actor, not once a message. Seconds are of the whole command, and of its rounds alone (Flower: from the start
@@ -117,17 +117,24 @@ def flower(folder: pathlib.Path, threads: int) -> None:
         import torch
 
         model, tokenizer = tuned(model_dir)
+        torch.set_num_threads(threads)
+        dev = read(plan["dev"])
+
+        def evaluate(done, arrays):
+            if done not in (0, rounds):
+                return None
+            set_peft_model_state_dict(model, arrays.to_torch_state_dict())
+            model.eval()
+            with torch.no_grad():
+                right = sum(int((model(**enc).logits.argmax(-1) == y).sum())
+                            for enc, y in (encode(tokenizer, dev[i : i + 64], labels) for i in range(0, len(dev), 64)))
+            taken["accuracy"] = right / len(dev)
+            return MetricRecord({"accuracy": taken["accuracy"]})
+
         strategy = FedAvg(fraction_train=PER_ROUND / CLIENTS, fraction_evaluate=0.0, min_train_nodes=PER_ROUND, min_available_nodes=CLIENTS)
         begun = time.monotonic()
-        result = strategy.start(grid=grid, initial_arrays=ArrayRecord(get_peft_model_state_dict(model)), num_rounds=rounds)
-        set_peft_model_state_dict(model, result.arrays.to_torch_state_dict())
-        model.eval()
-        dev, right = read(plan["dev"]), 0
-        with torch.no_grad():
-            for i in range(0, len(dev), 64):
-                enc, y = encode(tokenizer, dev[i : i + 64], labels)
-                right += int((model(**enc).logits.argmax(-1) == y).sum())
-        taken.update(rounds=time.monotonic() - begun, accuracy=right / len(dev))
+        strategy.start(grid=grid, initial_arrays=ArrayRecord(get_peft_model_state_dict(model)), num_rounds=rounds, evaluate_fn=evaluate)
+        taken["rounds"] = time.monotonic() - begun
 
     run_simulation(server_app=server, client_app=client, num_supernodes=CLIENTS,
                    backend_config={"client_resources": {"num_cpus": 1, "num_gpus": 0.0}, "init_args": {"num_cpus": threads}})
